@@ -1,0 +1,153 @@
+//! What can go wrong, said in shapes and names.
+
+use thiserror::Error;
+
+/// Result of the operations of this crate.
+pub type Result<T> = std::result::Result<T, KronError>;
+
+/// An error of the Kronecker mathematics.
+///
+/// Every function checks first and computes afterwards: when it returns an error, its arguments are as they were.
+///
+/// # Examples
+/// ```
+/// use lokr_core::{Kron, KronError};
+/// use ndarray::array;
+///
+/// let k = Kron::new(&array![[1.0, 2.0]], &array![[3.0], [4.0]])?; // (2, 2)
+/// let error = k.apply(&array![[1.0, 2.0, 3.0]]).unwrap_err();
+/// assert!(matches!(error, KronError::Shape { .. }));
+/// assert_eq!(error.to_string(), "apply: x has shape (1, 3), expected (1, 2)");
+/// # Ok::<(), KronError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum KronError {
+    /// A factor has no rows or no columns.
+    #[error("factor {name} has shape ({rows}, {cols}), but a factor needs at least one row and one column")]
+    EmptyFactor {
+        /// Which factor.
+        name: &'static str,
+        /// Its rows.
+        rows: usize,
+        /// Its columns.
+        cols: usize,
+    },
+    /// The two halves of a low-rank factor do not multiply.
+    #[error("low-rank factor: left half has shape {left:?} and right half {right:?}; columns and rows must agree")]
+    InnerRank {
+        /// Shape of the left half, `(rows, rank)`.
+        left: (usize, usize),
+        /// Shape of the right half, `(rank, cols)`.
+        right: (usize, usize),
+    },
+    /// A size of the product does not fit in `usize`.
+    #[error("{operation}: the sizes {sizes:?} overflow when multiplied")]
+    TooLarge {
+        /// What was attempted.
+        operation: &'static str,
+        /// The sizes that were to be multiplied.
+        sizes: Vec<usize>,
+    },
+    /// A matrix argument has the wrong shape.
+    #[error("{operation}: {argument} has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// What was attempted.
+        operation: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The shape it needs.
+        expected: (usize, usize),
+        /// The shape it has.
+        found: (usize, usize),
+    },
+    /// A vector argument has the wrong length.
+    #[error("{operation}: {argument} has length {found}, expected {expected}")]
+    Length {
+        /// What was attempted.
+        operation: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The length it needs.
+        expected: usize,
+        /// The length it has.
+        found: usize,
+    },
+    /// An index or range lies outside the product.
+    #[error("{operation}: index ({row}, {col}) is outside a matrix of shape {shape:?}")]
+    OutOfBounds {
+        /// What was attempted.
+        operation: &'static str,
+        /// Row index asked for (for a range, its end).
+        row: usize,
+        /// Column index asked for (for a range, its end).
+        col: usize,
+        /// Shape of the matrix.
+        shape: (usize, usize),
+    },
+    /// The operation needs square factors.
+    #[error("{operation}: {name} has shape {shape:?} and must be square")]
+    NotSquare {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+        /// Its shape.
+        shape: (usize, usize),
+    },
+    /// The operation needs a symmetric factor.
+    #[error("{operation}: {name} is not symmetric (largest difference {difference:e})")]
+    NotSymmetric {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+        /// Largest `|M[i, j] − M[j, i]|`.
+        difference: f64,
+    },
+    /// A factor has no inverse.
+    #[error("{operation}: {name} is singular")]
+    Singular {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+    },
+    /// A factor has no Cholesky decomposition.
+    #[error("{operation}: {name} is not positive definite")]
+    NotPositiveDefinite {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+    },
+    /// An iterative decomposition did not converge, as it happens with non-finite input.
+    #[error("{operation}: the decomposition of {name} did not converge; are all its values finite?")]
+    NoConvergence {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+    },
+}
+
+impl KronError {
+    /// `Ok` when `found == expected`, else [`KronError::Shape`].
+    pub(crate) fn check_shape(
+        operation: &'static str,
+        argument: &'static str,
+        expected: (usize, usize),
+        found: (usize, usize),
+    ) -> Result<()> {
+        if expected == found { Ok(()) } else { Err(Self::Shape { operation, argument, expected, found }) }
+    }
+
+    /// The product of `sizes`, or [`KronError::TooLarge`].
+    pub(crate) fn checked_product(operation: &'static str, sizes: &[usize]) -> Result<usize> {
+        sizes
+            .iter()
+            .try_fold(1usize, |acc, &size| acc.checked_mul(size))
+            .filter(|&n| n <= isize::MAX as usize)
+            .ok_or_else(|| Self::TooLarge { operation, sizes: sizes.to_vec() })
+    }
+}

@@ -1,0 +1,30 @@
+//! Kronecker products of `ndarray` matrices, applied, differentiated and decomposed without being formed.
+//!
+//! # Conventions
+//! `A` is `(m, n)`, `B` is `(p, q)`, `A ⊗ B` is `(m·p, n·q)` with
+//! `(A ⊗ B)[i·p + k, j·q + l] = A[i, j]·B[k, l]`: the outer index belongs to `A`. Data come as batches of rows: `x` has
+//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does.
+//!
+//! # The identity everything rests on
+//! Read a row `x` in row-major order as a matrix `X (n, q)`. Then `(A ⊗ B)·x`, read the same way, is `A·X·Bᵀ (m, p)`
+//! (Horn & Johnson, *Topics in Matrix Analysis*, Lemma 4.3.1, restated for rows). Two small products replace one with
+//! the whole matrix.
+#![warn(missing_docs)]
+
+mod backend;
+mod error;
+mod factor;
+mod gemm;
+mod kron;
+mod naive;
+mod scalar;
+mod shape;
+
+pub use backend::{Backend, backend};
+pub use error::{KronError, Result};
+pub use factor::{Factor, LowRank};
+pub use gemm::matmul_into;
+pub use kron::Kron;
+pub use naive::kron_dense;
+pub use scalar::Scalar;
+pub use shape::KronShape;

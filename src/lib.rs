@@ -1,0 +1,2 @@
+//! LoKr.
+pub use lokr_core as core;
