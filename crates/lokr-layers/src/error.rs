@@ -1,0 +1,139 @@
+//! What can go wrong in a layer, said in shapes and names.
+
+use lokr_core::KronError;
+use thiserror::Error;
+
+/// Result of the operations of this crate.
+pub type Result<T> = std::result::Result<T, LayerError>;
+
+/// An error of a layer, an adapter or a training step.
+///
+/// Every method checks first and computes afterwards: a failed call leaves the layer and its arguments as they were.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// An error of the Kronecker mathematics below.
+    #[error(transparent)]
+    Kron(#[from] KronError),
+    /// A matrix argument has the wrong shape.
+    #[error("{layer}: {argument} has shape {found:?}, expected {expected:?}")]
+    Shape {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The shape it needs.
+        expected: (usize, usize),
+        /// The shape it has.
+        found: (usize, usize),
+    },
+    /// A vector argument has the wrong length.
+    #[error("{layer}: {argument} has length {found}, expected {expected}")]
+    Length {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The length it needs.
+        expected: usize,
+        /// The length it has.
+        found: usize,
+    },
+    /// A layer needs at least one input and one output.
+    #[error("{layer}: a layer from {input_size} inputs to {output_size} outputs has no weights")]
+    ZeroSize {
+        /// Type of the layer.
+        layer: &'static str,
+        /// Its inputs.
+        input_size: usize,
+        /// Its outputs.
+        output_size: usize,
+    },
+    /// `backward` needs the input of the last `forward`.
+    #[error("{layer}: backward was called before forward")]
+    BackwardBeforeForward {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// The layer holds no gradients: `backward` has not run since they were cleared.
+    #[error("{layer}: there are no gradients; run forward and backward first")]
+    NoGradients {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// Values that must be finite are not.
+    #[error("{layer}: {count} of {total} values of {argument} are not finite")]
+    NonFinite {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// How many values are NaN or infinite.
+        count: usize,
+        /// How many values there are.
+        total: usize,
+    },
+    /// The rank of an adapter must be at least one.
+    #[error("rank is {rank}, but an adapter needs a rank of at least 1")]
+    InvalidRank {
+        /// The rank asked for.
+        rank: usize,
+    },
+    /// A setting is out of its range.
+    #[error("{setting} is {value}, expected {expected}")]
+    InvalidSetting {
+        /// The setting's name.
+        setting: &'static str,
+        /// Its value, printed.
+        value: String,
+        /// What is allowed.
+        expected: &'static str,
+    },
+    /// Explicit factor shapes do not multiply to the layer's weight.
+    #[error(
+        "factors ({m}, {n}) and ({p}, {q}) make a weight of shape {:?}, but the layer's is {weight:?}",
+        (m.saturating_mul(*p), n.saturating_mul(*q))
+    )]
+    FactorShapes {
+        /// Rows of `A`.
+        m: usize,
+        /// Columns of `A`.
+        n: usize,
+        /// Rows of `B`.
+        p: usize,
+        /// Columns of `B`.
+        q: usize,
+        /// The layer's weight, `(out, in)`.
+        weight: (usize, usize),
+    },
+    /// The base layer has no weight matrix that a delta could be added to.
+    #[error("cannot merge into a {layer}: it has no weight matrix")]
+    NotMergeable {
+        /// Type of the base layer.
+        layer: &'static str,
+    },
+    /// A delta that is added after the activation can be merged only where the activation is the identity.
+    #[error(
+        "cannot merge a delta that is added after the activation {activation}: the merged layer would compute something else"
+    )]
+    MergeThroughActivation {
+        /// The activation's name.
+        activation: &'static str,
+    },
+    /// The layer cannot take a gradient with respect to its pre-activation.
+    #[error("{layer}: has no pre-activation that a gradient could refer to")]
+    NoPreActivation {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// Class labels do not fit.
+    #[error("label {label} of sample {sample} is outside 0..{classes}")]
+    Label {
+        /// Index of the sample.
+        sample: usize,
+        /// Its label.
+        label: usize,
+        /// Number of classes.
+        classes: usize,
+    },
+}

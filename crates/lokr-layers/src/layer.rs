@@ -1,0 +1,235 @@
+//! What every layer can do.
+
+use lokr_core::Scalar;
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayViewD, ArrayViewMutD};
+
+use crate::{LayerError, LinearLayer, Result};
+
+/// What a gradient handed to `backward` refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GradientAt {
+    /// The layer's output.
+    Output,
+    /// The value before the layer's activation: the short cut of softmax with cross-entropy, whose gradient there is
+    /// `(probabilities − target) / batch`.
+    PreActivation,
+}
+
+/// A differentiable map from rows of `input_size` values to rows of `output_size` values.
+///
+/// Object-safe: `Box<dyn Layer<T>>` is itself a [`Layer`]. `Send + Sync`: [`Layer::predict`] takes `&self` and keeps
+/// nothing, so a trained layer can be shared between threads.
+///
+/// Parameters are visited in one fixed order, the order of the flat vectors of [`Layer::parameters`] and
+/// [`Layer::gradients`]; frozen parameters are not visited. Gradients add up over calls of [`Layer::backward`] until
+/// [`Layer::clear_gradients`].
+pub trait Layer<T: Scalar>: Send + Sync {
+    /// Values in one row of the input.
+    fn input_size(&self) -> usize;
+
+    /// Values in one row of the output.
+    fn output_size(&self) -> usize;
+
+    /// Name of the layer's type, for messages.
+    fn type_name(&self) -> &'static str;
+
+    /// Inference: writes the output for `x` `(batch, input_size)` over `y` `(batch, output_size)`, keeping nothing.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()>;
+
+    /// Training: like [`Layer::predict_into`], and keeps what [`Layer::backward_into`] needs.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()>;
+
+    /// Adds to the gradients of the trainable parameters and writes the gradient of the input of the last `forward`
+    /// over `dx` `(batch, input_size)`, from the gradient `dy` `(batch, output_size)`.
+    ///
+    /// # Errors
+    /// [`LayerError::BackwardBeforeForward`], [`LayerError::Shape`], [`LayerError::NoPreActivation`].
+    fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()>;
+
+    /// Shows every trainable parameter, in order: its name, its values, and its gradient if there is one.
+    fn visit(&self, visitor: &mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>));
+
+    /// Like [`Layer::visit`], with writable values.
+    fn visit_mut(&mut self, visitor: &mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>));
+
+    /// Drops all gradients. The next [`Layer::backward`] starts from zero.
+    fn clear_gradients(&mut self);
+
+    /// Drops the stored input and the gradients; parameters stay.
+    fn reset_state(&mut self);
+
+    /// Switches between training and inference behaviour, in this layer and all layers inside it.
+    fn set_training_mode(&mut self, training: bool);
+
+    /// Whether `backward` works.
+    fn supports_training(&self) -> bool {
+        true
+    }
+
+    /// A deep copy behind a new box.
+    fn clone_box(&self) -> Box<dyn Layer<T>>;
+
+    /// This layer as one with a weight matrix, if it has one. Adapters need it to put their delta before the
+    /// activation and to merge.
+    fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
+        None
+    }
+
+    /// [`Layer::as_linear`], writable.
+    fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
+        None
+    }
+
+    /// Inference into a new matrix `(batch, output_size)`.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    fn predict(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
+        let mut y = Array2::zeros((x.nrows(), self.output_size()));
+        self.predict_into(x, &mut y)?;
+        Ok(y)
+    }
+
+    /// Training forward into a new matrix `(batch, output_size)`.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    fn forward(&mut self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
+        let mut y = Array2::zeros((x.nrows(), self.output_size()));
+        self.forward_into(x, &mut y)?;
+        Ok(y)
+    }
+
+    /// [`Layer::backward_into`] from a gradient of the output, into a new matrix `(batch, input_size)`.
+    ///
+    /// # Errors
+    /// As [`Layer::backward_into`].
+    fn backward(&mut self, dy: &ArrayRef2<T>) -> Result<Array2<T>> {
+        let mut dx = Array2::zeros((dy.nrows(), self.input_size()));
+        self.backward_into(dy, GradientAt::Output, &mut dx)?;
+        Ok(dx)
+    }
+
+    /// Number of trainable values.
+    fn parameter_count(&self) -> usize {
+        let mut count = 0;
+        self.visit(&mut |_, values, _| count += values.len());
+        count
+    }
+
+    /// All trainable values in one vector, each matrix in row-major order.
+    fn parameters(&self) -> Array1<T> {
+        let mut flat = Vec::with_capacity(self.parameter_count());
+        self.visit(&mut |_, values, _| flat.extend(values.iter().copied()));
+        Array1::from_vec(flat)
+    }
+
+    /// Sets all trainable values from one vector, in the order of [`Layer::parameters`].
+    ///
+    /// # Errors
+    /// [`LayerError::Length`], [`LayerError::NonFinite`]; nothing is changed then.
+    fn set_parameters(&mut self, parameters: &ArrayRef1<T>) -> Result<()> {
+        let (layer, argument, expected) = (self.type_name(), "parameters", self.parameter_count());
+        if parameters.len() != expected {
+            return Err(LayerError::Length { layer, argument, expected, found: parameters.len() });
+        }
+        let count = parameters.iter().filter(|v| !v.is_finite()).count();
+        if count > 0 {
+            return Err(LayerError::NonFinite { layer, argument, count, total: expected });
+        }
+        let mut source = parameters.iter();
+        self.visit_mut(&mut |_, mut values, _| values.iter_mut().zip(&mut source).for_each(|(v, &s)| *v = s));
+        Ok(())
+    }
+
+    /// All gradients in one vector, in the order of [`Layer::parameters`].
+    ///
+    /// # Errors
+    /// [`LayerError::NoGradients`].
+    fn gradients(&self) -> Result<Array1<T>> {
+        let (mut flat, mut missing) = (Vec::with_capacity(self.parameter_count()), false);
+        self.visit(&mut |_, _, gradient| match gradient {
+            Some(gradient) => flat.extend(gradient.iter().copied()),
+            None => missing = true,
+        });
+        if missing { Err(LayerError::NoGradients { layer: self.type_name() }) } else { Ok(Array1::from_vec(flat)) }
+    }
+
+    /// A plain gradient step, `value ← value − learning_rate·gradient`.
+    ///
+    /// # Errors
+    /// [`LayerError::NoGradients`]; nothing is changed then.
+    fn update_parameters(&mut self, learning_rate: T) -> Result<()> {
+        let mut missing = false;
+        self.visit(&mut |_, _, gradient| missing |= gradient.is_none());
+        if missing {
+            return Err(LayerError::NoGradients { layer: self.type_name() });
+        }
+        self.visit_mut(&mut |_, mut values, gradient| {
+            if let Some(gradient) = gradient {
+                values.zip_mut_with(&gradient, |v, &g| *v -= learning_rate * g);
+            }
+        });
+        Ok(())
+    }
+}
+
+impl<T: Scalar> Clone for Box<dyn Layer<T>> {
+    fn clone(&self) -> Self {
+        (**self).clone_box()
+    }
+}
+
+impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
+    fn input_size(&self) -> usize {
+        (**self).input_size()
+    }
+    fn output_size(&self) -> usize {
+        (**self).output_size()
+    }
+    fn type_name(&self) -> &'static str {
+        (**self).type_name()
+    }
+    fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).predict_into(x, y)
+    }
+    fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).forward_into(x, y)
+    }
+    fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).backward_into(dy, at, dx)
+    }
+    fn visit(&self, visitor: &mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>)) {
+        (**self).visit(visitor);
+    }
+    fn visit_mut(&mut self, visitor: &mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>)) {
+        (**self).visit_mut(visitor);
+    }
+    fn clear_gradients(&mut self) {
+        (**self).clear_gradients();
+    }
+    fn reset_state(&mut self) {
+        (**self).reset_state();
+    }
+    fn set_training_mode(&mut self, training: bool) {
+        (**self).set_training_mode(training);
+    }
+    fn supports_training(&self) -> bool {
+        (**self).supports_training()
+    }
+    fn clone_box(&self) -> Box<dyn Layer<T>> {
+        (**self).clone_box()
+    }
+    fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
+        (**self).as_linear()
+    }
+    fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
+        (**self).as_linear_mut()
+    }
+}
