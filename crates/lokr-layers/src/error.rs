@@ -1,6 +1,6 @@
 //! What can go wrong in a layer, said in shapes and names.
 
-use lokr_core::KronError;
+use lokr_core::{KronError, Scalar};
 use thiserror::Error;
 
 /// Result of the operations of this crate.
@@ -136,4 +136,42 @@ pub enum LayerError {
         /// Number of classes.
         classes: usize,
     },
+}
+
+impl LayerError {
+    /// `Ok` when `found == expected`, else [`LayerError::Shape`].
+    pub(crate) fn check_shape(
+        layer: &'static str,
+        argument: &'static str,
+        expected: (usize, usize),
+        found: (usize, usize),
+    ) -> Result<()> {
+        if expected == found { Ok(()) } else { Err(Self::Shape { layer, argument, expected, found }) }
+    }
+
+    /// `Ok` when `found == expected`, else [`LayerError::Length`].
+    pub(crate) fn check_length(
+        layer: &'static str,
+        argument: &'static str,
+        expected: usize,
+        found: usize,
+    ) -> Result<()> {
+        if expected == found { Ok(()) } else { Err(Self::Length { layer, argument, expected, found }) }
+    }
+
+    /// `Ok` when all values are finite, else [`LayerError::NonFinite`].
+    pub(crate) fn check_finite<'a, T: Scalar>(
+        layer: &'static str,
+        argument: &'static str,
+        values: impl ExactSizeIterator<Item = &'a T>,
+    ) -> Result<()> {
+        let total = values.len();
+        let count = values.filter(|v| !v.is_finite()).count();
+        if count == 0 { Ok(()) } else { Err(Self::NonFinite { layer, argument, count, total }) }
+    }
+
+    /// [`LayerError::InvalidSetting`] with the value printed.
+    pub(crate) fn invalid(setting: &'static str, value: impl ToString, expected: &'static str) -> Self {
+        Self::InvalidSetting { setting, value: value.to_string(), expected }
+    }
 }

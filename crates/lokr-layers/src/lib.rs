@@ -3,11 +3,22 @@
 #![warn(missing_docs)]
 
 mod activation;
+mod buffer;
+mod dense;
 mod error;
+mod fully_connected;
+mod init;
 mod layer;
+mod linear;
 mod linear_layer;
 
 pub use activation::Activation;
+pub use dense::{Dense, InputMajor};
 pub use error::{LayerError, Result};
+pub use fully_connected::{FullyConnected, OutputMajor};
+pub use init::Init;
 pub use layer::{GradientAt, Layer};
+pub use linear::{Linear, Orientation};
 pub use linear_layer::LinearLayer;
+/// The generators that [`Init`] and training take, in the version they take.
+pub use ndarray_rand::rand;
