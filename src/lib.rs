@@ -1,2 +1,5 @@
 //! LoKr.
+#[doc(inline)]
 pub use lokr_core as core;
+#[doc(inline)]
+pub use lokr_layers as layers;

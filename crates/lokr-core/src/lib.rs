@@ -11,20 +11,32 @@
 //! the whole matrix.
 #![warn(missing_docs)]
 
+mod apply;
 mod backend;
+mod chain;
+mod engine;
 mod error;
 mod factor;
 mod gemm;
+mod gradient;
 mod kron;
+mod matrix;
 mod naive;
+mod order;
+mod plan;
 mod scalar;
+mod scratch;
 mod shape;
+mod step;
 
 pub use backend::{Backend, backend};
+pub use chain::KronChain;
 pub use error::{KronError, Result};
 pub use factor::{Factor, LowRank};
 pub use gemm::matmul_into;
+pub use gradient::KronGradients;
 pub use kron::Kron;
 pub use naive::kron_dense;
+pub use order::Order;
 pub use scalar::Scalar;
 pub use shape::KronShape;

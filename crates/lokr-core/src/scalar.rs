@@ -4,8 +4,8 @@ use ndarray::NdFloat;
 use num_traits::FromPrimitive;
 
 mod sealed {
-    /// Keeps [`super::Scalar`] to `f32` and `f64` and carries the bound that the small dense decompositions need.
-    pub trait Sealed: faer::traits::RealField {}
+    /// Keeps [`super::Scalar`] to `f32` and `f64` and carries the bounds of the decompositions and of scratch memory.
+    pub trait Sealed: faer::traits::RealField + crate::scratch::Scratch {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }
