@@ -15,6 +15,12 @@ pub enum GradientAt {
     PreActivation,
 }
 
+/// Is shown one parameter after the other: name, values, and gradient if there is one.
+pub type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>);
+
+/// A [`Visitor`] that may change the values.
+pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);
+
 /// A differentiable map from rows of `input_size` values to rows of `output_size` values.
 ///
 /// Object-safe: `Box<dyn Layer<T>>` is itself a [`Layer`]. `Send + Sync`: [`Layer::predict`] takes `&self` and keeps
@@ -53,10 +59,10 @@ pub trait Layer<T: Scalar>: Send + Sync {
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()>;
 
     /// Shows every trainable parameter, in order: its name, its values, and its gradient if there is one.
-    fn visit(&self, visitor: &mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>));
+    fn visit(&self, visitor: Visitor<'_, T>);
 
     /// Like [`Layer::visit`], with writable values.
-    fn visit_mut(&mut self, visitor: &mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>));
+    fn visit_mut(&mut self, visitor: VisitorMut<'_, T>);
 
     /// Drops all gradients. The next [`Layer::backward`] starts from zero.
     fn clear_gradients(&mut self);
@@ -205,10 +211,10 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
         (**self).backward_into(dy, at, dx)
     }
-    fn visit(&self, visitor: &mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>)) {
+    fn visit(&self, visitor: Visitor<'_, T>) {
         (**self).visit(visitor);
     }
-    fn visit_mut(&mut self, visitor: &mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>)) {
+    fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
         (**self).visit_mut(visitor);
     }
     fn clear_gradients(&mut self) {

@@ -1,6 +1,6 @@
 //! Layers on `ndarray`: dense and fully connected bases, and the LoKr adapter around them.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod activation;
 mod buffer;
@@ -17,7 +17,7 @@ pub use dense::{Dense, InputMajor};
 pub use error::{LayerError, Result};
 pub use fully_connected::{FullyConnected, OutputMajor};
 pub use init::Init;
-pub use layer::{GradientAt, Layer};
+pub use layer::{GradientAt, Layer, Visitor, VisitorMut};
 pub use linear::{Linear, Orientation};
 pub use linear_layer::LinearLayer;
 /// The generators that [`Init`] and training take, in the version they take.

@@ -3,12 +3,12 @@
 use std::marker::PhantomData;
 
 use lokr_core::{KronError, Scalar, matmul_into};
-use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD};
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2};
 use ndarray_rand::rand::Rng;
 
 use crate::activation::ActivationState;
 use crate::buffer::Buffer;
-use crate::{Activation, GradientAt, Init, Layer, LayerError, LinearLayer, Result};
+use crate::{Activation, GradientAt, Init, Layer, LayerError, LinearLayer, Result, Visitor, VisitorMut};
 
 pub(crate) mod sealed {
     use ndarray::{ArrayView2, ArrayViewMut2};
@@ -238,13 +238,13 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
         Ok(matmul_into(T::one(), dz, &O::turn(self.weights.view()), T::zero(), dx)?)
     }
 
-    fn visit(&self, visitor: &mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>)) {
+    fn visit(&self, visitor: Visitor<'_, T>) {
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
         visitor("bias", self.bias.view().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
     }
 
-    fn visit_mut(&mut self, visitor: &mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>)) {
+    fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view_mut().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
         visitor("bias", self.bias.view_mut().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
