@@ -209,3 +209,6 @@ fn normal_density<T: Scalar>(z: T) -> T {
     let z = z.to_f64_exact();
     T::from_f64_lossy((-0.5 * z * z).exp() * (0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2))
 }
+
+#[cfg(test)]
+mod tests;

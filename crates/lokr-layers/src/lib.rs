@@ -1,5 +1,6 @@
 //! Layers on `ndarray`: dense and fully connected bases, and the LoKr adapter around them.
-#![forbid(unsafe_code)]
+// Not `forbid`: ndarray's `s!` carries an `allow` of its own.
+#![deny(unsafe_code)]
 #![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod activation;
@@ -11,6 +12,8 @@ mod init;
 mod layer;
 mod linear;
 mod linear_layer;
+#[cfg(test)]
+mod test_support;
 
 pub use activation::Activation;
 pub use dense::{Dense, InputMajor};

@@ -318,3 +318,6 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
         accumulate::<T, O>(&mut self.gradients, x, dz)
     }
 }
+
+#[cfg(test)]
+mod tests;
