@@ -85,6 +85,16 @@ pub enum KronError {
         /// Shape of the matrix.
         shape: (usize, usize),
     },
+    /// The factors of two products do not fit each other.
+    #[error("{operation}: the factors {left} and {right} do not fit each other")]
+    FactorShapes {
+        /// What was attempted, and what must agree.
+        operation: &'static str,
+        /// Factors of the first product.
+        left: crate::KronShape,
+        /// Factors of the second product.
+        right: crate::KronShape,
+    },
     /// The operation needs square factors.
     #[error("{operation}: {name} has shape {shape:?} and must be square")]
     NotSquare {
@@ -140,6 +150,11 @@ impl KronError {
         found: (usize, usize),
     ) -> Result<()> {
         if expected == found { Ok(()) } else { Err(Self::Shape { operation, argument, expected, found }) }
+    }
+
+    /// The side of a square matrix, or [`KronError::NotSquare`].
+    pub(crate) fn check_square(operation: &'static str, name: &'static str, shape: (usize, usize)) -> Result<usize> {
+        if shape.0 == shape.1 { Ok(shape.0) } else { Err(Self::NotSquare { operation, name, shape }) }
     }
 
     /// The product of `sizes`, or [`KronError::TooLarge`].

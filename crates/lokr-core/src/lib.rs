@@ -11,26 +11,39 @@
 //! the whole matrix.
 #![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod algebra;
 mod apply;
 mod backend;
 mod chain;
+mod cholesky;
+mod decompose;
+mod determinant;
 mod engine;
 mod error;
 mod factor;
 mod gemm;
 mod gradient;
+mod inner;
+mod inverse;
 mod kron;
 mod matrix;
 mod naive;
+mod norm;
 mod order;
 mod plan;
+mod rank;
 mod scalar;
 mod scratch;
 mod shape;
 mod step;
+mod svd;
+#[cfg(test)]
+mod test_support;
+mod trace;
 
 pub use backend::{Backend, backend};
 pub use chain::KronChain;
+pub use determinant::LogDeterminant;
 pub use error::{KronError, Result};
 pub use factor::{Factor, LowRank};
 pub use gemm::matmul_into;
@@ -40,3 +53,4 @@ pub use naive::kron_dense;
 pub use order::Order;
 pub use scalar::Scalar;
 pub use shape::KronShape;
+pub use svd::KronSvd;

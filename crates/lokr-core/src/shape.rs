@@ -51,3 +51,11 @@ impl KronShape {
         self.m * self.n + self.p * self.q
     }
 }
+
+/// The two factor shapes: `(m, n) ⊗ (p, q)`.
+impl std::fmt::Display for KronShape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { m, n, p, q } = self;
+        write!(f, "({m}, {n}) ⊗ ({p}, {q})")
+    }
+}

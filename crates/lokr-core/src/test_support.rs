@@ -1,0 +1,80 @@
+//! Matrices and comparisons for the unit tests.
+
+use ndarray::{Array2, ArrayRef2, ShapeBuilder};
+
+use crate::{Factor, Kron, Scalar, kron_dense};
+
+/// Distinct values in `[-1, 1]` without structure, the same for the same seed (SplitMix64).
+pub(crate) fn matrix<T: Scalar>(rows: usize, cols: usize, seed: u64) -> Array2<T> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add((rows * 1009 + cols) as u64);
+    Array2::from_shape_simple_fn((rows, cols), || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        T::from_f64_lossy((z ^ (z >> 31)) as f64 / u64::MAX as f64 * 2.0 - 1.0)
+    })
+}
+
+/// A symmetric matrix with eigenvalues of both signs.
+pub(crate) fn symmetric<T: Scalar>(size: usize, seed: u64) -> Array2<T> {
+    let half = matrix::<T>(size, size, seed);
+    &half + &half.t()
+}
+
+/// A symmetric positive definite matrix, well conditioned.
+pub(crate) fn positive<T: Scalar>(size: usize, seed: u64) -> Array2<T> {
+    let root = matrix::<T>(size, size, seed);
+    let mut gram = root.dot(&root.t());
+    gram.diag_mut().mapv_inplace(|d| d + T::one());
+    gram
+}
+
+/// The product of two full factors of the given shapes.
+pub(crate) fn kron_of<T: Scalar>(m: usize, n: usize, p: usize, q: usize) -> Kron<'static, T> {
+    Kron::new(matrix(m, n, 1), matrix(p, q, 2)).unwrap()
+}
+
+/// For every shape `(m, n, p, q)`: full factors, factors in Fortran order, a low-rank `B`, and both low-rank; each with
+/// the dense product written out.
+pub(crate) fn cases<T: Scalar>(shapes: &[(usize, usize, usize, usize)]) -> Vec<(Kron<'static, T>, Array2<T>)> {
+    let low = |rows, cols, rank, seed| {
+        let (left, right) = (matrix::<T>(rows, rank, seed), matrix::<T>(rank, cols, seed + 1));
+        let dense = Array2::from_shape_fn((rows, cols), |(i, j)| (0..rank).map(|r| left[[i, r]] * right[[r, j]]).sum());
+        (Factor::low_rank(left, right).unwrap(), dense)
+    };
+    let mut cases = Vec::new();
+    for &(m, n, p, q) in shapes {
+        let (a, b) = (matrix::<T>(m, n, 1), matrix::<T>(p, q, 2));
+        let dense = kron_dense(&a, &b).unwrap();
+        let fortran = |x: &Array2<T>| {
+            let mut out = Array2::zeros(x.dim().f());
+            out.assign(x);
+            out
+        };
+        cases.push((Kron::new(a.clone(), b.clone()).unwrap(), dense.clone()));
+        cases.push((Kron::new(fortran(&a), fortran(&b)).unwrap(), dense));
+        for rank in [1, 2] {
+            let (low_b, dense_b) = low(p, q, rank, 5);
+            cases.push((Kron::new(a.clone(), low_b.clone()).unwrap(), kron_dense(&a, &dense_b).unwrap()));
+            let (low_a, dense_a) = low(m, n, rank, 8);
+            cases.push((Kron::new(low_a, low_b).unwrap(), kron_dense(&dense_a, &dense_b).unwrap()));
+        }
+    }
+    cases
+}
+
+/// Asserts `|found − expected| ≤ 32·ε·scale`.
+#[track_caller]
+pub(crate) fn close<T: Scalar>(found: T, expected: T, scale: T) {
+    let allowed = T::from_f64_lossy(32.0) * T::epsilon() * scale;
+    let difference = (found - expected).abs();
+    assert!(difference <= allowed, "found {found}, expected {expected}: differ by {difference}, allowed {allowed}");
+}
+
+/// Asserts equal shapes and [`close`] elements.
+#[track_caller]
+pub(crate) fn all_close<T: Scalar>(found: &ArrayRef2<T>, expected: &ArrayRef2<T>, scale: T) {
+    assert_eq!(found.dim(), expected.dim());
+    ndarray::Zip::from(found).and(expected).for_each(|&f, &e| close(f, e, scale));
+}
