@@ -14,6 +14,8 @@ mod linear;
 mod linear_layer;
 #[cfg(test)]
 mod test_support;
+mod lokr;
+mod lora_adapter;
 
 pub use activation::Activation;
 pub use dense::{Dense, InputMajor};
@@ -23,5 +25,7 @@ pub use init::Init;
 pub use layer::{GradientAt, Layer, Visitor, VisitorMut};
 pub use linear::{Linear, Orientation};
 pub use linear_layer::LinearLayer;
+pub use lokr::{DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrInit};
+pub use lora_adapter::LoraAdapter;
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;
