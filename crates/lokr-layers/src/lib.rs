@@ -12,10 +12,10 @@ mod init;
 mod layer;
 mod linear;
 mod linear_layer;
-#[cfg(test)]
-mod test_support;
 mod lokr;
 mod lora_adapter;
+#[cfg(test)]
+mod test_support;
 
 pub use activation::Activation;
 pub use dense::{Dense, InputMajor};
