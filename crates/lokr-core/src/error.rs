@@ -131,6 +131,34 @@ pub enum KronError {
         /// Which matrix.
         name: &'static str,
     },
+    /// A size is zero where at least one element is needed.
+    #[error("{operation}: {name} is zero")]
+    ZeroSize {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which size.
+        name: &'static str,
+    },
+    /// An argument holds NaN or an infinity where only finite values make sense.
+    #[error("{operation}: {argument} holds {count} values that are not finite")]
+    NonFinite {
+        /// What was attempted.
+        operation: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// How many of its values are NaN or infinite.
+        count: usize,
+    },
+    /// A sum of Kronecker products of so many terms is not possible here.
+    #[error("{operation}: {asked} terms asked for, but 1 to {possible} are possible")]
+    TermCount {
+        /// What was attempted.
+        operation: &'static str,
+        /// Terms asked for.
+        asked: usize,
+        /// The largest possible number of terms.
+        possible: usize,
+    },
     /// An iterative decomposition did not converge, as it happens with non-finite input.
     #[error("{operation}: the decomposition of {name} did not converge; are all its values finite?")]
     NoConvergence {
