@@ -126,6 +126,18 @@ pub enum LayerError {
         /// Type of the layer.
         layer: &'static str,
     },
+    /// Two layers of a network do not fit together.
+    #[error("layer {index} ({layer}) takes {inputs} inputs, but the layer before it gives {outputs} outputs")]
+    Chain {
+        /// Type of the later layer.
+        layer: &'static str,
+        /// Its index, from 0.
+        index: usize,
+        /// Its inputs.
+        inputs: usize,
+        /// Outputs of the layer before.
+        outputs: usize,
+    },
     /// Class labels do not fit.
     #[error("label {label} of sample {sample} is outside 0..{classes}")]
     Label {

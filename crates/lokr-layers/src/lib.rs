@@ -14,8 +14,12 @@ mod linear;
 mod linear_layer;
 mod lokr;
 mod lora_adapter;
+mod loss;
+mod optimizer;
+mod sequential;
 #[cfg(test)]
 mod test_support;
+mod train;
 
 pub use activation::Activation;
 pub use dense::{Dense, InputMajor};
@@ -27,5 +31,10 @@ pub use linear::{Linear, Orientation};
 pub use linear_layer::LinearLayer;
 pub use lokr::{DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrInit};
 pub use lora_adapter::LoraAdapter;
+pub use loss::{Loss, Targets, accuracy};
+pub use optimizer::{Adam, AdamSettings, AdamW, Momentum, Optimizer, Sgd, SgdSettings};
+pub use sequential::Sequential;
+pub use train::{EpochReport, Evaluation, Progress, Samples, Trainer, evaluate};
+
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;
