@@ -47,7 +47,7 @@ fn slow<T: Scalar>(alpha: T, a: &Array2<T>, b: &Array2<T>, beta: T, c: &Array2<T
     Array2::from_shape_fn(c.dim(), |(i, j)| {
         let mut sum = T::zero();
         for k in 0..a.ncols() {
-            sum = sum + a[[i, k]] * b[[k, j]];
+            sum += a[[i, k]] * b[[k, j]];
         }
         alpha * sum + beta * c[[i, j]]
     })
