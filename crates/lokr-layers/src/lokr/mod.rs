@@ -18,6 +18,8 @@
 
 mod adapter;
 mod builder;
+#[cfg(test)]
+mod gradient_tests;
 mod init;
 mod layer;
 mod merge;
