@@ -2,7 +2,7 @@
 
 mod support;
 
-use lokr_core::{Factor, Kron, KronError, Scalar};
+use lokr_core::{Factor, FactorizationRule, Kron, KronError, Scalar};
 use lokr_layers::{
     Activation, DeltaPlacement, Dense, FullyConnected, GradientAt, Layer, LayerError, LoKrAdapter, LoKrInit,
     LoraAdapter,
@@ -121,6 +121,9 @@ fn factor_and_explicit_shapes() {
     let base = dense::<f64>(&values(12, 40, 1), &vector(12, 2), Activation::Identity);
     let by_factor = LoKrAdapter::builder(base.clone()).factor(4).build().unwrap();
     assert_eq!((by_factor.matrix_a_dimensions(), by_factor.matrix_b_dimensions()), ((3, 4), (4, 10)));
+    // 4 divides 12 and 16 > 12, where the two rules differ.
+    let as_peft = LoKrAdapter::builder(base.clone()).factor(4).factor_rule(FactorizationRule::Peft).build().unwrap();
+    assert_eq!((as_peft.matrix_a_dimensions(), as_peft.matrix_b_dimensions()), ((4, 4), (3, 10)));
     let given = LoKrAdapter::builder(base.clone()).factor_shapes((6, 1), (2, 40)).build().unwrap();
     assert_eq!((given.matrix_a_dimensions(), given.matrix_b_dimensions()), ((6, 1), (2, 40)));
 

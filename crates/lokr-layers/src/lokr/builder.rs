@@ -1,6 +1,6 @@
 //! The settings of a new adapter, checked once.
 
-use lokr_core::{Kron, KronShape, Scalar};
+use lokr_core::{FactorizationRule, Kron, KronShape, Scalar, factorization};
 
 use super::{DeltaPlacement, LoKrAdapter, LoKrInit};
 use crate::rand::{SeedableRng, rngs::StdRng};
@@ -15,6 +15,7 @@ use crate::{Layer, LayerError, Result};
 /// | [`rs_lora`](Self::rs_lora) | `false` | scaling `alpha/√rank` in place of `alpha/rank` |
 /// | [`freeze_base`](Self::freeze_base) | `true` | train the adapter only |
 /// | [`factor`](Self::factor) | −1, balanced | how the layer's two sizes are split |
+/// | [`factor_rule`](Self::factor_rule) | LyCORIS's | whose rule reads `factor` |
 /// | [`factor_shapes`](Self::factor_shapes) | from `factor` | the shapes of `A` and `B`, given outright |
 /// | [`decompose_both`](Self::decompose_both) | `false` | `A` may be low-rank too |
 /// | [`full_matrix`](Self::full_matrix) | `false` | neither factor is low-rank |
@@ -47,6 +48,7 @@ pub struct LoKrBuilder<T, L> {
     rs_lora: bool,
     freeze_base: bool,
     factor: i64,
+    factor_rule: FactorizationRule,
     factor_shapes: Option<KronShape>,
     decompose_both: bool,
     full_matrix: bool,
@@ -64,6 +66,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
             rs_lora: false,
             freeze_base: true,
             factor: -1,
+            factor_rule: FactorizationRule::default(),
             factor_shapes: None,
             decompose_both: false,
             full_matrix: false,
@@ -101,9 +104,15 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
     /// Splits both sizes of the layer by this factor, as far as it divides them: `m` and `n` are `factor` where
     /// possible. A larger factor, up to the square root of a size, makes a smaller `B` and fewer parameters.
     ///
-    /// The rule is LyCORIS's. Overruled by [`LoKrBuilder::factor_shapes`].
+    /// See [`factorization`]. −1 is the balanced split. Overruled by [`LoKrBuilder::factor_shapes`].
     pub fn factor(mut self, factor: i64) -> Self {
         self.factor = factor;
+        self
+    }
+
+    /// Whose rule reads [`LoKrBuilder::factor`]. The two agree on the balanced split.
+    pub fn factor_rule(mut self, rule: FactorizationRule) -> Self {
+        self.factor_rule = rule;
         self
     }
 
@@ -184,8 +193,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
         let KronShape { m, n, p, q } = match self.factor_shapes {
             Some(shape) => shape,
             None => {
-                let (m, p) = split(out, self.factor);
-                let (n, q) = split(input, self.factor);
+                let (m, p) = factorization(out, self.factor, self.factor_rule)?;
+                let (n, q) = factorization(input, self.factor, self.factor_rule)?;
                 KronShape { m, n, p, q }
             }
         };
@@ -198,15 +207,4 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
         // `rank < max/2` over the reals, without the rounding of an integer half.
         (!self.full_matrix && self.rank.saturating_mul(2) < rows.max(cols)).then_some(self.rank)
     }
-}
-
-/// `dim` as (small, large): by `factor` where it divides, else by the largest divisor up to `√dim` and up to `factor`
-/// if that is not negative.
-fn split(dim: usize, factor: i64) -> (usize, usize) {
-    let factor = usize::try_from(factor).unwrap_or(usize::MAX);
-    let small = match dim.checked_rem(factor) {
-        Some(0) => factor.min(dim / factor),
-        _ => (1..=dim.isqrt().min(factor)).rev().find(|&divisor| dim.is_multiple_of(divisor)).unwrap_or(1),
-    };
-    (small, dim / small)
 }
