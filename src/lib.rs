@@ -1,4 +1,6 @@
-//! LoKr.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
 #[doc(inline)]
 pub use lokr_core as core;
 #[doc(inline)]
