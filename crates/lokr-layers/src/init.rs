@@ -105,3 +105,6 @@ fn normal<T: Scalar>(weight: &mut ArrayRef2<T>, deviation: f64, rng: &mut (impl 
         *w = T::from_f64_lossy(deviation * unit);
     }
 }
+
+#[cfg(test)]
+mod tests;
