@@ -3,7 +3,7 @@
 use lokr_core::{Factor, Kron, KronGradients, Scalar};
 use ndarray::ArrayRef2;
 
-use super::adapter::NAME;
+use super::adapter::{NAME, TrainingState};
 use super::{DeltaPlacement, LoKrAdapter};
 use crate::{Activation, GradientAt, Layer, LayerError, LinearLayer, Result, Visitor, VisitorMut};
 
@@ -155,8 +155,9 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         self.clear_all_gradients();
     }
 
+    /// Also gives the memory of the stored input and the gradients back.
     fn reset_state(&mut self) {
-        self.training = super::adapter::TrainingState::new();
+        self.training = TrainingState::new();
         self.base.reset_state();
     }
 
