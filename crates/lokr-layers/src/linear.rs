@@ -31,9 +31,10 @@ pub trait Orientation: sealed::Layout {}
 /// Parameters, in order: the weights as stored, row-major, then the bias.
 ///
 /// # Cost
-/// A forward takes `2·batch·in·out` flops, a backward twice that. [`Layer::predict_into`] allocates nothing.
-/// [`Layer::forward_into`] keeps a copy of `x` and, unless the activation is the identity, one matrix of the output's
-/// size. All that is kept between calls is allocated once per number of rows that is larger than any before.
+/// A forward takes `2·batch·in·out` flops, a backward twice that. [`Layer::predict_into`] allocates nothing but what
+/// [`lokr_core::matmul_into`] needs inside. [`Layer::forward_into`] keeps a copy of `x` and, unless the activation is
+/// the identity, one matrix of the output's size; [`Layer::backward_into`] keeps the gradients and, with an activation,
+/// another. Their memory is allocated once, and again only for more rows than ever before.
 #[derive(Debug, Clone)]
 pub struct Linear<T, O> {
     weights: Array2<T>,

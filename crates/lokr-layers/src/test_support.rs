@@ -1,9 +1,11 @@
 //! What several test modules use: distinct numbers and central differences.
 
-use lokr_core::Scalar;
-use ndarray::{Array1, Array2};
+use std::sync::{Arc, Mutex};
 
-use crate::Layer;
+use lokr_core::Scalar;
+use ndarray::{Array1, Array2, ArrayRef2};
+
+use crate::{Dense, GradientAt, Layer, Result, Visitor, VisitorMut};
 
 /// Distinct values in (−1, 1) that look random: fractional parts of multiples of √2 (Weyl's sequence).
 pub(crate) fn values<T: Scalar>(rows: usize, cols: usize, seed: usize) -> Array2<T> {
@@ -51,4 +53,65 @@ pub(crate) fn check_gradients(layer: &mut dyn Layer<f64>, x: &Array2<f64>) {
 fn assert_close(found: f64, difference: f64, what: &str) {
     let tolerance = 2e-8 * (1.0 + difference.abs());
     assert!((found - difference).abs() < tolerance, "{what}: gradient {found}, central difference {difference}");
+}
+
+/// A layer that writes down what mode it is put in, and in which it is trained.
+#[derive(Clone)]
+pub(crate) struct ModeProbe {
+    pub(crate) inner: Dense<f64>,
+    pub(crate) events: Arc<Mutex<Vec<&'static str>>>,
+    pub(crate) trainable: bool,
+}
+
+impl ModeProbe {
+    fn write(&self, event: &'static str) {
+        let mut events = self.events.lock().unwrap();
+        if events.last() != Some(&event) {
+            events.push(event);
+        }
+    }
+}
+
+impl Layer<f64> for ModeProbe {
+    fn input_size(&self) -> usize {
+        self.inner.input_size()
+    }
+    fn output_size(&self) -> usize {
+        self.inner.output_size()
+    }
+    fn type_name(&self) -> &'static str {
+        "ModeProbe"
+    }
+    fn predict_into(&self, x: &ArrayRef2<f64>, y: &mut ArrayRef2<f64>) -> Result<()> {
+        self.write("predict");
+        self.inner.predict_into(x, y)
+    }
+    fn forward_into(&mut self, x: &ArrayRef2<f64>, y: &mut ArrayRef2<f64>) -> Result<()> {
+        self.write("forward");
+        self.inner.forward_into(x, y)
+    }
+    fn backward_into(&mut self, dy: &ArrayRef2<f64>, at: GradientAt, dx: &mut ArrayRef2<f64>) -> Result<()> {
+        self.inner.backward_into(dy, at, dx)
+    }
+    fn visit(&self, visitor: Visitor<'_, f64>) {
+        self.inner.visit(visitor);
+    }
+    fn visit_mut(&mut self, visitor: VisitorMut<'_, f64>) {
+        self.inner.visit_mut(visitor);
+    }
+    fn clear_gradients(&mut self) {
+        self.inner.clear_gradients();
+    }
+    fn reset_state(&mut self) {
+        self.inner.reset_state();
+    }
+    fn set_training_mode(&mut self, training: bool) {
+        self.write(if training { "training mode" } else { "inference mode" });
+    }
+    fn supports_training(&self) -> bool {
+        self.trainable
+    }
+    fn clone_box(&self) -> Box<dyn Layer<f64>> {
+        Box::new(self.clone())
+    }
 }

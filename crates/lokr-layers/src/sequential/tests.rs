@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_support::{check_gradients, values, vector};
+use crate::test_support::{ModeProbe, check_gradients, values, vector};
 use crate::{Activation, Dense, FullyConnected, Loss, Targets};
 use approx::assert_abs_diff_eq;
 use ndarray::{Array1, array, s};
@@ -188,4 +188,20 @@ fn a_clone_is_independent() {
     copy.set_parameters(&Array1::zeros(network.parameter_count())).unwrap();
     assert_eq!(copy.predict(&values(2, 5, 1)).unwrap(), array![[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]);
     assert!(network.predict(&values(2, 5, 1)).unwrap()[[0, 0]] != 0.0);
+}
+
+#[test]
+fn the_mode_reaches_every_layer_and_every_layer_must_support_training() {
+    let events = || std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let inner = Dense::from_arrays(values(2, 2, 1), vector(2, 1), Activation::Relu).unwrap();
+    let first = ModeProbe { inner: inner.clone(), events: events(), trainable: true };
+    let second = ModeProbe { inner, events: events(), trainable: false };
+    let mut network = Sequential::new(vec![Box::new(first.clone()), Box::new(second.clone())]).unwrap();
+    network.set_training_mode(true);
+    network.set_training_mode(false);
+    for probe in [&first, &second] {
+        assert_eq!(*probe.events.lock().unwrap(), ["training mode", "inference mode"]);
+    }
+    assert!(!network.supports_training());
+    assert!(Sequential::new(vec![Box::new(first) as Box<dyn Layer<f64>>]).unwrap().supports_training());
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::test_support::values;
+use crate::test_support::{ModeProbe, values};
 use crate::{Activation, Adam, AdamSettings, Dense, FullyConnected, GradientAt, Init, Sequential, Sgd, SgdSettings};
 use ndarray::{Array1, Array2, array};
 use ndarray_rand::rand::{SeedableRng, rngs::SmallRng};
@@ -203,4 +203,17 @@ fn samples_that_do_not_fit_are_named_before_the_first_step() {
     let wrong = Samples::new(&x, Targets::Labels(&wrong)).unwrap();
     assert_eq!(fit(trainer, &wrong, None), LayerError::Label { sample: 9, label: 2, classes: 2 });
     assert_eq!(network.parameters(), before);
+}
+
+#[test]
+fn training_mode_is_on_for_the_run_and_off_afterwards() {
+    let (x, t) = (values::<f64>(5, 3, 1), values::<f64>(5, 2, 2));
+    let inner = Dense::from_arrays(values(3, 2, 3), Array1::zeros(2), Activation::Tanh).unwrap();
+    let mut network = ModeProbe { inner, events: Default::default(), trainable: true };
+    let samples = Samples::new(&x, Targets::Values(t.view())).unwrap();
+    let trainer = Trainer { epochs: 2, batch_size: 2, loss: Loss::MeanSquaredError };
+    let rng = &mut SmallRng::seed_from_u64(1);
+    trainer.fit(&mut network, &mut adam(), &samples, Some(&samples), rng, &mut keep_going).unwrap();
+    let expected = ["training mode", "forward", "predict", "forward", "predict", "inference mode"];
+    assert_eq!(*network.events.lock().unwrap(), expected);
 }
