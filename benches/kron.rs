@@ -1,0 +1,113 @@
+//! Criterion benchmarks against the naive Kronecker product, to see a regression: apply, gradients and merge, in f32
+//! and f64. Throughput counts flops (the fewest that do the job, for the naive way too), for merges values of `W`.
+//!
+//! `cargo bench --bench kron`; to compare machines or backends, `cargo bench --bench ratios` is the better tool.
+
+mod support;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use lokr::core::Scalar;
+use ndarray::Array2;
+
+use support::{
+    Operator, Shape, backward_flops, forward_flops, generator, machine, matrix, naive_apply, naive_gradients,
+    naive_merge,
+};
+
+const SHAPES: [Shape; 4] =
+    [Shape::two(8, 8, 8, 8), Shape::two(32, 32, 32, 32), Shape::two(48, 24, 64, 32), Shape::two(16, 16, 256, 256)];
+
+const BATCHES: [usize; 2] = [1, 128];
+
+/// The naive way is left out beyond this many values of the product: it takes most of a second each time.
+const NAIVE_VALUES: usize = 3 << 20;
+
+fn apply<T: Scalar>(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("apply {}", T::NAME));
+    for shape in SHAPES {
+        let rng = &mut generator();
+        let operator = Operator::<T>::new(shape, rng);
+        let (height, width) = shape.dim();
+        for batch in BATCHES {
+            let x: Array2<T> = matrix(rng, batch, width);
+            let mut y = Array2::zeros((batch, height));
+            group.throughput(Throughput::Elements(forward_flops(shape, batch) as u64));
+            let parameter = format!("{shape}/batch {batch}");
+            group.bench_function(BenchmarkId::new("lokr", &parameter), |bencher| {
+                bencher.iter(|| operator.apply_into(&x, black_box(&mut y)));
+            });
+            if height * width <= NAIVE_VALUES {
+                group.bench_function(BenchmarkId::new("naive", &parameter), |bencher| {
+                    bencher.iter(|| naive_apply(&operator, &x, black_box(&mut y)));
+                });
+            }
+        }
+    }
+}
+
+fn gradients<T: Scalar>(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("gradients {}", T::NAME));
+    for shape in SHAPES {
+        let rng = &mut generator();
+        let operator = Operator::<T>::new(shape, rng);
+        let (height, width) = shape.dim();
+        for batch in BATCHES {
+            let (x, dy): (Array2<T>, Array2<T>) = (matrix(rng, batch, width), matrix(rng, batch, height));
+            let (mut gradients, mut dx) = (operator.gradients(), Array2::zeros(x.dim()));
+            group.throughput(Throughput::Elements(backward_flops(shape, batch) as u64));
+            let parameter = format!("{shape}/batch {batch}");
+            group.bench_function(BenchmarkId::new("lokr", &parameter), |bencher| {
+                bencher.iter(|| operator.gradients_into(&x, &dy, &mut gradients, black_box(&mut dx)));
+            });
+            if height * width <= NAIVE_VALUES {
+                group.bench_function(BenchmarkId::new("naive", &parameter), |bencher| {
+                    bencher.iter(|| naive_gradients(&operator, &x, &dy, black_box(&mut dx)));
+                });
+            }
+        }
+    }
+}
+
+fn merge<T: Scalar>(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("merge {}", T::NAME));
+    for shape in SHAPES {
+        let rng = &mut generator();
+        let operator = Operator::<T>::new(shape, rng);
+        let (height, width) = shape.dim();
+        let mut w: Array2<T> = matrix(rng, height, width);
+        let step = T::from_f64_lossy(1e-6);
+        group.throughput(Throughput::Elements((height * width) as u64));
+        group.bench_function(BenchmarkId::new("lokr", shape), |bencher| {
+            bencher.iter(|| operator.merge(step, black_box(&mut w)));
+        });
+        if height * width <= NAIVE_VALUES {
+            group.bench_function(BenchmarkId::new("naive", shape), |bencher| {
+                bencher.iter(|| naive_merge(&operator, step, black_box(&mut w)));
+            });
+        }
+    }
+}
+
+fn all(c: &mut Criterion) {
+    println!("{}", machine());
+    apply::<f32>(c);
+    apply::<f64>(c);
+    gradients::<f32>(c);
+    gradients::<f64>(c);
+    merge::<f32>(c);
+    merge::<f64>(c);
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(15)
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800))
+        .without_plots();
+    targets = all
+}
+criterion_main!(benches);

@@ -1,0 +1,120 @@
+//! A base layer alone against the same layer with an adapter, 4096 → 4096.
+
+use std::hint::black_box;
+
+use lokr::core::Scalar;
+use lokr::layers::{Activation, FullyConnected, GradientAt, Layer, LoKrAdapter};
+use ndarray::{Array1, Array2};
+
+use crate::Settings;
+use crate::measure::{Contender, interleaved};
+use crate::report::{Report, Row, Section, Target};
+use crate::support::{Operator, Shape, generator, matrix};
+
+const SIZE: usize = 4096;
+
+const SHAPES: [Shape; 4] = [
+    Shape::two(64, 64, 64, 64),
+    Shape::low_rank(64, 64, 64, 64, 8),
+    Shape::two(16, 16, 256, 256),
+    Shape::two(8, 8, 512, 512),
+];
+
+const BATCHES: [usize; 3] = [1, 32, 512];
+
+const SECTION: Section = Section {
+    name: "layers 4096 -> 4096",
+    rate: "GFLOP/s",
+    ratio: "x base",
+    about: "time of the adapted layer / time of the base layer's forward, measured in turns; base frozen",
+};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Job {
+    Forward,
+    Step,
+}
+
+pub fn run<T: Scalar>(settings: &Settings, report: &mut Report) {
+    let mut base = None;
+    for job in [Job::Forward, Job::Step] {
+        for shape in SHAPES {
+            let label = |batch| format!("{} {shape} b{batch}", job.name());
+            let batches: Vec<usize> = BATCHES.into_iter().filter(|&batch| settings.selects(&label(batch))).collect();
+            if batches.is_empty() {
+                continue;
+            }
+            if base.is_none() {
+                report.section(SECTION);
+            }
+            let base = base.get_or_insert_with(base_layer::<T>);
+            let Operator::Two(delta) = Operator::new(shape, &mut generator()) else { continue };
+            let scale = T::from_f64_lossy(0.5);
+            let mut adapter = LoKrAdapter::from_delta(base.clone(), delta, scale).expect("the shapes fit");
+            for batch in batches {
+                report.row(measure(settings, job, shape, base, &mut adapter, batch));
+            }
+        }
+    }
+}
+
+fn base_layer<T: Scalar>() -> FullyConnected<T> {
+    let rng = &mut generator();
+    let bias: Array1<T> = matrix(rng, 1, SIZE).into_iter().collect();
+    FullyConnected::from_arrays(matrix(rng, SIZE, SIZE), bias, Activation::Identity).expect("the shapes fit")
+}
+
+fn measure<T: Scalar>(
+    settings: &Settings,
+    job: Job,
+    shape: Shape,
+    base: &FullyConnected<T>,
+    adapter: &mut LoKrAdapter<T, FullyConnected<T>>,
+    batch: usize,
+) -> Row {
+    let rng = &mut generator();
+    let (x, dy): (Array2<T>, Array2<T>) = (matrix(rng, batch, SIZE), matrix(rng, batch, SIZE));
+    let (mut y, mut dx, mut y_base) = (Array2::zeros(x.dim()), Array2::zeros(x.dim()), Array2::zeros(x.dim()));
+    let adapted = Contender::new(|| match job {
+        Job::Forward => adapter.predict_into(&x, black_box(&mut y)).expect("the shapes fit"),
+        Job::Step => {
+            adapter.clear_gradients();
+            adapter.forward_into(&x, black_box(&mut y)).expect("the shapes fit");
+            adapter.backward_into(&dy, GradientAt::Output, black_box(&mut dx)).expect("the shapes fit");
+        }
+    });
+    let alone = Contender::new(|| base.predict_into(&x, black_box(&mut y_base)).expect("the shapes fit"));
+    let [adapted, alone] = interleaved(settings.effort, [adapted, alone]);
+    let base_flops = (2 * batch * SIZE * SIZE) as f64;
+    let flops = match job {
+        Job::Forward => base_flops + crate::support::forward_flops(shape, batch) as f64,
+        Job::Step => {
+            let adapter = crate::support::forward_flops(shape, batch) + crate::support::backward_flops(shape, batch);
+            2.0 * base_flops + adapter as f64
+        }
+    };
+    Row {
+        section: SECTION.name,
+        name: format!("{} {shape}", job.name()),
+        batch: Some(batch),
+        min: adapted.min(),
+        median: adapted.median(),
+        rate: Some(flops / adapted.median() / 1e9),
+        ratio: adapted.ratio(&alone),
+        target: match (job, batch) {
+            (Job::Forward, 1 | 512) => Some(Target::AtMost(1.05)),
+            (Job::Step, 512) => Some(Target::AtMost(2.15)),
+            _ => None,
+        },
+        naive: None,
+    }
+}
+
+impl Job {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Step => "step",
+        }
+    }
+}
