@@ -27,6 +27,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn cholesky(&self) -> Result<Kron<'static, T>> {
+        KronError::check_square("cholesky", "A", self.a().dim())?;
+        KronError::check_square("cholesky", "B", self.b().dim())?;
         let mut a = symmetric_dense("cholesky", "A", self.a())?;
         let mut b = symmetric_dense("cholesky", "B", self.b())?;
         if a[[0, 0]] < T::zero() && b[[0, 0]] < T::zero() {
@@ -83,6 +85,7 @@ mod tests {
         let error = |k: Kron<'_, f64>| k.cholesky().unwrap_err();
         let one = || array![[1.0]];
         assert_eq!(error(kron_of(2, 3, 1, 1)), KronError::NotSquare { operation, name: "A", shape: (2, 3) });
+        assert_eq!(error(kron_of(3, 3, 2, 1)), KronError::NotSquare { operation, name: "B", shape: (2, 1) });
         let k = Kron::new(one(), array![[1.0, 0.5], [0.25, 1.0]]).unwrap();
         assert_eq!(error(k), KronError::NotSymmetric { operation, name: "B", difference: 0.25 });
         let indefinite = || symmetric(3, 4) - Array2::<f64>::eye(3) * 3.0;

@@ -136,10 +136,10 @@ fn thin_qr<T: Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
     (to_ndarray(q.as_ref()), r)
 }
 
-/// Ascending eigenvalues and orthonormal eigenvectors (columns) of a symmetric factor.
+/// Ascending eigenvalues and orthonormal eigenvectors (columns) of a symmetric factor, which must be square.
 ///
 /// # Errors
-/// [`KronError::NotSquare`], [`KronError::NotSymmetric`], [`KronError::NoConvergence`].
+/// [`KronError::NotSymmetric`] as [`symmetric_dense`] says; [`KronError::NoConvergence`].
 pub(crate) fn symmetric_eigen<T: Scalar>(
     operation: &'static str,
     name: &'static str,
@@ -158,7 +158,38 @@ pub(crate) fn symmetric_eigen<T: Scalar>(
     Ok((values.column_vector().iter().copied().collect(), to_ndarray(vectors.as_ref())))
 }
 
-/// The factor as a matrix that is exactly symmetric.
+/// `matrix = Q·H·Qᵀ` with `H` zero below the first subdiagonal and `Q` orthogonal; `(H, Q)`. About `14/3·n³` flops.
+pub(crate) fn hessenberg<T: Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
+    let size = matrix.nrows();
+    debug_assert_eq!(size, matrix.ncols());
+    if size <= 2 {
+        return (matrix.to_owned(), Array2::eye(size));
+    }
+    let rest = size - 1;
+    let mut h = to_faer(matrix);
+    let block = qr::factor::recommended_block_size::<T>(rest, rest);
+    let mut coefficients = Mat::zeros(block, rest);
+    let settings = Default::default();
+    let mut memory = MemBuffer::new(evd::hessenberg::hessenberg_in_place_scratch::<T>(size, block, Par::Seq, settings));
+    let stack = MemStack::new(&mut memory);
+    evd::hessenberg::hessenberg_in_place(h.as_mut(), coefficients.as_mut(), Par::Seq, stack, settings);
+
+    let mut q = Mat::<T>::identity(size, size);
+    let scratch = householder::apply_block_householder_sequence_on_the_right_in_place_scratch::<T>(rest, block, rest);
+    let mut memory = MemBuffer::new(scratch);
+    householder::apply_block_householder_sequence_on_the_right_in_place_with_conj(
+        h.as_ref().submatrix(1, 0, rest, rest),
+        coefficients.as_ref(),
+        Conj::No,
+        q.as_mut().submatrix_mut(1, 1, rest, rest),
+        Par::Seq,
+        MemStack::new(&mut memory),
+    );
+    let h = Array2::from_shape_fn((size, size), |(i, j)| if i <= j + 1 { h[(i, j)] } else { T::zero() });
+    (h, to_ndarray(q.as_ref()))
+}
+
+/// The factor, which must be square, as a matrix that is exactly symmetric.
 ///
 /// A difference `|M[i, j] − M[j, i]|` up to `size · ε · max|M|`, what rounding leaves in a product like `XᵀX`, is
 /// averaged away; a larger one is an error.
@@ -167,7 +198,8 @@ pub(crate) fn symmetric_dense<T: Scalar>(
     name: &'static str,
     factor: &Factor<'_, T>,
 ) -> Result<Array2<T>> {
-    let size = KronError::check_square(operation, name, factor.dim())?;
+    let size = factor.dim().0;
+    debug_assert_eq!(size, factor.dim().1);
     let matrix = factor.dense();
     let largest = matrix.iter().fold(T::zero(), |largest, value| largest.max(value.abs()));
     let difference =
