@@ -89,7 +89,7 @@ pub struct NearestKron<T: 'static> {
 /// let nearest = nearest_kron(&w, KronShape::new(1, 2, 2, 1)?, 1, &NearestOptions::default())?;
 /// assert!((nearest.energy - 1.0).abs() < 1e-14);
 /// assert!((nearest.singular_values[0] - 5.0).abs() < 1e-14); // √5·√5
-/// assert!((nearest.terms[0].to_dense() - w).iter().all(|d| d.abs() < 1e-14));
+/// assert!((nearest.terms[0].to_dense() - w).iter().all(|&d: &f64| d.abs() < 1e-14));
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 pub fn nearest_kron<T: Scalar>(
@@ -139,7 +139,7 @@ pub fn nearest_kron<T: Scalar>(
 /// let (first, second) = (Kron::new(&a, &b)?, Kron::new(-&a, &b * 2.0)?);
 /// let merged = nearest_to_sum(&[(1.0, &first), (0.25, &second)], 1)?; // the second is −2 times the first
 /// assert!((merged.energy - 1.0).abs() < 1e-14);
-/// assert!((merged.terms[0].to_dense() - first.to_dense() * 0.5).iter().all(|d| d.abs() < 1e-14));
+/// assert!((merged.terms[0].to_dense() - first.to_dense() * 0.5).iter().all(|&d: &f64| d.abs() < 1e-14));
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 pub fn nearest_to_sum<T: Scalar>(sum: &[(T, &Kron<'_, T>)], terms: usize) -> Result<NearestKron<T>> {

@@ -53,13 +53,12 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
         let (w, shape) = if transposed { (w.t(), KronShape { m: n, n: m, p: q, q: p }) } else { (w.view(), shape) };
         let rows = if m * n >= p * q { Rows::Blocks } else { Rows::Positions };
 
-        let (count, largest) = scan(w, |values| {
-            let bad = values.iter().filter(|x| !x.is_finite()).count();
-            (bad, values.iter().fold(T::zero(), |largest, x| largest.max(x.abs())))
-        })
-        .into_iter()
-        .fold((0, T::zero()), |(count, largest), (c, l)| (count + c, largest.max(l)));
-        if count > 0 {
+        // False for an infinity and for what is not a number.
+        let finite = |x: T| x.abs() <= T::max_value();
+        let largest = scan(w, T::zero(), |largest, x| if finite(x) { largest.max(x.abs()) } else { T::infinity() });
+        let largest = largest.into_iter().fold(T::zero(), T::max);
+        if largest > T::max_value() {
+            let count = w.iter().filter(|x| !x.is_finite()).count();
             return Err(KronError::NonFinite { operation, argument: "w", count });
         }
         // Two powers away from the ends of the type's range, so that both the scale and its inverse are normal numbers.
@@ -67,7 +66,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
         let exponent =
             if largest > T::zero() { largest.to_f64_exact().log2().floor().clamp(-limit, limit) } else { 0.0 };
         let scale = (-exponent).exp2();
-        let squares = scan(w, |values| values.iter().map(|x| (x.to_f64_exact() * scale).powi(2)).sum::<f64>());
+        let squares = scan(w, 0.0, |sum, x| sum + (x.to_f64_exact() * scale).powi(2));
         let norm = squares.into_iter().sum::<f64>().sqrt();
         Ok(Self { w, shape, transposed, rows, exponent: exponent as i32, norm })
     }
@@ -232,8 +231,28 @@ fn copy_scaled<T: Scalar>(scale: T, row: ArrayView1<'_, T>, start: usize, target
     }
 }
 
-/// One result per fixed group of rows, in their order.
-fn scan<T: Scalar, R: Send>(w: ArrayView2<'_, T>, of: impl Fn(ArrayView2<'_, T>) -> R + Sync + Send) -> Vec<R> {
+/// Folds the values of `w`, eight side by side in every fixed group of rows; the results in a fixed order.
+fn scan<T: Scalar, S: Copy + Send + Sync>(
+    w: ArrayView2<'_, T>,
+    start: S,
+    fold: impl Fn(S, T) -> S + Send + Sync,
+) -> Vec<S> {
+    let scan_rows = |rows: ArrayView2<'_, T>| {
+        let mut lanes = [start; 8];
+        for row in rows.rows() {
+            if let Some(row) = row.to_slice() {
+                let (chunks, rest) = row.as_chunks::<8>();
+                for chunk in chunks {
+                    lanes.iter_mut().zip(chunk).for_each(|(lane, &x)| *lane = fold(*lane, x));
+                }
+                lanes.iter_mut().zip(rest).for_each(|(lane, &x)| *lane = fold(*lane, x));
+            } else {
+                row.iter().enumerate().for_each(|(i, &x)| lanes[i % 8] = fold(lanes[i % 8], x));
+            }
+        }
+        lanes
+    };
     let rows_per_task = (SCAN / w.ncols()).clamp(1, w.nrows());
-    w.axis_chunks_iter(Axis(0), rows_per_task).into_par_iter().map(of).collect()
+    let lanes: Vec<[S; 8]> = w.axis_chunks_iter(Axis(0), rows_per_task).into_par_iter().map(scan_rows).collect();
+    lanes.into_flattened()
 }
