@@ -144,6 +144,8 @@ mod tests {
             prop_assert_eq!((log.sign, inverse_log.sign), (1.0, 1.0));
             close(log.ln_abs, -inverse_log.ln_abs, 3000.0);
             all_close(&inverse.to_dense(), &k.pseudo_inverse().unwrap().to_dense(), 3000.0);
+            let x = matrix::<f64>(3, n * q, seed + 2);
+            all_close(&k.solve(&k.apply(&x).unwrap()).unwrap(), &x, 3000.0);
             let l = k.cholesky().unwrap();
             all_close(&l.matmul(&l.transposed()).unwrap().to_dense(), &k.to_dense(), 1000.0);
         }

@@ -26,6 +26,8 @@ pub struct KronEigen<T: Scalar> {
     vectors: Kron<'static, T>,
     /// Eigenvalue of column `i·p + j` of the vectors at `[i, j]`.
     grid: Array2<T>,
+    /// What the largest magnitudes of the factors' eigenvalues make together: the measure of rounding errors.
+    magnitude: T,
     values: Array1<T>,
     pairs: Vec<(usize, usize)>,
 }
@@ -80,8 +82,10 @@ impl<T: Scalar> KronEigen<T> {
         let (b_values, b_vectors) = symmetric_eigen(operation, "B", b)?;
         let size = (a_values.len(), b_values.len());
         let grid = Array2::from_shape_fn(size, |(i, j)| combine(a_values[i], b_values[j]));
+        let largest = |values: &Array1<T>| values.iter().fold(T::zero(), |largest, value| largest.max(value.abs()));
+        let magnitude = combine(largest(&a_values), largest(&b_values));
         let (values, pairs) = sorted(&grid, Sort::Ascending);
-        Ok(Self { vectors: Kron::new(a_vectors, b_vectors)?, grid, values, pairs })
+        Ok(Self { vectors: Kron::new(a_vectors, b_vectors)?, grid, magnitude, values, pairs })
     }
 
     /// The eigenvalues, ascending.
@@ -127,7 +131,7 @@ impl<T: Scalar> KronEigen<T> {
     /// `4·batch·n·q·(n + q)` flops.
     /// # Errors
     /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue of `M + c·I` is zero up to the rounding error
-    /// of the decomposition, `(n + q)·ε·max(|λ| + |c|)`.
+    /// of the decomposition, `(n + q)·ε·(max|λ|·max|μ| + |c|)` for a product (for a sum `max|λ| + max|μ| + |c|`).
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -153,8 +157,8 @@ impl<T: Scalar> KronEigen<T> {
         y: &ArrayRef2<T>,
     ) -> Result<Array2<T>> {
         let divisors = self.grid.mapv(|value| value + c);
-        let largest = self.grid.iter().fold(T::zero(), |largest, value| largest.max(value.abs() + c.abs()));
-        let least = T::from_usize_lossy(self.grid.nrows() + self.grid.ncols()) * T::epsilon() * largest;
+        let sides = T::from_usize_lossy(self.grid.nrows() + self.grid.ncols());
+        let least = sides * T::epsilon() * (self.magnitude + c.abs());
         if divisors.iter().any(|divisor| divisor.abs() <= least) {
             return Err(KronError::Singular { operation, name });
         }

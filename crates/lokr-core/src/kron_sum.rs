@@ -155,7 +155,7 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// their complex Schur decompositions.
     /// # Errors
     /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ + μⱼ` is zero up to the rounding error of the
-    /// decomposition, `(n + p)·ε·max(|λᵢ| + |μⱼ|)`; [`KronError::NoConvergence`] for factors that hold values that are
+    /// decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`; [`KronError::NoConvergence`] for factors that hold values that are
     /// not finite.
     /// # Examples
     /// ```
@@ -192,8 +192,8 @@ fn combine<T: Scalar>(a: T, b: T, same_block: bool, same_within: bool) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kron_dense;
     use crate::test_support::{all_close, close, matrix, positive, symmetric};
+    use crate::{Kron, kron_dense};
     use ndarray::{array, s};
 
     fn dense_sum<T: Scalar>(a: &Array2<T>, b: &Array2<T>) -> Array2<T> {
@@ -277,15 +277,34 @@ mod tests {
     }
 
     #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        let (a, b) = (matrix::<f32>(37, 37, 1), matrix(29, 29, 2));
+        let (sum, product) = (KronSum::new(&a, &b).unwrap(), Kron::new(&a, &b).unwrap());
+        let x = matrix(11, 37 * 29, 3);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| (sum.apply(&x), sum.solve(&x), product.solve(&x), product.solve_shifted(0.5, &x)))
+        };
+        let one = run(1);
+        assert!(one.1.is_ok() && one.3.is_ok());
+        assert_eq!(one, run(3));
+    }
+
+    #[test]
     fn each_error_is_named() {
         let operation = "Kronecker sum";
         let error = KronSum::new(matrix::<f64>(2, 2, 1), matrix(2, 3, 1)).unwrap_err();
         assert_eq!(error, KronError::NotSquare { operation, name: "B", shape: (2, 3) });
         let error = KronSum::new(matrix::<f64>(0, 0, 1), matrix(2, 2, 1)).unwrap_err();
         assert_eq!(error, KronError::EmptyFactor { name: "A", rows: 0, cols: 0 });
+        // Eigenvalues 1 and −1, the former only up to rounding: their sum is as good as zero.
+        let basis = Kron::new(symmetric::<f64>(3, 1), array![[1.0]]).unwrap().symmetric_eigen().unwrap();
+        let basis = basis.vectors().to_dense();
+        let sum = KronSum::new(basis.dot(&basis.t()), -Array2::<f64>::eye(1)).unwrap();
+        let singular = KronError::Singular { operation: "solve", name: "A ⊕ B" };
+        assert_eq!(sum.solve(&array![[1.0, 2.0, 3.0]]), Err(singular.clone()));
         let sum = KronSum::new(array![[1.0]], array![[-1.0, 3.0], [0.0, 1.0]]).unwrap();
-        let y = array![[1.0, 2.0]];
-        assert_eq!(sum.solve(&y), Err(KronError::Singular { operation: "solve", name: "A ⊕ B" }));
+        assert_eq!(sum.solve(&array![[1.0, 2.0]]), Err(singular));
         let shape = |operation, argument| KronError::Shape { operation, argument, expected: (1, 2), found: (1, 3) };
         assert_eq!(sum.solve(&array![[1.0, 2.0, 3.0]]), Err(shape("solve", "y")));
         assert_eq!(sum.apply(&array![[1.0, 2.0, 3.0]]), Err(shape("apply", "x")));

@@ -21,7 +21,8 @@ const MAX_STEPS: usize = 100;
 
 impl<T: Scalar> Schur<T> {
     /// Decomposes a square matrix: to Hessenberg form, then single-shift QR steps with Wilkinson's shift and deflation
-    /// (Golub & Van Loan, *Matrix Computations*, sections 7.4 and 7.5). Some `25·n³` complex operations.
+    /// (Golub & Van Loan, *Matrix Computations*, sections 7.4 and 7.5). Some `25·n³` complex operations, not blocked:
+    /// meant for factors of up to a few hundred rows.
     ///
     /// # Errors
     /// [`KronError::NoConvergence`], as for values that are not finite.
@@ -171,6 +172,14 @@ mod tests {
     fn q_t_qh_rebuilds_matrices_of_every_kind_in_f32_and_f64() {
         rebuilds_matrices_of_every_kind::<f32>();
         rebuilds_matrices_of_every_kind::<f64>();
+    }
+
+    #[test]
+    fn sparse_integer_matrices_converge() {
+        for seed in 0..300 {
+            let size = 2 + seed as usize % 9;
+            check(&matrix::<f64>(size, size, seed).mapv(|value| (value * 1.4).round()));
+        }
     }
 
     #[test]

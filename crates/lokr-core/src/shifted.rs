@@ -23,7 +23,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// for the decompositions and `3·batch·m·p·(m + p)` for the rows. The bits do not depend on the number of threads.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ·μⱼ + c` is zero up
-    /// to the rounding error of the decomposition, `(m + p)·ε·max(|λᵢ·μⱼ| + |c|)`; [`KronError::NoConvergence`] for
+    /// to the rounding error of the decomposition, `(m + p)·ε·(max|λᵢ|·max|μⱼ| + |c|)`; [`KronError::NoConvergence`] for
     /// factors that hold values that are not finite.
     /// # Examples
     /// ```
@@ -98,8 +98,9 @@ impl<T: Scalar> Triangular<T> {
             (scale * self.b.t[[k, k]], shift)
         };
         let pairs = || (0..n).flat_map(|i| (0..p).map(move |k| (i, k))).map(terms);
-        let largest = pairs().fold(T::zero(), |largest, (x, y)| largest.max(x.norm() + y.norm()));
-        let least = T::from_usize_lossy(n + p) * T::epsilon() * largest;
+        // The largest of each kind meet in one pair, so this is the sum of the two maxima.
+        let magnitude = pairs().fold(T::zero(), |magnitude, (x, y)| magnitude.max(x.norm() + y.norm()));
+        let least = T::from_usize_lossy(n + p) * T::epsilon() * magnitude;
         if pairs().any(|(x, y)| (x + y).norm() <= least) {
             return Err(KronError::Singular { operation, name });
         }
