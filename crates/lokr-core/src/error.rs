@@ -14,7 +14,7 @@ pub type Result<T> = std::result::Result<T, KronError>;
 /// use lokr_core::{Kron, KronError};
 /// use ndarray::array;
 ///
-/// let k = Kron::new(&array![[1.0, 2.0]], &array![[3.0], [4.0]])?; // (2, 2)
+/// let k = Kron::new(array![[1.0, 2.0]], array![[3.0], [4.0]])?; // (2, 2)
 /// let error = k.apply(&array![[1.0, 2.0, 3.0]]).unwrap_err();
 /// assert!(matches!(error, KronError::Shape { .. }));
 /// assert_eq!(error.to_string(), "apply: x has shape (1, 3), expected (1, 2)");
