@@ -29,6 +29,7 @@ mod gemm;
 mod gradient;
 mod inner;
 mod inverse;
+mod kernel;
 mod kron;
 mod kron_sum;
 mod matrix;

@@ -40,7 +40,7 @@ mod tests {
             assert_eq!(a, [1.0; 8]);
             a.as_ptr()
         });
-        let again = f64::with_scratch(4, |_| f64::with_scratch(4, |b| b.as_ptr()));
+        let again = f64::with_scratch(4, |a| a.as_ptr());
         assert_eq!(outer, again);
     }
 }

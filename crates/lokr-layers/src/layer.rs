@@ -81,6 +81,15 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// A deep copy behind a new box.
     fn clone_box(&self) -> Box<dyn Layer<T>>;
 
+    /// A deep copy in which every adapter is merged into its base: [`crate::LoKrAdapter`] gives its merged base, a
+    /// [`crate::Sequential`] does so for each of its layers, any other layer is copied as it is.
+    ///
+    /// # Errors
+    /// Those of the adapters' merges, [`LayerError::NotMergeable`] and [`LayerError::MergeThroughActivation`].
+    fn merged(&self) -> Result<Box<dyn Layer<T>>> {
+        Ok(self.clone_box())
+    }
+
     /// This layer as one with a weight matrix, if it has one. Adapters need it to put their delta before the
     /// activation and to merge.
     fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
@@ -231,6 +240,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         (**self).clone_box()
+    }
+    fn merged(&self) -> Result<Box<dyn Layer<T>>> {
+        (**self).merged()
     }
     fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
         (**self).as_linear()

@@ -196,6 +196,10 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         Box::new(self.clone())
     }
+
+    fn merged(&self) -> Result<Box<dyn Layer<T>>> {
+        Ok(Box::new(Self::new(self.layers.iter().map(Layer::merged).collect::<Result<_>>()?)?))
+    }
 }
 
 fn set_name(full: &mut String, index: usize, name: &str) {

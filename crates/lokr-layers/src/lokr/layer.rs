@@ -172,4 +172,8 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         Box::new(self.clone())
     }
+
+    fn merged(&self) -> Result<Box<dyn Layer<T>>> {
+        Ok(Box::new(self.merge()?))
+    }
 }

@@ -205,3 +205,21 @@ fn the_mode_reaches_every_layer_and_every_layer_must_support_training() {
     assert!(!network.supports_training());
     assert!(Sequential::new(vec![Box::new(first) as Box<dyn Layer<f64>>]).unwrap().supports_training());
 }
+
+#[test]
+fn merging_a_network_merges_every_adapter_and_copies_the_rest() {
+    let adapter = |base: Box<dyn Layer<f64>>, seed| {
+        crate::LoKrAdapter::builder(base).rank(1).init(crate::LoKrInit::Random).seed(seed).build().unwrap()
+    };
+    let network = Sequential::new(vec![
+        Box::new(adapter(dense(4, 6, Activation::Gelu, 1), 1)),
+        dense(6, 5, Activation::Tanh, 2),
+        Box::new(adapter(full(5, 3, Activation::Softmax, 3), 2)),
+    ])
+    .unwrap();
+    let merged = network.merged().unwrap();
+    let x = ndarray::Array2::from_shape_fn((7, 4), |(i, j)| (i as f64 - 3.0) * 0.3 + j as f64 * 0.1);
+    let difference = network.predict(&x).unwrap() - merged.predict(&x).unwrap();
+    assert!(difference.iter().all(|d| d.abs() < 1e-12), "{difference}");
+    assert_eq!(merged.parameter_count(), 4 * 6 + 6 + 6 * 5 + 5 + 5 * 3 + 3); // no adapter is left
+}
