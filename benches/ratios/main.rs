@@ -3,6 +3,7 @@
 //! them against the naive way.
 //!
 //! `cargo bench --bench ratios`, with options after `--`; `--help` lists them.
+#![allow(unreachable_pub)] // A program of several files.
 
 mod layers;
 mod measure;
@@ -89,11 +90,11 @@ fn run<T: Scalar>(settings: &Settings, json: bool) {
         }
     }
     report.fact("samples", format!("{} of at least {:?}", settings.effort.samples, settings.effort.sample_time));
-    peaks("peak before", settings, &mut report);
+    peaks("before", settings, &mut report);
     operators::run::<T>(settings, &mut report);
     layers::run::<T>(settings, &mut report);
     merge::run::<T>(settings, &mut report);
-    peaks("peak after", settings, &mut report);
+    peaks("after", settings, &mut report);
     report.finish();
 }
 
@@ -103,8 +104,7 @@ fn peaks(when: &str, settings: &Settings, report: &mut Report) {
         let mut square = SquareProduct::<T>::new();
         let times = square.measure(settings.effort);
         let rate = |seconds: f64| square.flops() / seconds / 1e9;
-        let text = format!("{:.1} GFLOP/s best, {:.1} median", rate(times.min()), rate(times.median()));
-        report.fact(&format!("{when} {}", T::NAME), text);
+        report.peak(when, T::NAME, rate(times.min()), rate(times.median()));
     }
     peak::<f32>(when, settings, report);
     peak::<f64>(when, settings, report);

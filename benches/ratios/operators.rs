@@ -102,6 +102,7 @@ fn naive<T: Scalar>(
     if height * width * size_of::<T>() > settings.naive_bytes || backward_of_chain {
         return None;
     }
+    check(shape, operator, data);
     let Data { direction, x, dy, .. } = &*data;
     let (direction, x, dy) = (*direction, x.clone(), dy.clone());
     let (mut y, mut dx) = (Array2::zeros(dy.dim()), Array2::zeros(x.dim()));
@@ -112,6 +113,32 @@ fn naive<T: Scalar>(
         }
     };
     Some(interleaved(settings.naive_effort, [Contender::new(|| data.run(operator)), Contender::new(work)]))
+}
+
+/// Both ways give the same result; what is not right is not worth timing.
+fn check<T: Scalar>(shape: Shape, operator: &Operator<T>, data: &Data<T>) {
+    let Data { direction, x, dy, .. } = data;
+    let (mut ours, mut naive) = (Array2::zeros(dy.dim()), Array2::zeros(dy.dim()));
+    if *direction == Direction::Apply {
+        operator.apply_into(x, &mut ours);
+        naive_apply(operator, x, &mut naive);
+        return assert_close(shape, &ours, &naive);
+    }
+    let (mut ours, mut naive) = (Array2::zeros(x.dim()), Array2::zeros(x.dim()));
+    let mut gradients = operator.gradients();
+    operator.gradients_into(x, dy, &mut gradients, &mut ours);
+    let reference = naive_gradients(operator, x, dy, &mut naive);
+    assert_close(shape, &ours, &naive);
+    if let [a, b] = gradients.parts() {
+        assert_close(shape, a, &reference.a);
+        assert_close(shape, b, &reference.b);
+    }
+}
+
+fn assert_close<T: Scalar>(shape: Shape, ours: &Array2<T>, naive: &Array2<T>) {
+    let largest = |matrix: &Array2<T>| matrix.iter().fold(0.0, |m: f64, v| m.max(v.to_f64_exact().abs()));
+    let (difference, scale) = (largest(&(ours - naive)), largest(naive));
+    assert!(difference <= 1e-3 * scale, "{shape}: differs from the naive way by {difference:e} of {scale:e}");
 }
 
 /// Inputs and outputs of one operator and batch.

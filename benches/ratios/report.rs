@@ -67,6 +67,16 @@ impl Report {
         self.facts.push((name.to_owned(), value));
     }
 
+    /// The rate of the square product in GFLOP/s, `before` or `after` everything else.
+    pub fn peak(&mut self, when: &str, element: &str, best: f64, median: f64) {
+        if !self.json {
+            println!("peak {when}, {element}: {best:.1} GFLOP/s best, {median:.1} median");
+        }
+        for (kind, rate) in [("best", best), ("median", median)] {
+            self.facts.push((format!("peak_{when}_{element}_{kind}"), format!("{rate:.2}")));
+        }
+    }
+
     pub fn section(&self, section: Section) {
         if self.json {
             return;
@@ -98,7 +108,8 @@ impl Report {
     fn to_json(&self) -> String {
         let mut out = String::from("{\n");
         for (name, value) in &self.facts {
-            let _ = writeln!(out, "  {}: {},", quoted(name), quoted(value));
+            let value = if value.parse::<f64>().is_ok() { value.clone() } else { quoted(value) };
+            let _ = writeln!(out, "  {}: {value},", quoted(&name.replace(' ', "_")));
         }
         let rows: Vec<String> = self.rows.iter().map(|row| format!("    {}", self.row_to_json(row))).collect();
         let _ = write!(out, "  \"rows\": [\n{}\n  ]\n}}", rows.join(",\n"));

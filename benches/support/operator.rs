@@ -15,19 +15,33 @@ pub enum Operator<T: 'static> {
 /// Memory for the gradients of an [`Operator`].
 pub struct Gradients<T>(Option<KronGradients<T>>);
 
+impl<T: Scalar> Gradients<T> {
+    /// The gradients of two factors, or of their halves; of a chain, none.
+    pub fn parts(&self) -> &[Array2<T>] {
+        self.0.as_ref().map_or(&[], KronGradients::parts)
+    }
+}
+
 impl<T: Scalar> Operator<T> {
+    /// With random factors.
     pub fn new(shape: Shape, rng: &mut SmallRng) -> Self {
+        Self::filled(shape, |rows, cols| matrix(rng, rows, cols))
+    }
+
+    /// With factors made by `fill(rows, cols)`, which is asked for `A`, then `B` or its halves, or for a chain's in
+    /// order.
+    pub fn filled(shape: Shape, mut fill: impl FnMut(usize, usize) -> Array2<T>) -> Self {
         match shape {
             Shape::Two { m, n, p, q, rank } => {
-                let a = matrix(rng, m, n);
+                let a = fill(m, n);
                 let b = match rank {
-                    None => Factor::from(matrix(rng, p, q)),
-                    Some(r) => Factor::low_rank(matrix(rng, p, r), matrix(rng, r, q)).expect("the halves fit"),
+                    None => Factor::from(fill(p, q)),
+                    Some(r) => Factor::low_rank(fill(p, r), fill(r, q)).expect("the halves fit"),
                 };
                 Self::Two(Kron::new(a, b).expect("no factor is empty"))
             }
             Shape::Chain { side, length } => {
-                let factors: Vec<Array2<T>> = (0..length).map(|_| matrix(rng, side, side)).collect();
+                let factors: Vec<Array2<T>> = (0..length).map(|_| fill(side, side)).collect();
                 Self::Chain(KronChain::new(factors).expect("no factor is empty"))
             }
         }
