@@ -8,7 +8,7 @@ mod support;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use lokr::core::Scalar;
 use ndarray::Array2;
 
@@ -27,6 +27,7 @@ const NAIVE_VALUES: usize = 3 << 20;
 
 fn apply<T: Scalar>(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("apply {}", T::NAME));
+    group.sampling_mode(SamplingMode::Flat); // The naive way takes long even once.
     for shape in SHAPES {
         let rng = &mut generator();
         let operator = Operator::<T>::new(shape, rng);
@@ -50,6 +51,7 @@ fn apply<T: Scalar>(c: &mut Criterion) {
 
 fn gradients<T: Scalar>(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("gradients {}", T::NAME));
+    group.sampling_mode(SamplingMode::Flat);
     for shape in SHAPES {
         let rng = &mut generator();
         let operator = Operator::<T>::new(shape, rng);
@@ -73,6 +75,7 @@ fn gradients<T: Scalar>(c: &mut Criterion) {
 
 fn merge<T: Scalar>(c: &mut Criterion) {
     let mut group = c.benchmark_group(format!("merge {}", T::NAME));
+    group.sampling_mode(SamplingMode::Flat);
     for shape in SHAPES {
         let rng = &mut generator();
         let operator = Operator::<T>::new(shape, rng);

@@ -7,6 +7,7 @@ use ndarray::{Array2, ArrayRef2};
 use super::{Shape, matrix};
 
 /// An operator with data, of either kind.
+#[allow(clippy::large_enum_variant)] // There is one at a time.
 pub enum Operator<T: 'static> {
     Two(Kron<'static, T>),
     Chain(KronChain<'static, T>),
