@@ -66,7 +66,7 @@ impl<T: Scalar> Sequential<T> {
     }
 
     /// A network of what `f` makes of each layer, given its index and the layer: for wrapping every layer in an
-    /// adapter, and for merging the adapters.
+    /// adapter. [`Layer::merged`] is the way back.
     ///
     /// # Errors
     /// The first error of `f`; [`LayerError::Chain`].

@@ -5,7 +5,7 @@ mod support;
 use lokr_core::KronError;
 use lokr_layers::{
     Activation, DeltaPlacement, Dense, FullyConnected, GradientAt, Layer, LayerError, LoKrAdapter, LoKrInit,
-    LoraAdapter,
+    LoraAdapter, Sequential,
 };
 use ndarray::Array2;
 use support::*;
@@ -149,4 +149,11 @@ fn an_adapter_can_be_adapted() {
     let expected = expected + matmul(&x, &delta_of(&outer).reversed_axes());
     assert_close(&outer.forward(&x).unwrap(), &expected, 4, "nested");
     assert_eq!(outer.merge().unwrap_err(), LayerError::NotMergeable { layer: "LoKrAdapter" });
+}
+
+#[test]
+fn a_network_with_an_adapter_that_cannot_be_merged_says_so() {
+    let first = fully_connected(&values::<f64>(12, 30, 5), &vector(12, 6), Activation::Tanh);
+    let network = Sequential::new(vec![Box::new(first), Box::new(adapter(Square::new(12), 2, 3))]).unwrap();
+    assert_eq!(network.merged().err(), Some(LayerError::NotMergeable { layer: "Square" }));
 }

@@ -1,0 +1,84 @@
+//! Teaches a trained network a new kind of handwritten digits through LoKr adapters, its own weights frozen.
+//!
+//! `cargo run --release --example finetune_digits -- --help` lists the options. [`training`] is where the library is
+//! used.
+
+#![allow(unreachable_pub)] // the modules of a program
+
+mod args;
+mod data;
+mod plot;
+mod report;
+mod training;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use args::Args;
+use clap::Parser;
+use data::{Digits, Split};
+use lokr::layers::{Layer, Sequential};
+use report::{Meter, heading, percent, print_table};
+use training::{Recipe, Run, adapt, compare, last_layer, network, test, train};
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let upright = Digits::load()?.split(args.seed);
+    let shifted = upright.shifted();
+    println!("lokr {}, backend {}", env!("CARGO_PKG_VERSION"), lokr::core::backend());
+    println!("threads {}, seed {}, {upright}", rayon::current_num_threads(), args.seed);
+    let fit = |name: &str, network: &mut Sequential<f32>, digits: &Split, recipe: &Recipe| {
+        let meter = Meter::new(name, recipe.epochs, args.quiet);
+        train(name, network, digits, recipe, &mut |epoch| meter.epoch(epoch))
+    };
+
+    heading("1. A base network that learns upright digits");
+    let Args { seed, batch_size, epochs, .. } = *args;
+    let pretrain = Recipe { epochs: args.pretrain_epochs, batch_size, learning_rate: args.full_lr, seed };
+    let mut base = network(&args.hidden, seed)?;
+    let full = base.parameter_count();
+    let pretrained = fit("base", &mut base, &upright, &pretrain)?;
+    let unknown = test(&base, &shifted.test)?;
+    println!("{} linear layers, hidden sizes {:?}, {full} parameters", base.layers().len(), args.hidden);
+    println!("accuracy on upright test images:                   {:>6}", percent(pretrained.test_accuracy));
+    println!("on the same images, turned by 90° and inverted:    {:>6}", percent(unknown));
+
+    heading("2. The shifted digits, learned from there in several ways");
+    let all = Recipe { epochs, ..pretrain };
+    let few = Recipe { learning_rate: args.lr, ..all };
+    let mut adapted = adapt(&base, args.rank, args.factor, seed)?;
+    let mut balanced = adapt(&base, args.rank, -1, seed)?;
+    let (mut head, seen_by_head) = last_layer(&base, &shifted)?;
+    let runs = [
+        fit("last layer only", &mut head, &seen_by_head, &few)?,
+        fit("LoKr, balanced factors", &mut balanced, &shifted, &few)?,
+        fit(&format!("LoKr, factor {}", args.factor), &mut adapted, &shifted, &few)?,
+        fit("all weights", &mut base.clone(), &shifted, &all)?,
+    ];
+
+    heading("3. What came of it");
+    let untouched = Run::untouched("base as it was", unknown);
+    print_table([&untouched].into_iter().chain(&runs), full);
+
+    let merged = adapted.merged()?;
+    let (difference, same) = compare(&adapted, &*merged, &shifted.test)?;
+    println!("\nmerged the adapters into a plain network: outputs differ by at most {difference:.1e},");
+    println!("{same} of {} test images get the same answer", shifted.test.len());
+    if same != shifted.test.len() {
+        return Err("the merged network gives other answers than the adapted one".into());
+    }
+
+    let path = args.plot();
+    plot::save(&path, &upright.test, &shifted.test, &runs).map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("curves of loss and accuracy: {}", path.display());
+    Ok(())
+}
