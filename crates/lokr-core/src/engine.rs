@@ -11,6 +11,7 @@
 
 use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use crate::gemm::Threads;
 use crate::step::Step;
@@ -132,7 +133,7 @@ pub(crate) fn backward<T: Scalar>(
         x.zip(dy).zip(dx).zip(partial.par_chunks_exact_mut(size)).for_each(|(((x, dy), dx), partial)| {
             partial.fill(T::zero());
             let mut rest = partial;
-            let mut sums: Vec<_> = Vec::with_capacity(steps.len());
+            let mut sums: SmallVec<[_; 4]> = SmallVec::with_capacity(steps.len());
             for step in steps {
                 let (head, tail) = rest.split_at_mut(step.matrix.len());
                 sums.push(matrix::view_mut(head, step.matrix.ncols()));

@@ -1,6 +1,7 @@
 //! Gradients of both factors and of the input, from one output gradient.
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
+use smallvec::{SmallVec, smallvec};
 
 use crate::gemm::{Threads, product};
 use crate::plan::Plan;
@@ -109,7 +110,7 @@ impl<T: Scalar> Kron<'_, T> {
 
         let plan = Plan::for_kron(self, batch);
         let axes = [self.a(), self.b()];
-        let mut targets = Vec::with_capacity(4);
+        let mut targets: SmallVec<[_; 2]> = SmallVec::new();
         let mut parts = gradients.parts.iter_mut();
         for (factor, matrices) in axes.iter().zip(&plan.axes) {
             let halves = parts.by_ref().take(factor.parts().count()).map(|part| part.view_mut()).collect();
@@ -117,9 +118,10 @@ impl<T: Scalar> Kron<'_, T> {
         }
         {
             // In the order of the steps, which visit the axes and each axis's matrices in an order of the plan's own.
-            let mut slots: Vec<Vec<Option<ArrayViewMut2<'_, T>>>> =
+            let mut slots: SmallVec<[SmallVec<[Option<ArrayViewMut2<'_, T>>; 2]>; 2]> =
                 targets.iter_mut().map(|target| target.slots().into_iter().map(Some).collect()).collect();
-            let mut ordered: Vec<_> = plan.sequence.iter().filter_map(|c| slots[c.axis][c.index].take()).collect();
+            let mut ordered: SmallVec<[_; 4]> =
+                plan.sequence.iter().filter_map(|c| slots[c.axis][c.index].take()).collect();
             engine::backward(&plan.steps(), alpha, x, dy, &mut ordered, beta, dx);
         }
         targets.into_iter().for_each(Target::finish);
@@ -127,16 +129,19 @@ impl<T: Scalar> Kron<'_, T> {
     }
 }
 
+/// The one or two stored matrices of a factor.
+type Parts<'g, T> = SmallVec<[ArrayViewMut2<'g, T>; 2]>;
+
 /// Where the gradient of one factor goes.
 enum Target<'g, 'f, T> {
     /// Straight to the stored matrices, listed in the order in which they are applied.
-    Direct(Vec<ArrayViewMut2<'g, T>>),
+    Direct(Parts<'g, T>),
     /// To the multiplied-out factor first, then by the chain rule to its halves.
-    Dense { gradient: Array2<T>, left: ArrayView2<'f, T>, right: ArrayView2<'f, T>, halves: Vec<ArrayViewMut2<'g, T>> },
+    Dense { gradient: Array2<T>, left: ArrayView2<'f, T>, right: ArrayView2<'f, T>, halves: Parts<'g, T> },
 }
 
 impl<'g, 'f, T: Scalar> Target<'g, 'f, T> {
-    fn new(factor: &'f Factor<'_, T>, matrices: usize, mut halves: Vec<ArrayViewMut2<'g, T>>) -> Self {
+    fn new(factor: &'f Factor<'_, T>, matrices: usize, mut halves: Parts<'g, T>) -> Self {
         match factor {
             Factor::LowRank(low) if matrices == 1 => {
                 Self::Dense { gradient: Array2::zeros(factor.dim()), left: low.left(), right: low.right(), halves }
@@ -148,10 +153,10 @@ impl<'g, 'f, T: Scalar> Target<'g, 'f, T> {
         }
     }
 
-    fn slots(&mut self) -> Vec<ArrayViewMut2<'_, T>> {
+    fn slots(&mut self) -> Parts<'_, T> {
         match self {
             Self::Direct(parts) => parts.iter_mut().map(|part| part.view_mut()).collect(),
-            Self::Dense { gradient, .. } => vec![gradient.view_mut()],
+            Self::Dense { gradient, .. } => smallvec![gradient.view_mut()],
         }
     }
 

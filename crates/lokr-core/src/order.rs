@@ -1,5 +1,7 @@
 //! In which order to contract: flop counts and the choice, on integers only.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::KronShape;
 
 /// Which factor of `A ⊗ B` is contracted with the input first.
@@ -57,7 +59,13 @@ pub(crate) struct Contraction {
 }
 
 /// Shapes `(d_out, d_in)` of the matrices that act on one axis, the first to be applied first.
-pub(crate) type AxisChain = Vec<(usize, usize)>;
+pub(crate) type AxisChain = SmallVec<[(usize, usize); 2]>;
+
+/// The contractions of a plan, first to last. Two factors, low-rank or not, need no memory of their own.
+pub(crate) type Sequence = SmallVec<[Contraction; 4]>;
+
+/// One number per axis.
+type PerAxis = SmallVec<[usize; 4]>;
 
 /// The cheapest interleaving of the matrices of all axes, and its flops per row.
 ///
@@ -65,16 +73,17 @@ pub(crate) type AxisChain = Vec<(usize, usize)>;
 /// axis `i` first costs `S·o_i` and scales the row's size `S` by `o_i/d_i`, so that by exchange of neighbours
 /// ascending `1/d − 1/o` is best. With more, all interleavings are tried when they are few, and for the rest the same
 /// rule picks greedily.
-pub(crate) fn cheapest_interleaving(axes: &[AxisChain]) -> (Vec<Contraction>, usize) {
-    let sizes: Vec<usize> = axes.iter().map(|chain| chain.first().map_or(1, |&(_, d_in)| d_in)).collect();
-    let total: usize = axes.iter().map(Vec::len).sum();
-    let mut sequence = Vec::with_capacity(total);
+pub(crate) fn cheapest_interleaving(axes: &[AxisChain]) -> (Sequence, usize) {
+    let mut sizes: PerAxis = axes.iter().map(|chain| chain.first().map_or(1, |&(_, d_in)| d_in)).collect();
+    let total: usize = axes.iter().map(|chain| chain.len()).sum();
+    let mut sequence = Sequence::new();
+    let mut next: PerAxis = smallvec![0; axes.len()];
     if total <= 5 {
-        let mut best = (Vec::new(), usize::MAX);
-        search(axes, &mut vec![0; axes.len()], &mut sizes.clone(), &mut sequence, 0, total, &mut best);
+        let mut best = (Sequence::new(), usize::MAX);
+        search(axes, &mut next, &mut sizes, &mut sequence, 0, total, &mut best);
         return best;
     }
-    let (mut next, mut sizes, mut flops) = (vec![0; axes.len()], sizes, 0);
+    let mut flops = 0;
     for _ in 0..total {
         let key = |axis: &usize| {
             let (d_out, d_in) = axes[*axis][next[*axis]];
@@ -89,7 +98,7 @@ pub(crate) fn cheapest_interleaving(axes: &[AxisChain]) -> (Vec<Contraction>, us
 }
 
 /// Appends the contraction of `axis` to `sequence`, updates the sizes, returns its flops per row.
-fn push(axes: &[AxisChain], axis: usize, index: usize, sizes: &mut [usize], sequence: &mut Vec<Contraction>) -> usize {
+fn push(axes: &[AxisChain], axis: usize, index: usize, sizes: &mut [usize], sequence: &mut Sequence) -> usize {
     let (d_out, d_in) = axes[axis][index];
     let before = sizes[..axis].iter().product();
     let after = sizes[axis + 1..].iter().product();
@@ -100,12 +109,12 @@ fn push(axes: &[AxisChain], axis: usize, index: usize, sizes: &mut [usize], sequ
 
 fn search(
     axes: &[AxisChain],
-    next: &mut Vec<usize>,
-    sizes: &mut Vec<usize>,
-    sequence: &mut Vec<Contraction>,
+    next: &mut PerAxis,
+    sizes: &mut PerAxis,
+    sequence: &mut Sequence,
     flops: usize,
     left: usize,
-    best: &mut (Vec<Contraction>, usize),
+    best: &mut (Sequence, usize),
 ) {
     if left == 0 {
         if flops < best.1 {
@@ -158,7 +167,7 @@ mod tests {
             assert_eq!((Order::AFirst.flops(shape), Order::BFirst.flops(shape)), (2 * a, 2 * b));
             let cheapest = count(Order::cheapest(shape), shape);
             assert_eq!(cheapest, a.min(b), "{shape:?}");
-            let axes = [vec![(shape.m, shape.n)], vec![(shape.p, shape.q)]];
+            let axes = [smallvec![(shape.m, shape.n)], smallvec![(shape.p, shape.q)]];
             assert_eq!(cheapest_interleaving(&axes).1, 2 * cheapest, "{shape:?}");
         }
     }
@@ -167,18 +176,18 @@ mod tests {
     fn the_rule_for_long_chains_is_optimal() {
         // Six axes use the rule; its cost must equal the best of all 720 orders.
         let shapes = [(3, 2), (2, 5), (4, 4), (1, 3), (7, 2), (2, 2)];
-        let axes: Vec<AxisChain> = shapes.iter().map(|&s| vec![s]).collect();
+        let axes: Vec<AxisChain> = shapes.iter().map(|&s| smallvec![s]).collect();
         let (sequence, flops) = cheapest_interleaving(&axes);
-        let mut best = (Vec::new(), usize::MAX);
-        let sizes: Vec<usize> = shapes.iter().map(|s| s.1).collect();
-        search(&axes, &mut vec![0; 6], &mut sizes.clone(), &mut Vec::new(), 0, 6, &mut best);
+        let mut best = (Sequence::new(), usize::MAX);
+        let mut sizes: PerAxis = shapes.iter().map(|s| s.1).collect();
+        search(&axes, &mut smallvec![0; 6], &mut sizes, &mut Sequence::new(), 0, 6, &mut best);
         assert_eq!(flops, best.1);
         assert_eq!(sequence.len(), 6);
     }
 
     #[test]
     fn low_rank_matrices_keep_their_order() {
-        let axes = [vec![(4, 4)], vec![(2, 100), (100, 2)]];
+        let axes = [smallvec![(4, 4)], smallvec![(2, 100), (100, 2)]];
         let (sequence, _) = cheapest_interleaving(&axes);
         let b: Vec<usize> = sequence.iter().filter(|c| c.axis == 1).map(|c| c.index).collect();
         assert_eq!(b, [0, 1]);

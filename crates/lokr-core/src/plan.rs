@@ -1,26 +1,31 @@
 //! From an operator to the steps that apply it: which matrices, in which order.
 
 use ndarray::{ArrayView2, CowArray, Ix2};
+use smallvec::{SmallVec, smallvec};
 
-use crate::order::{AxisChain, Contraction, cheapest_interleaving};
+use crate::order::{AxisChain, Contraction, Sequence, cheapest_interleaving};
 use crate::step::Step;
 use crate::{Factor, Kron, Scalar};
 
 /// Matrices acting on one axis, the first to be applied first.
-pub(crate) type AxisMatrices<'a, T> = Vec<CowArray<'a, T, Ix2>>;
+pub(crate) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
+
+/// Steps, first to last.
+pub(crate) type Steps<'a, T> = SmallVec<[Step<'a, T>; 4]>;
 
 /// The matrices of an operator, axis by axis (the outermost first), and the cheapest order of contracting them.
 #[derive(Debug)]
 pub(crate) struct Plan<'a, T> {
-    pub(crate) axes: Vec<AxisMatrices<'a, T>>,
-    pub(crate) sequence: Vec<Contraction>,
+    pub(crate) axes: SmallVec<[AxisMatrices<'a, T>; 2]>,
+    pub(crate) sequence: Sequence,
 }
 
 impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for full matrices, one per axis.
     pub(crate) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>) -> Self {
-        let axes: Vec<AxisMatrices<'a, T>> = matrices.map(|m| vec![CowArray::from(m)]).collect();
-        let chains: Vec<AxisChain> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
+        let axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
+            matrices.map(|m| smallvec![contiguous(CowArray::from(m))]).collect();
+        let chains: SmallVec<[AxisChain; 4]> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
         let (sequence, _) = cheapest_interleaving(&chains);
         Self { axes, sequence }
     }
@@ -29,9 +34,9 @@ impl<'a, T: Scalar> Plan<'a, T> {
     /// whichever makes the whole batch cheaper.
     pub(crate) fn for_kron(kron: &'a Kron<'_, T>, batch: usize) -> Self {
         let (forms_a, forms_b) = (Form::candidates(kron.a()), Form::candidates(kron.b()));
-        let mut best: Option<(usize, Form, Form, Vec<Contraction>)> = None;
-        for &a in &forms_a {
-            for &b in &forms_b {
+        let mut best: Option<(usize, Form, Form, Sequence)> = None;
+        for &a in forms_a {
+            for &b in forms_b {
                 let (sequence, flops) = cheapest_interleaving(&[a.chain(kron.a()), b.chain(kron.b())]);
                 let cost = batch.saturating_mul(flops) + a.cost(kron.a()) + b.cost(kron.b());
                 if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
@@ -40,11 +45,11 @@ impl<'a, T: Scalar> Plan<'a, T> {
             }
         }
         let (a, b, sequence) = best.map_or_else(Default::default, |(_, a, b, sequence)| (a, b, sequence));
-        Self { axes: vec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
+        Self { axes: smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
     }
 
     /// The steps, first to last.
-    pub(crate) fn steps(&self) -> Vec<Step<'_, T>> {
+    pub(crate) fn steps(&self) -> Steps<'_, T> {
         let step =
             |c: &Contraction| Step { matrix: self.axes[c.axis][c.index].view(), before: c.before, after: c.after };
         self.sequence.iter().map(step).collect()
@@ -62,17 +67,17 @@ enum Form {
 }
 
 impl Form {
-    fn candidates<T>(factor: &Factor<'_, T>) -> Vec<Self> {
+    fn candidates<T>(factor: &Factor<'_, T>) -> &'static [Self] {
         match factor {
-            Factor::Full(_) => vec![Self::Dense],
-            Factor::LowRank(_) => vec![Self::Halves, Self::Dense],
+            Factor::Full(_) => &[Self::Dense],
+            Factor::LowRank(_) => &[Self::Halves, Self::Dense],
         }
     }
 
     fn chain<T: Scalar>(self, factor: &Factor<'_, T>) -> AxisChain {
         match (self, factor) {
-            (Self::Halves, Factor::LowRank(low)) => vec![low.right().dim(), low.left().dim()],
-            _ => vec![factor.dim()],
+            (Self::Halves, Factor::LowRank(low)) => smallvec![low.right().dim(), low.left().dim()],
+            _ => smallvec![factor.dim()],
         }
     }
 
@@ -90,8 +95,19 @@ impl Form {
 
     fn matrices<'a, T: Scalar>(self, factor: &'a Factor<'_, T>) -> AxisMatrices<'a, T> {
         match (self, factor) {
-            (Self::Halves, Factor::LowRank(low)) => vec![CowArray::from(low.right()), CowArray::from(low.left())],
-            _ => vec![factor.dense()],
+            (Self::Halves, Factor::LowRank(low)) => {
+                smallvec![contiguous(CowArray::from(low.right())), contiguous(CowArray::from(low.left()))]
+            }
+            _ => smallvec![contiguous(factor.dense())],
         }
+    }
+}
+
+/// The matrix with its rows or its columns one after the other, as the kernels need it: as it is, or else a copy.
+fn contiguous<T: Scalar>(matrix: CowArray<'_, T, Ix2>) -> CowArray<'_, T, Ix2> {
+    if matrix.is_standard_layout() || matrix.t().is_standard_layout() {
+        matrix
+    } else {
+        CowArray::from(matrix.as_standard_layout().into_owned())
     }
 }
