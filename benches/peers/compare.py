@@ -153,12 +153,14 @@ def measure(ours, job, shape, batch, options):
             sides[peer] = side
         except Exception as error:  # Whatever a peer trips over is its answer for this row.
             notes[peer] = f"{type(error).__name__}: {error}"
-    repetitions = {peer: calibrate(side, options.sample_time) for peer, side in [("lokr", ours), *sides.items()]}
+    turns = [("lokr", ours), *sides.items()]
+    repetitions = {peer: calibrate(side, options.sample_time) for peer, side in turns}
     times = {peer: [] for peer in repetitions}
     for _ in range(options.samples):
-        for peer, side in [("lokr", ours), *sides.items()]:
+        for peer, side in turns:
             times[peer].append(sample(side, repetitions[peer]))
-    del sides
+        turns.reverse()  # There and back, so that none profits from its place.
+    del sides, turns
     gc.collect()
     return times, notes
 

@@ -26,9 +26,12 @@ use support::{Operator, Shape, machine};
 /// Scaling of every adapter.
 const SCALE: f32 = 0.5;
 
+/// Does a job once, into its result.
+type Run = Box<dyn FnMut(&mut Array2<f32>)>;
+
 /// A job with its data.
 struct Prepared {
-    run: Box<dyn FnMut(&mut Array2<f32>)>,
+    run: Run,
     result: Array2<f32>,
 }
 
@@ -98,7 +101,7 @@ fn prepare(job: &str, shape: Shape, batch: usize) -> Result<Prepared, String> {
         Operator::Two(delta) => LoKrAdapter::from_delta(base()?, delta, SCALE).map_err(|error| error.to_string()),
         Operator::Chain(_) => Err("an adapter has two factors".to_owned()),
     };
-    let prepared = |result, run: Box<dyn FnMut(&mut Array2<f32>)>| Prepared { run, result };
+    let prepared = |result, run: Run| Prepared { run, result };
     Ok(match job {
         "base" => {
             let layer = base()?;

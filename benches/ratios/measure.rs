@@ -88,14 +88,15 @@ fn median(mut values: Vec<f64>) -> f64 {
     if values.len() % 2 == 1 { values[half] } else { 0.5 * (values[half - 1] + values[half]) }
 }
 
-/// Samples all contenders in turns: A B C, A B C, …
+/// Samples all contenders in turns, there and back: A B C, C B A, …, so that none profits from its place.
 pub fn interleaved<const N: usize>(effort: Effort, contenders: [Contender<'_>; N]) -> [Times; N] {
     let mut contenders = contenders;
     contenders.iter_mut().for_each(|contender| contender.calibrate(effort.sample_time));
     let mut times = contenders.each_ref().map(|_| Times(Vec::with_capacity(effort.samples)));
-    for _ in 0..effort.samples {
-        for (times, contender) in times.iter_mut().zip(&mut contenders) {
-            times.0.push(contender.sample());
+    for round in 0..effort.samples {
+        for turn in 0..N {
+            let turn = if round % 2 == 0 { turn } else { N - 1 - turn };
+            times[turn].0.push(contenders[turn].sample());
         }
     }
     times
