@@ -118,8 +118,7 @@ impl<T: Scalar> Kron<'_, T> {
         }
         {
             // In the order of the steps, which visit the axes and each axis's matrices in an order of the plan's own.
-            let mut slots: SmallVec<[SmallVec<[Option<ArrayViewMut2<'_, T>>; 2]>; 2]> =
-                targets.iter_mut().map(|target| target.slots().into_iter().map(Some).collect()).collect();
+            let mut slots: SmallVec<[Slots<'_, T>; 2]> = targets.iter_mut().map(Target::slots).collect();
             let mut ordered: SmallVec<[_; 4]> =
                 plan.sequence.iter().filter_map(|c| slots[c.axis][c.index].take()).collect();
             engine::backward(&plan.steps(), alpha, x, dy, &mut ordered, beta, dx);
@@ -131,6 +130,9 @@ impl<T: Scalar> Kron<'_, T> {
 
 /// The one or two stored matrices of a factor.
 type Parts<'g, T> = SmallVec<[ArrayViewMut2<'g, T>; 2]>;
+
+/// Where the matrices of a plan's axis put their gradients, each to be taken once.
+type Slots<'g, T> = SmallVec<[Option<ArrayViewMut2<'g, T>>; 2]>;
 
 /// Where the gradient of one factor goes.
 enum Target<'g, 'f, T> {
@@ -153,10 +155,10 @@ impl<'g, 'f, T: Scalar> Target<'g, 'f, T> {
         }
     }
 
-    fn slots(&mut self) -> Parts<'_, T> {
+    fn slots(&mut self) -> Slots<'_, T> {
         match self {
-            Self::Direct(parts) => parts.iter_mut().map(|part| part.view_mut()).collect(),
-            Self::Dense { gradient, .. } => smallvec![gradient.view_mut()],
+            Self::Direct(parts) => parts.iter_mut().map(|part| Some(part.view_mut())).collect(),
+            Self::Dense { gradient, .. } => smallvec![Some(gradient.view_mut())],
         }
     }
 
