@@ -99,4 +99,24 @@ impl<T: Scalar> Kron<'_, T> {
         engine::apply(&plan.steps(), alpha, y, beta, x);
         Ok(())
     }
+
+    /// The same operator in memory of its own, made ready for batches of up to `batch` rows: a low-rank factor is
+    /// multiplied out if that is what [`Kron::apply`] would do every time. Applying the result allocates nothing but
+    /// the scratch memory that threads keep.
+    ///
+    /// # Errors
+    /// None that the operator itself has not passed.
+    /// # Examples
+    /// ```
+    /// # use lokr_core::{Factor, Kron};
+    /// # use ndarray::{Array2, array};
+    /// let b = Factor::low_rank(array![[1.0, 0.0, 1.0]], array![[1.0], [2.0], [3.0]])?; // 1 × 1, of rank 3 for no reason
+    /// let k = Kron::new(array![[5.0]], b)?;
+    /// assert_eq!(k.parameter_count(), 7);
+    /// assert_eq!(k.prepared(100)?.parameter_count(), 2);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn prepared(&self, batch: usize) -> Result<Kron<'static, T>> {
+        Plan::multiplied_out(self, batch)
+    }
 }

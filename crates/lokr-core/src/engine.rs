@@ -23,12 +23,17 @@ const BLOCK_BYTES: usize = 256 << 10;
 const LARGE_MATRIX_BYTES: usize = 512 << 10;
 /// Bytes of intermediates that a chunk of the whole way may use.
 const CHUNK_BYTES: usize = 8 << 20;
-/// Fused blocks that a batch is cut into at least, as far as it has rows, so that every thread finds work.
+/// Fused blocks that a batch is cut into at least, as far as they are worth it, so that every thread finds work.
 const MIN_BLOCKS: usize = 16;
+/// Flops that make a block worth handing to another thread.
+const BLOCK_FLOPS: usize = 200_000;
 /// Below this many flops all is done in the calling thread.
 const SEQUENTIAL_FLOPS: usize = 1_000_000;
-/// Partial sums that a gradient is split into: a fixed number, so that the order of the additions is fixed.
+/// Partial sums that a gradient is split into at most: not a number of threads, so that the order of the additions is
+/// fixed.
 const PARTIAL_SUMS: usize = 16;
+/// Flops for every value of a partial sum that pay for clearing it and adding it up.
+const FLOPS_PER_PARTIAL: usize = 64;
 
 /// How a batch is walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +51,10 @@ impl Walk {
     fn new<T: Scalar>(steps: &[Step<'_, T>], batch: usize) -> Self {
         let widest = steps.iter().map(|s| s.width_in().max(s.width_out())).max().unwrap_or(1);
         let row_bytes = widest * size_of::<T>();
-        let flops = batch * steps.iter().map(Step::flops).sum::<usize>();
-        let rows = (BLOCK_BYTES / row_bytes).min(batch.div_ceil(MIN_BLOCKS)).max(1);
+        let row_flops = steps.iter().map(Step::flops).sum::<usize>().max(1);
+        let flops = batch.saturating_mul(row_flops);
+        let worth = batch.div_ceil(MIN_BLOCKS).max(BLOCK_FLOPS.div_ceil(row_flops));
+        let rows = (BLOCK_BYTES / row_bytes).min(worth).max(1);
         let parallel = flops >= SEQUENTIAL_FLOPS;
         let large = steps.iter().any(|s| s.matrix_bytes() > LARGE_MATRIX_BYTES);
         if parallel && (large || batch < MIN_BLOCKS / 2) {
@@ -124,8 +131,10 @@ pub(crate) fn backward<T: Scalar>(
         return;
     }
     // Groups of whole blocks, each with partial sums of its own, added in order at the end.
-    let group_rows = blocks.div_ceil(PARTIAL_SUMS) * walk.rows;
     let size: usize = steps.iter().map(|s| s.matrix.len()).sum();
+    let flops = x.nrows().saturating_mul(steps.iter().map(Step::flops).sum());
+    let sums = (flops / (FLOPS_PER_PARTIAL * size)).clamp(1, PARTIAL_SUMS);
+    let group_rows = blocks.div_ceil(sums) * walk.rows;
     T::with_scratch(x.nrows().div_ceil(group_rows) * size, |partial| {
         let x = x.axis_chunks_iter(Axis(0), group_rows).into_par_iter();
         let dy = dy.axis_chunks_iter(Axis(0), group_rows);

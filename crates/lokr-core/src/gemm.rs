@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2};
 
-use crate::{KronError, Result, Scalar};
+use crate::{KronError, Result, Scalar, strips};
 
 /// Below this many flops a product is not worth waking other threads for (about 20 µs of one core).
 const PARALLEL_FLOPS: usize = 2_000_000;
@@ -70,6 +70,20 @@ pub(crate) fn product<T: Scalar>(
         ndarray::linalg::general_mat_mul(alpha, &a, &b, beta, &mut c);
         return;
     }
+    let mut c = c;
+    // The transposed product, Cᵀ = Bᵀ·Aᵀ, has few rows where this one has few columns.
+    if strips::product(alpha, a, b, beta, &mut c, parallel)
+        || strips::product(
+            alpha,
+            b.reversed_axes(),
+            a.reversed_axes(),
+            beta,
+            &mut c.view_mut().reversed_axes(),
+            parallel,
+        )
+    {
+        return;
+    }
     embedded(alpha, a, b, beta, c, parallel);
 }
 
@@ -132,5 +146,87 @@ fn embedded<T: Scalar>(
             false,
             parallelism,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, ShapeBuilder, s};
+
+    fn matrix<T: Scalar>(rows: usize, cols: usize, seed: usize) -> Array2<T> {
+        Array2::from_shape_fn((rows, cols), |(i, j)| {
+            T::from_f64_lossy(((i * 31 + j * 17 + seed * 7) % 83) as f64 / 83.0 - 0.5)
+        })
+    }
+
+    /// The matrix again, in each of several layouts.
+    fn layouts<T: Scalar>(matrix: &Array2<T>) -> Vec<Array2<T>> {
+        let mut column_major = Array2::zeros(matrix.dim().f());
+        column_major.assign(matrix);
+        vec![matrix.clone(), column_major]
+    }
+
+    /// Three loops in f64. Sizes on both sides of every threshold, among them few rows and few columns.
+    fn equals_loops<T: Scalar>() {
+        let sizes = [
+            (1, 1, 1),
+            (1, 300, 700),
+            (3, 70, 600),
+            (64, 130, 520),
+            (65, 40, 30),
+            (200, 90, 5),
+            (300, 260, 1),
+            (5, 0, 4),
+        ];
+        for (m, k, n) in sizes {
+            let (a, b, c) = (matrix::<T>(m, k, 1), matrix::<T>(k, n, 2), matrix::<T>(m, n, 3));
+            for (alpha, beta) in [(1.0, 0.0), (-0.5, 2.0)] {
+                let want = Array2::from_shape_fn((m, n), |(i, j)| {
+                    let sum: f64 = (0..k).map(|l| a[[i, l]].to_f64_exact() * b[[l, j]].to_f64_exact()).sum();
+                    alpha * sum + beta * c[[i, j]].to_f64_exact()
+                });
+                let tolerance = 4.0 * T::epsilon().to_f64_exact() * (k + 4) as f64;
+                let mut wide = Array2::from_elem((m, 2 * n + 1), T::nan());
+                for a in layouts(&a) {
+                    for b in layouts(&b) {
+                        let mut results = layouts(&c);
+                        let mut gaps = wide.slice_mut(s![.., 1..=n]);
+                        gaps.assign(&c);
+                        for mut c in results.iter_mut().map(|c| c.view_mut()).chain(std::iter::once(gaps)) {
+                            if beta == 0.0 {
+                                c.fill(T::nan());
+                            }
+                            matmul_into(T::from_f64_lossy(alpha), &a, &b, T::from_f64_lossy(beta), &mut c).unwrap();
+                            for (got, want) in c.iter().zip(&want) {
+                                let difference = (got.to_f64_exact() - want).abs();
+                                assert!(difference <= tolerance, "{} {m}×{k}×{n}: {got} {want}", T::NAME);
+                            }
+                        }
+                        assert!(wide.column(0).iter().all(|v| v.is_nan()) && wide[[0, n + 1]].is_nan());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_equal_plain_loops_f32() {
+        equals_loops::<f32>();
+    }
+
+    #[test]
+    fn products_equal_plain_loops_f64() {
+        equals_loops::<f64>();
+    }
+
+    #[test]
+    fn wrong_shapes_leave_the_result_alone() {
+        let mut c = Array2::from_elem((2, 2), 7.0);
+        let (a, b) = (Array2::ones((2, 3)), Array2::ones((4, 2)));
+        assert!(matches!(matmul_into(1.0, &a, &b, 0.0, &mut c), Err(KronError::Shape { argument: "b", .. })));
+        let b = Array2::ones((3, 5));
+        assert!(matches!(matmul_into(1.0, &a, &b, 0.0, &mut c), Err(KronError::Shape { argument: "c", .. })));
+        assert_eq!(c, Array2::from_elem((2, 2), 7.0));
     }
 }

@@ -5,7 +5,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::order::{AxisChain, Contraction, Sequence, cheapest_interleaving};
 use crate::step::Step;
-use crate::{Factor, Kron, Scalar};
+use crate::{Factor, Kron, Result, Scalar};
 
 /// Matrices acting on one axis, the first to be applied first.
 pub(crate) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
@@ -30,9 +30,22 @@ impl<'a, T: Scalar> Plan<'a, T> {
         Self { axes, sequence }
     }
 
+    /// The product with every low-rank factor multiplied out for which that is cheaper at this batch, in memory of its
+    /// own.
+    pub(crate) fn multiplied_out(kron: &Kron<'_, T>, batch: usize) -> Result<Kron<'static, T>> {
+        let (a, b, _) = Self::forms(kron, batch);
+        Kron::new(a.factor(kron.a()), b.factor(kron.b()))
+    }
+
     /// The plan for a product of two factors: every low-rank factor is either kept in halves or multiplied out first,
     /// whichever makes the whole batch cheaper.
     pub(crate) fn for_kron(kron: &'a Kron<'_, T>, batch: usize) -> Self {
+        let (a, b, sequence) = Self::forms(kron, batch);
+        Self { axes: smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
+    }
+
+    /// The cheapest forms of both factors and the order of their contractions.
+    fn forms(kron: &Kron<'_, T>, batch: usize) -> (Form, Form, Sequence) {
         let (forms_a, forms_b) = (Form::candidates(kron.a()), Form::candidates(kron.b()));
         let mut best: Option<(usize, Form, Form, Sequence)> = None;
         for &a in forms_a {
@@ -44,8 +57,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
                 }
             }
         }
-        let (a, b, sequence) = best.map_or_else(Default::default, |(_, a, b, sequence)| (a, b, sequence));
-        Self { axes: smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
+        best.map_or_else(Default::default, |(_, a, b, sequence)| (a, b, sequence))
     }
 
     /// The steps, first to last.
@@ -90,6 +102,13 @@ impl Form {
                 2usize.saturating_mul(rows).saturating_mul(cols).saturating_mul(low.rank())
             }
             _ => 0,
+        }
+    }
+
+    fn factor<T: Scalar>(self, factor: &Factor<'_, T>) -> Factor<'static, T> {
+        match self {
+            Self::Dense => Factor::from(factor.to_dense()),
+            Self::Halves => factor.clone().into_owned(),
         }
     }
 

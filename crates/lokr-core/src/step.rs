@@ -12,10 +12,8 @@ use crate::{Scalar, matrix};
 const SMALL_MATRIX: usize = 128 * 128;
 /// Gradients of matrices up to this many elements are summed by the small kernels.
 const SMALL_GRADIENT: usize = 256 * 256;
-/// So few rows do not pay for packing or transposing a matrix.
+/// So few rows do not pay for transposing a small matrix.
 const FEW_ROWS: usize = 16;
-/// The same for a matrix that is not small.
-const FEW_ROWS_LARGE: usize = 64;
 /// Flops from which other threads are worth waking inside one step.
 const PARALLEL_FLOPS: usize = 1_000_000;
 
@@ -122,16 +120,15 @@ fn last_axis<T: Scalar>(
     threads: Threads,
 ) {
     let (d_out, d_in) = m.dim();
-    let rows = y.len() / d_out;
-    let small = d_out * d_in <= SMALL_MATRIX;
-    let few = rows <= if small { FEW_ROWS } else { FEW_ROWS_LARGE };
-    if few && strided.col == 1 {
+    if d_out * d_in > SMALL_MATRIX {
+        product(alpha, matrix::view(x, d_in), m.reversed_axes(), beta, matrix::view_mut(y, d_out), threads);
+    } else if strided.col == 1 && y.len() <= FEW_ROWS * d_out {
         in_chunks(x, d_in, y, d_out, threads, |x, y| {
             let sizes = Sizes { m: y.len() / d_out, n: d_out, k: d_in };
             let x = Strided { data: x, row: d_in, col: 1, step: 0 };
             dot(sizes, 1, alpha, x, strided, beta, y, d_out);
         });
-    } else if few || small {
+    } else {
         with_columns(strided, d_out, d_in, |columns| {
             in_chunks(x, d_in, y, d_out, threads, |x, y| {
                 let sizes = Sizes { m: y.len() / d_out, n: d_out, k: d_in };
@@ -139,8 +136,6 @@ fn last_axis<T: Scalar>(
                 outer(sizes, 1, alpha, x, columns, beta, y, d_out, 0);
             });
         });
-    } else {
-        product(alpha, matrix::view(x, d_in), m.reversed_axes(), beta, matrix::view_mut(y, d_out), threads);
     }
 }
 

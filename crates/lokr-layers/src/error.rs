@@ -112,6 +112,12 @@ pub enum LayerError {
         /// Type of the base layer.
         layer: &'static str,
     },
+    /// The base layer has no weight matrix that could be packed.
+    #[error("cannot compile an adapter around a {layer}: it has no weight matrix")]
+    NotCompilable {
+        /// Type of the base layer.
+        layer: &'static str,
+    },
     /// A delta that is added after the activation can be merged only where the activation is the identity.
     #[error(
         "cannot merge a delta that is added after the activation {activation}: the merged layer would compute something else"

@@ -28,7 +28,7 @@ pub use init::Init;
 pub use layer::{GradientAt, Layer, Visitor, VisitorMut};
 pub use linear::{Linear, Orientation};
 pub use linear_layer::LinearLayer;
-pub use lokr::{DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrInit};
+pub use lokr::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrInit};
 pub use lora_adapter::LoraAdapter;
 pub use loss::{Loss, Targets, accuracy};
 pub use optimizer::{Adam, AdamSettings, AdamW, Momentum, Optimizer, Sgd, SgdSettings};

@@ -1,10 +1,13 @@
 //! `C ← α·Σ A·Bᵀ + β·C` with the lanes along the inner dimension.
 #![allow(unsafe_code)] // Pointers into slices whose bounds were checked as a whole; see `dot`.
 
+use std::marker::PhantomData;
+
+use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
 use super::lanes::{Lanes, Work};
-use super::{Kernel, Sizes, Strided, last_index};
+use super::{Kernel, Sizes, Strided, last_index, rows_of};
 
 /// `C ← α·Σ_t A_t·B_tᵀ + β·C`, summed over `count` pairs in order.
 ///
@@ -27,7 +30,26 @@ pub(crate) fn dot<T: Kernel>(
     assert!(a.holds(count, m, k) && b.holds(count, n, k) && a.col == 1 && b.col == 1, "operands of a small product");
     let last = last_index(1, m, n, 0, c_row, 1);
     assert!(last.is_none_or(|last| last < c.len()), "result of a small product");
-    T::dispatch(k, Dot { sizes, count, alpha, a, b, beta, c, c_row });
+    let c = c.as_mut_ptr();
+    T::dispatch(k, Dot { sizes, count, alpha, a, b, beta, c, c_row, lifetime: PhantomData });
+}
+
+/// [`dot`] for one pair, into a matrix whose rows are contiguous but may lie apart.
+///
+/// # Panics
+/// As [`dot`], or when a row of `c` is not contiguous.
+pub(crate) fn dot_into<T: Kernel>(
+    alpha: T,
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    k: usize,
+    beta: T,
+    c: &mut ArrayViewMut2<'_, T>,
+) {
+    let (m, n) = c.dim();
+    assert!(a.holds(1, m, k) && b.holds(1, n, k) && a.col == 1 && b.col == 1, "operands of a small product");
+    let (c, c_row) = rows_of(c);
+    T::dispatch(k, Dot { sizes: Sizes { m, n, k }, count: 1, alpha, a, b, beta, c, c_row, lifetime: PhantomData });
 }
 
 struct Dot<'a, 'c, T> {
@@ -37,8 +59,9 @@ struct Dot<'a, 'c, T> {
     a: Strided<'a, T>,
     b: Strided<'a, T>,
     beta: T,
-    c: &'c mut [T],
+    c: *mut T,
     c_row: usize,
+    lifetime: PhantomData<&'c mut T>,
 }
 
 impl<T: Kernel> Work<T> for Dot<'_, '_, T> {
@@ -139,7 +162,7 @@ impl<T: Kernel> Dot<'_, '_, T> {
                     }
                 }
             }
-            let c = self.c.as_mut_ptr().add(row * self.c_row + col);
+            let c = self.c.add(row * self.c_row + col);
             for (r, sums) in sums.iter().enumerate() {
                 for (q, &sum) in sums.iter().enumerate() {
                     let c = c.add(r * self.c_row + q);

@@ -8,15 +8,15 @@
 //! With [`lanes`] this is one of the two places of the crate with unsafe code (the other is the call of the `gemm`
 //! crate): every public entry checks that all the elements it will touch exist, and the loops then use raw pointers.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, ArrayViewMut2};
 
 mod dot;
 mod lanes;
 mod outer;
 
-pub(crate) use dot::dot;
+pub(crate) use dot::{dot, dot_into};
 pub(crate) use lanes::Kernel;
-pub(crate) use outer::outer;
+pub(crate) use outer::{outer, outer_into};
 
 /// `count` matrices in one slice: element `(i, j)` of matrix `t` is `data[t·step + i·row + j·col]`.
 #[derive(Debug, Clone, Copy)]
@@ -52,6 +52,17 @@ impl<'a, T> Strided<'a, T> {
 fn last_index(count: usize, rows: usize, cols: usize, step: usize, row: usize, col: usize) -> Option<usize> {
     let (count, rows, cols) = (count.checked_sub(1)?, rows.checked_sub(1)?, cols.checked_sub(1)?);
     Some(count * step + rows * row + cols * col)
+}
+
+/// Where a matrix with contiguous rows begins, and how far apart its rows are.
+///
+/// # Panics
+/// When a row is not contiguous, or the rows do not follow one another upwards.
+fn rows_of<T>(c: &mut ArrayViewMut2<'_, T>) -> (*mut T, usize) {
+    let (rows, cols) = c.dim();
+    let row = if rows > 1 { c.strides()[0] } else { 0 };
+    assert!(row >= 0 && (cols < 2 || c.strides()[1] == 1), "rows of the result of a small product");
+    (c.as_mut_ptr(), row.unsigned_abs())
 }
 
 /// Sizes of one product: `C (m × n)`, inner dimension `k`.

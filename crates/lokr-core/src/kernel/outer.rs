@@ -1,10 +1,13 @@
 //! `C ← α·A·B + β·C` with the lanes along the columns of `C`.
 #![allow(unsafe_code)] // Pointers into slices whose bounds were checked as a whole; see `outer`.
 
+use std::marker::PhantomData;
+
+use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
 use super::lanes::{Lanes, Work};
-use super::{Kernel, Sizes, Strided, last_index};
+use super::{Kernel, Sizes, Strided, last_index, rows_of};
 
 /// `C_t ← α·A_t·B_t + β·C_t` for `count` small products, one after the other.
 ///
@@ -29,7 +32,27 @@ pub(crate) fn outer<T: Kernel>(
     assert!(a.holds(count, m, k) && b.holds(count, k, n) && b.col == 1, "operands of a small product");
     let last = last_index(count, m, n, c_step, c_row, 1);
     assert!(last.is_none_or(|last| last < c.len()), "result of a small product");
-    T::dispatch(n, Outer { sizes, count, alpha, a, b, beta, c, c_row, c_step });
+    let c = c.as_mut_ptr();
+    T::dispatch(n, Outer { sizes, count, alpha, a, b, beta, c, c_row, c_step, lifetime: PhantomData });
+}
+
+/// [`outer`] for one product, into a matrix whose rows are contiguous but may lie apart.
+///
+/// # Panics
+/// As [`outer`], or when a row of `c` is not contiguous.
+pub(crate) fn outer_into<T: Kernel>(
+    alpha: T,
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    k: usize,
+    beta: T,
+    c: &mut ArrayViewMut2<'_, T>,
+) {
+    let (m, n) = c.dim();
+    assert!(a.holds(1, m, k) && b.holds(1, k, n) && b.col == 1, "operands of a small product");
+    let (c, c_row) = rows_of(c);
+    let sizes = Sizes { m, n, k };
+    T::dispatch(n, Outer { sizes, count: 1, alpha, a, b, beta, c, c_row, c_step: 0, lifetime: PhantomData });
 }
 
 struct Outer<'a, 'c, T> {
@@ -39,9 +62,10 @@ struct Outer<'a, 'c, T> {
     a: Strided<'a, T>,
     b: Strided<'a, T>,
     beta: T,
-    c: &'c mut [T],
+    c: *mut T,
     c_row: usize,
     c_step: usize,
+    lifetime: PhantomData<&'c mut T>,
 }
 
 /// One product as pointers.
@@ -67,7 +91,7 @@ impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
     {
         let Sizes { m, n, k } = self.sizes;
         let lanes = <T as Lanes<S>>::COUNT;
-        let c = self.c.as_mut_ptr();
+        let c = self.c;
         for t in 0..self.count {
             // SAFETY: `outer` has checked that the last element of the last matrix of each operand lies within its
             // slice, and all offsets are sums of non-negative strides; `c` is borrowed mutably for the whole run.

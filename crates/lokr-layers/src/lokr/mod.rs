@@ -18,6 +18,7 @@
 
 mod adapter;
 mod builder;
+mod compiled;
 #[cfg(test)]
 mod gradient_tests;
 mod init;
@@ -26,6 +27,7 @@ mod merge;
 
 pub use adapter::LoKrAdapter;
 pub use builder::LoKrBuilder;
+pub use compiled::CompiledLoKr;
 pub use init::LoKrInit;
 
 /// Where the adapter's update enters.

@@ -1,0 +1,113 @@
+//! Products of a batch with a large weight, strip by strip of the result's columns.
+//!
+//! A general product packs both operands as a whole. With a batch of rows on the left that is wasteful: for few rows
+//! the weight is read once, where it lies; for more, one strip of it at a time is laid out in the first-level cache
+//! and all rows go past it.
+
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
+
+use crate::kernel::{Strided, dot_into, outer_into};
+use crate::{Scalar, matrix};
+
+/// Rows up to which the weight is not laid out at all.
+const FEW_ROWS: usize = 64;
+/// Rows up to which strips are better than a general product.
+const ROWS: usize = 1024;
+/// Columns of the result per task, for few rows.
+const COLUMNS: usize = 512;
+/// Rows of `b` that are read side by side, for few rows and contiguous rows of `b`.
+const SIDE_BY_SIDE: usize = 32;
+/// Columns of a strip that is laid out: two or more registers on every instruction set.
+pub(crate) const STRIP: usize = 32;
+/// Inner dimension done at a time, so that a piece of a strip stays in the first-level cache.
+pub(crate) const DEPTH: usize = 256;
+
+/// `C ← α·A·B + β·C` if this is a job for this file: not too many rows, contiguous rows in `C`, contiguous rows or
+/// columns in `A` and `B`. Says whether it was.
+///
+/// Every element is summed by itself, in an order that depends on the sizes only.
+pub(crate) fn product<T: Scalar>(
+    alpha: T,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    beta: T,
+    c: &mut ArrayViewMut2<'_, T>,
+    parallel: bool,
+) -> bool {
+    let (m, k) = a.dim();
+    let n = b.ncols();
+    let c_rows_lie = c.strides()[1] == 1 && (m == 1 || c.strides()[0] > 0);
+    if m == 0 || m > ROWS || k == 0 || n < 2 || !c_rows_lie {
+        return false;
+    }
+    let (Some(a), Some(b)) = (Strided::one(a), Strided::one(b)) else { return false };
+    let few = m <= FEW_ROWS && a.col == 1;
+    if !few && n < STRIP {
+        return false;
+    }
+    let columns = if few { COLUMNS } else { STRIP };
+    let work = |(chunk, mut c): (usize, ArrayViewMut2<'_, T>)| {
+        let b = Strided { data: &b.data[chunk * columns * b.col..], ..b };
+        match (few, b.row) {
+            (true, 1) => dot_into(alpha, a, b.transposed(), k, beta, &mut c),
+            (true, _) => side_by_side(alpha, a, b, k, beta, &mut c),
+            (false, _) => laid_out(alpha, a, b, k, beta, &mut c),
+        }
+    };
+    if parallel {
+        c.axis_chunks_iter_mut(Axis(1), columns).into_par_iter().enumerate().for_each(work);
+    } else {
+        c.axis_chunks_iter_mut(Axis(1), columns).enumerate().for_each(work);
+    }
+    true
+}
+
+/// Some rows of `b`, each contiguous, at a time.
+fn side_by_side<T: Scalar>(
+    alpha: T,
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    k: usize,
+    beta: T,
+    c: &mut ArrayViewMut2<'_, T>,
+) {
+    for start in (0..k).step_by(SIDE_BY_SIDE) {
+        let depth = SIDE_BY_SIDE.min(k - start);
+        let a = Strided { data: &a.data[start * a.col..], ..a };
+        let b = Strided { data: &b.data[start * b.row..], ..b };
+        outer_into(alpha, a, b, depth, if start == 0 { beta } else { T::one() }, c);
+    }
+}
+
+/// One strip, piece by piece copied into scratch memory with its rows one after the other.
+fn laid_out<T: Scalar>(
+    alpha: T,
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    k: usize,
+    beta: T,
+    c: &mut ArrayViewMut2<'_, T>,
+) {
+    let width = c.ncols();
+    T::with_scratch(DEPTH.min(k) * width, |piece| {
+        for start in (0..k).step_by(DEPTH) {
+            let depth = DEPTH.min(k - start);
+            let piece = &mut piece[..depth * width];
+            let from = &b.data[start * b.row..];
+            if b.col == 1 {
+                for (to, from) in piece.chunks_exact_mut(width).zip(from.chunks(b.row)) {
+                    to.copy_from_slice(&from[..width]);
+                }
+            } else {
+                let mut piece = matrix::view_mut(piece, width);
+                for (mut to, from) in piece.columns_mut().into_iter().zip(from.chunks(b.col)) {
+                    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
+                }
+            }
+            let a = Strided { data: &a.data[start * a.col..], ..a };
+            let piece = Strided { data: piece, row: width, col: 1, step: 0 };
+            outer_into(alpha, a, piece, depth, if start == 0 { beta } else { T::one() }, c);
+        }
+    });
+}

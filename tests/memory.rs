@@ -1,0 +1,166 @@
+//! What is allocated, counted by the allocator itself.
+#![allow(unsafe_code)] // A global allocator is unsafe by nature; this one forwards every call.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard};
+
+use lokr::core::{Factor, Kron, KronGradients};
+use lokr::layers::{
+    Activation, Dense, FullyConnected, GradientAt, Init, Layer, LinearLayer, LoKrAdapter, LoKrInit, rand,
+};
+use ndarray::Array2;
+use rand::{SeedableRng, rngs::SmallRng};
+use support::{Numbers, assert_close};
+
+/// Counts calls and bytes, and the largest number of bytes alive at once.
+struct Counting;
+
+static CALLS: AtomicUsize = AtomicUsize::new(0);
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        CALLS.fetch_add(1, SeqCst);
+        let live = LIVE.fetch_add(layout.size(), SeqCst) + layout.size();
+        PEAK.fetch_max(live, SeqCst);
+        // SAFETY: the caller's contract is the system allocator's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), SeqCst);
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// One test at a time: they share the counters.
+fn alone() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Runs `work` in a pool of one thread, so that no queue between threads is counted.
+fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(work)
+}
+
+/// Calls of the allocator while `work` runs, and the most bytes alive above those alive before.
+fn count(work: impl FnOnce()) -> (usize, usize) {
+    let (calls, live) = (CALLS.load(SeqCst), LIVE.load(SeqCst));
+    PEAK.store(live, SeqCst);
+    work();
+    (CALLS.load(SeqCst) - calls, PEAK.load(SeqCst) - live)
+}
+
+/// The test's own yardstick: a counter that counts nothing would let everything pass.
+#[test]
+fn the_counter_counts() {
+    let _alone = alone();
+    let (calls, peak) = count(|| drop(std::hint::black_box(vec![0u8; 1000])));
+    assert!(calls >= 1 && peak >= 1000, "{calls} calls, {peak} bytes");
+}
+
+fn compiled_forward_allocates_nothing<L: LinearLayer<f32> + Clone + 'static>(base: L) {
+    for rank in [4, 1000] {
+        let adapter = LoKrAdapter::builder(base.clone()).rank(rank).init(LoKrInit::Random).build().unwrap();
+        let compiled = adapter.compile(150).unwrap();
+        let mut numbers = Numbers::new(1);
+        for batch in [1, 7, 64, 150, 333] {
+            let x = numbers.matrix::<f32>(batch, base.input_size());
+            let mut y = Array2::from_elem((batch, base.output_size()), f32::NAN);
+            let calls = in_pool(|| {
+                compiled.forward_into(&x, &mut y).unwrap();
+                count(|| compiled.forward_into(&x, &mut y).unwrap()).0
+            });
+            assert_eq!(calls, 0, "{} rank {rank} batch {batch}", base.type_name());
+            assert_close(&y, &adapter.predict(&x).unwrap(), base.input_size(), "compiled");
+        }
+    }
+}
+
+#[test]
+fn a_compiled_adapter_of_either_layer_allocates_nothing() {
+    let _alone = alone();
+    let mut rng = SmallRng::seed_from_u64(2);
+    let dense = Dense::new(360, 448, Activation::Gelu, Init::XavierNormal, &mut rng).unwrap();
+    compiled_forward_allocates_nothing(dense);
+    let full = FullyConnected::new(360, 448, Activation::Softmax, Init::XavierNormal, &mut rng).unwrap();
+    compiled_forward_allocates_nothing(full);
+}
+
+fn training_steps_allocate_nothing<L: LinearLayer<f32> + Clone + 'static>(base: L) {
+    for (rank, decompose_both) in [(4, false), (4, true), (1000, false)] {
+        let builder = LoKrAdapter::builder(base.clone()).rank(rank).decompose_both(decompose_both);
+        let mut adapter = builder.init(LoKrInit::Random).build().unwrap();
+        let mut numbers = Numbers::new(3);
+        for batch in [1, 30, 200] {
+            let x = numbers.matrix::<f32>(batch, base.input_size());
+            let dy = numbers.matrix::<f32>(batch, base.output_size());
+            let (mut y, mut dx) = (Array2::zeros(dy.dim()), Array2::zeros(x.dim()));
+            let calls = in_pool(|| {
+                let mut step = || {
+                    adapter.forward_into(&x, &mut y).unwrap();
+                    adapter.backward_into(&dy, GradientAt::Output, &mut dx).unwrap();
+                };
+                step();
+                count(step).0
+            });
+            assert_eq!(calls, 0, "{} rank {rank}, both {decompose_both}, batch {batch}", base.type_name());
+        }
+    }
+}
+
+#[test]
+fn training_steps_after_the_first_allocate_nothing() {
+    let _alone = alone();
+    let mut rng = SmallRng::seed_from_u64(4);
+    training_steps_allocate_nothing(Dense::new(120, 96, Activation::Silu, Init::HeNormal, &mut rng).unwrap());
+    training_steps_allocate_nothing(FullyConnected::new(120, 96, Activation::Relu, Init::HeNormal, &mut rng).unwrap());
+}
+
+/// `W` would take 64 MiB, one output 1 MiB.
+#[test]
+fn forward_and_backward_at_4096_stay_within_blocks_and_partial_sums() {
+    let _alone = alone();
+    let mut numbers = Numbers::new(5);
+    let batch = 64;
+    let (x, dy) = (numbers.matrix::<f32>(batch, 4096), numbers.matrix::<f32>(batch, 4096));
+    let full = Kron::new(numbers.matrix(64, 64), numbers.matrix(64, 64)).unwrap();
+    let low = Factor::low_rank(numbers.matrix(64, 8), numbers.matrix(8, 64)).unwrap();
+    let low = Kron::new(numbers.matrix(64, 64), low).unwrap();
+    let uneven = Kron::new(numbers.matrix(8, 8), numbers.matrix(512, 512)).unwrap();
+    for (name, kron, limit) in [("64·64", full, 4 << 20), ("rank 8", low, 4 << 20), ("8·512", uneven, 24 << 20)] {
+        let (mut y, mut dx) = (Array2::zeros((batch, 4096)), Array2::zeros((batch, 4096)));
+        let mut gradients = KronGradients::zeros(&kron);
+        // A pool of its own has fresh threads, whose scratch memory counts in full.
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let peak = pool.install(|| {
+            count(|| {
+                kron.apply_into(1.0, &x, 0.0, &mut y).unwrap();
+                kron.gradients_into(1.0, &x, &dy, &mut gradients, 0.0, &mut dx).unwrap();
+            })
+            .1
+        });
+        assert!(peak <= limit, "{name}: {peak} bytes above inputs and outputs");
+    }
+}
+
+#[test]
+fn merging_needs_no_temporary_of_the_weights_size() {
+    let _alone = alone();
+    let mut numbers = Numbers::new(6);
+    let kron = Kron::new(numbers.matrix::<f32>(32, 32), numbers.matrix(64, 64)).unwrap();
+    let mut w = Array2::zeros((2048, 2048));
+    let peak = in_pool(|| count(|| kron.add_to(0.5, &mut w).unwrap()).1);
+    assert!(peak < 1 << 16, "{peak} bytes beside a weight of {}", w.len() * 4);
+    assert_eq!(w[[2047, 2046]], 0.5 * kron.element(2047, 2046).unwrap());
+}
