@@ -380,7 +380,7 @@ pub enum CheckpointError {
         target: String,
     },
     /// A name that several modules of the base model have.
-    #[error("{module} matches several modules of the base model: {}", candidates.join(", "))]
+    #[error("{module} matches several modules of the base model: {}", list(candidates))]
     AmbiguousModule {
         /// The name in the adapter.
         module: String,
@@ -388,7 +388,7 @@ pub enum CheckpointError {
         candidates: Vec<String>,
     },
     /// Modules that the base model does not have.
-    #[error("{} of {total} modules are not in the base model: {}", modules.len(), modules.join(", "))]
+    #[error("{} of {total} modules are not in the base model: {}", modules.len(), list(modules))]
     UnmatchedModules {
         /// The modules.
         modules: Vec<String>,
@@ -426,7 +426,10 @@ pub enum CheckpointError {
         source: Box<regex::Error>,
     },
     /// Patterns that match one module and give it different scales.
-    #[error("{module}: the patterns {} match and give different scales; PEFT's choice depends on their lost order", patterns.join(", "))]
+    #[error(
+        "{module}: the patterns {} match and give different scales; PEFT's choice depends on their lost order",
+        list(patterns)
+    )]
     AmbiguousPattern {
         /// The module.
         module: String,
@@ -474,3 +477,13 @@ impl CheckpointError {
         }
     }
 }
+
+/// The first few of some names.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names[..names.len().min(SHOWN)].join(", ");
+    if names.len() > SHOWN { format!("{shown} and {} more", names.len() - SHOWN) } else { shown }
+}
+
+#[cfg(test)]
+mod tests;

@@ -47,15 +47,16 @@ pub(crate) fn other_algorithm(key: &str) -> Option<(&str, &'static str)> {
     ];
     let mut start = 0;
     for component in key.split('.') {
+        let end = start + component.len();
         let mark = MARKS.iter().find(|(mark, _)| match mark.strip_suffix('_') {
             // Not at the start, where kohya's prefixes `lora_unet_` and the like stand.
             Some(_) => start > 0 && component.starts_with(mark),
-            None => component == *mark,
+            None => end == key.len() && component == *mark,
         });
         if let Some((_, algorithm)) = mark {
             return Some((key[..start].trim_end_matches('.'), algorithm));
         }
-        start += component.len() + 1;
+        start = end + 1;
     }
     None
 }
@@ -97,7 +98,9 @@ mod tests {
         ] {
             assert_eq!(other_algorithm(key), Some((module, algorithm)), "{key}");
         }
-        for key in ["lora_unet_x.weight", "classifier.weight", "diffusion_model.x.weight", "lora_te1_x.bias"] {
+        for key in
+            ["lora_unet_x.weight", "classifier.weight", "a.diff.weight", "diffusion_model.x.weight", "lora_te1_x.bias"]
+        {
             assert_eq!(other_algorithm(key), None, "{key}");
         }
         assert!(other_algorithm("x.lokr_t1").is_some());

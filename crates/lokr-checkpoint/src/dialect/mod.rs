@@ -85,7 +85,8 @@ pub(crate) fn detect<'a>(keys: impl Iterator<Item = &'a str> + Clone, evidence: 
                     second_dialect: dialect,
                 });
             }
-            _ => found = Some((key, dialect)),
+            Some(_) => {}
+            None => found = Some((key, dialect)),
         }
     }
     found.map(|(_, dialect)| dialect).ok_or(CheckpointError::NotLokr)

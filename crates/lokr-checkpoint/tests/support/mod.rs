@@ -1,6 +1,8 @@
 //! The recorded cases, and plain reference arithmetic for them.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub(crate) mod build;
+
 use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::TensorFile;
