@@ -158,6 +158,7 @@ mod tests {
         assert_eq!(round_trip(FloatType::Bf16, &[1.0 + e, 1.0 + 3.0 * e]), [1.0, 1.0 + 4.0 * e]);
         // A hair above the tie goes up, even where the hair is below f32's resolution.
         assert_eq!(round_trip(FloatType::Bf16, &[1.0 + e + 2f64.powi(-40)]), [1.0 + 2.0 * e]);
+        assert_eq!(round_trip(FloatType::Bf16, &[1.0 + e - 2f64.powi(-40), -1.0 - e + 2f64.powi(-40)]), [1.0, -1.0]);
         let e = 2f64.powi(-11);
         assert_eq!(round_trip(FloatType::F16, &[1.0 + e, 1.0 + 3.0 * e]), [1.0, 1.0 + 4.0 * e]);
         assert_eq!(round_trip(FloatType::F16, &[1.0 + e + 2f64.powi(-40)]), [1.0 + 2.0 * e]);

@@ -50,7 +50,10 @@ fn pickle() {
         cause(TensorFile::open(&file), |e| matches!(e, E::Pickle { .. }));
         cause(Adapter::read(&file, &ReadOptions::default()), |e| matches!(e, E::Pickle { .. }));
     }
-    for content in [&b"PK\x03\x04 a zip archive"[..], b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01u."] {
+    let mut contents = vec![b"PK\x03\x04 a zip archive".to_vec()];
+    contents
+        .extend((2..=5).map(|protocol| [b"\x80", &[protocol], &b"}q\x00(X\x01\x00\x00\x00aq\x01K\x01u."[..]].concat()));
+    for content in contents {
         cause(TensorFile::open(folder.write("x.safetensors", content)), |e| matches!(e, E::Pickle { .. }));
     }
     let old = Folder::new();
@@ -190,6 +193,10 @@ fn other_algorithm() {
         }
     }
     cause(read(&[("lora_unet_x.lora_up.weight", tensor(&[2, 2]))]), |e| matches!(e, E::OtherAlgorithm { .. }));
+    // Both algorithms on one module: the LoKr stays.
+    let options = ReadOptions { foreign: ForeignTensors::Skip, ..ReadOptions::default() };
+    let adapter = read_with(&lycoris(&[("lycoris_m.lora_up.weight", tensor(&[2, 2]))]), &options).unwrap();
+    assert_eq!(adapter.modules()["lycoris_m"].scale(), Some(2.0));
 }
 
 #[test]
