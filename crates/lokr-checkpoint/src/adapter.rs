@@ -1,0 +1,314 @@
+//! Reading an adapter of any dialect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use crate::dialect::key::{Key, other_algorithm};
+use crate::dialect::{Evidence, detect, lycoris, peft};
+use crate::module::Layout;
+use crate::parts::{Assembled, Parts};
+use crate::scale::{StatedRanks, from_alpha};
+use crate::{
+    CheckpointError, Dialect, ForeignTensors, Module, NonFinite, PeftConfig, ReadOptions, Result, Tensor, TensorFile,
+    W2, Warning, pickle,
+};
+
+const PEFT_TENSORS: &str = "adapter_model.safetensors";
+const PEFT_PICKLE: &str = "adapter_model.bin";
+const PEFT_CONFIG: &str = "adapter_config.json";
+
+/// An adapter on disk: its modules by name, and everything else its files hold.
+///
+/// # Examples
+/// ```no_run
+/// use lokr_checkpoint::{Adapter, ReadOptions};
+///
+/// let adapter = Adapter::read("adapter.safetensors", &ReadOptions::default())?;
+/// println!("{}", adapter.dialect());
+/// for (name, module) in adapter.modules() {
+///     println!("{name}: w1 {:?}, rank {:?}, scale {:?}", module.w1().dim(), module.rank(), module.scale());
+/// }
+/// for warning in adapter.warnings() {
+///     eprintln!("warning: {warning}");
+/// }
+/// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+/// ```
+#[derive(Debug)]
+pub struct Adapter {
+    path: PathBuf,
+    dialect: Dialect,
+    prefix: String,
+    modules: BTreeMap<String, Module>,
+    extra: BTreeMap<String, Tensor>,
+    config: Option<PeftConfig>,
+    metadata: BTreeMap<String, String>,
+    warnings: Vec<Warning>,
+}
+
+impl Adapter {
+    /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`.
+    ///
+    /// The file's header is read and checked, and its factors are looked through for NaN; their data stay on disk until
+    /// they are used. The dialect is found from the keys unless the options say it.
+    ///
+    /// # Errors
+    /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
+    /// [`CheckpointError::FileMissing`]; of the configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
+    /// keys, [`CheckpointError::NotLokr`], [`CheckpointError::MixedDialects`], [`CheckpointError::DialectUnclear`],
+    /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::UnknownKey`],
+    /// [`CheckpointError::DuplicateTarget`]; of one module, [`CheckpointError::HalfMissing`],
+    /// [`CheckpointError::FactorMissing`], [`CheckpointError::FactorTwice`], [`CheckpointError::NonFinite`],
+    /// [`CheckpointError::AlphaNotFinite`], [`CheckpointError::AlphaZero`] and those of [`Module::new`].
+    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let (file, config) = locate(path, options).map_err(|error| error.in_file(path))?;
+        Reader { options, config }.read(path, &TensorFile::open(file)?)
+    }
+
+    /// Where it was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The dialect it is written in.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What stands before every name of this file: PEFT's prefix, which [`Adapter::modules`] leaves out, or LyCORIS's, which
+    /// it keeps. Empty for names of the other dialects, whose prefixes differ from module to module, and for PEFT's bare ones.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The modules by their names in the file, without suffixes and without PEFT's prefix.
+    #[must_use]
+    pub fn modules(&self) -> &BTreeMap<String, Module> {
+        &self.modules
+    }
+
+    /// Tensors that replace whole tensors of the base model (PEFT's `modules_to_save`), by the base model's names.
+    #[must_use]
+    pub fn extra(&self) -> &BTreeMap<String, Tensor> {
+        &self.extra
+    }
+
+    /// PEFT's configuration.
+    #[must_use]
+    pub fn config(&self) -> Option<&PeftConfig> {
+        self.config.as_ref()
+    }
+
+    /// The free texts in the file's header.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// What the user should know about how it was read.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+}
+
+/// The file with the tensors, and the configuration's place where there is one.
+fn locate(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<PathBuf>)> {
+    let missing = |name: &str| Err(CheckpointError::FileMissing { expected: name.to_owned() });
+    let beside = |directory: &Path| Some(directory.join(PEFT_CONFIG)).filter(|config| config.is_file());
+    if !path.is_dir() {
+        let config = options.config.clone().or_else(|| beside(path.parent()?));
+        return Ok((path.to_owned(), config));
+    }
+    let file = path.join(PEFT_TENSORS);
+    if !file.is_file() {
+        let old = path.join(PEFT_PICKLE);
+        if old.is_file() {
+            pickle::check_name(&old).map_err(|error| error.in_file(&old))?;
+        }
+        return missing(PEFT_TENSORS);
+    }
+    match options.config.clone().or_else(|| beside(path)) {
+        None => missing(PEFT_CONFIG),
+        config => Ok((file, config)),
+    }
+}
+
+struct Reader<'a> {
+    options: &'a ReadOptions,
+    config: Option<PathBuf>,
+}
+
+/// The tensors of a file, sorted out.
+#[derive(Default)]
+struct Sorted {
+    parts: BTreeMap<String, Parts>,
+    extra: BTreeMap<String, Tensor>,
+    /// Modules of other algorithms, whose `alpha` is not ours.
+    foreign_modules: BTreeSet<String>,
+    skipped: Vec<String>,
+    base_tensors: usize,
+}
+
+impl Reader<'_> {
+    fn read(&self, path: &Path, file: &TensorFile) -> Result<Adapter> {
+        let in_file = |error: CheckpointError| error.in_file(file.path());
+        let prefix = self.options.prefix.as_deref().unwrap_or(lycoris::PREFIX);
+        let evidence = Evidence { prefix, has_config: self.config.is_some() };
+        let dialect = match self.options.dialect {
+            Some(dialect) => dialect,
+            None => self.detect(file, &evidence).map_err(in_file)?,
+        };
+        let config = match (&self.config, dialect) {
+            (Some(path), Dialect::Peft) => Some(PeftConfig::read(path)?),
+            _ => None,
+        };
+        let sorted = self.sort(file, dialect, prefix).map_err(in_file)?;
+        let mut warnings = Vec::new();
+        let stated = StatedRanks::from_metadata(file.metadata());
+        let mut modules = BTreeMap::new();
+        for (name, parts) in sorted.parts {
+            let module = parts
+                .assemble(&name)
+                .and_then(|parts| self.module(&name, parts, dialect, config.as_ref(), &stated, &mut warnings));
+            modules.insert(name, module.map_err(in_file)?);
+        }
+        if modules.is_empty() {
+            return Err(in_file(CheckpointError::NotLokr));
+        }
+        if !sorted.skipped.is_empty() {
+            warnings.push(Warning::Skipped { keys: sorted.skipped });
+        }
+        if sorted.base_tensors > 0 {
+            warnings.push(Warning::BaseTensorsIgnored { count: sorted.base_tensors });
+        }
+        let prefix = match dialect {
+            Dialect::Lycoris => prefix.to_owned(),
+            Dialect::Peft if file.names().any(|name| name.starts_with(peft::PREFIX)) => peft::PREFIX.to_owned(),
+            _ => String::new(),
+        };
+        Ok(Adapter {
+            path: path.to_owned(),
+            dialect,
+            prefix,
+            modules,
+            extra: sorted.extra,
+            config,
+            metadata: file.metadata().clone(),
+            warnings,
+        })
+    }
+
+    /// A file of another algorithm alone is named as that, not as an empty one.
+    fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect> {
+        let names: Vec<_> = file.names().collect();
+        detect(names.iter().copied(), evidence).map_err(|error| {
+            let foreign = names.iter().find_map(|key| Some((*key, other_algorithm(key)?.1)));
+            match (error, foreign) {
+                (CheckpointError::NotLokr, Some((key, algorithm))) => {
+                    CheckpointError::OtherAlgorithm { key: key.to_owned(), algorithm }
+                }
+                (error, _) => error,
+            }
+        })
+    }
+
+    fn sort(&self, file: &TensorFile, dialect: Dialect, prefix: &str) -> Result<Sorted> {
+        let live = dialect == Dialect::Peft
+            && file.names().filter_map(Key::split).any(|parts| parts.is_factor() && parts.adapter.is_some());
+        let mut sorted = Sorted::default();
+        for key in file.names() {
+            let tensor = file.tensor(key)?;
+            let parts = Key::split(key).filter(|parts| {
+                (parts.adapter.is_none() || dialect == Dialect::Peft) && dialect.accepts(parts.module, prefix)
+            });
+            match parts {
+                Some(parts) if dialect == Dialect::Peft && !parts.is_factor() => {
+                    return Err(CheckpointError::NotPeft { key: key.to_owned() });
+                }
+                Some(parts) => {
+                    let module = if dialect == Dialect::Peft { peft::strip(parts.module) } else { parts.module };
+                    let all = sorted.parts.entry(module.to_owned()).or_default();
+                    all.insert(module, parts.suffix, key.to_owned(), tensor)?;
+                }
+                None => self.sort_other(key, tensor, dialect, live, &mut sorted)?,
+            }
+        }
+        // What is left of another algorithm's module once its factors are skipped.
+        sorted.parts.retain(|module, parts| parts.has_factors() || !sorted.foreign_modules.contains(module));
+        Ok(sorted)
+    }
+
+    fn sort_other(&self, key: &str, tensor: Tensor, dialect: Dialect, live: bool, sorted: &mut Sorted) -> Result<()> {
+        let error = if let Some((module, algorithm)) = other_algorithm(key) {
+            sorted.foreign_modules.insert(module.to_owned());
+            CheckpointError::OtherAlgorithm { key: key.to_owned(), algorithm }
+        } else if dialect == Dialect::Peft {
+            match peft::saved_tensor(key, live) {
+                None => sorted.base_tensors += 1,
+                Some(target) if sorted.extra.contains_key(&target) => {
+                    let (first, second) = (target.clone(), key.to_owned());
+                    return Err(CheckpointError::DuplicateTarget { first, second, target });
+                }
+                Some(target) => {
+                    sorted.extra.insert(target, tensor);
+                }
+            }
+            return Ok(());
+        } else {
+            CheckpointError::UnknownKey { key: key.to_owned(), dialect }
+        };
+        match self.options.foreign {
+            ForeignTensors::Refuse => Err(error),
+            ForeignTensors::Skip => {
+                sorted.skipped.push(key.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn module(
+        &self,
+        name: &str,
+        parts: Assembled,
+        dialect: Dialect,
+        config: Option<&PeftConfig>,
+        stated: &StatedRanks,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Module> {
+        let Assembled { w1, w2, alpha, dora_scale } = parts;
+        let mut module = Module::new(name, w1, w2, 1.0)?;
+        if let Some(dora_scale) = dora_scale {
+            module = module.with_dora_scale(dora_scale)?;
+        }
+        if self.options.non_finite == NonFinite::Refuse {
+            check_finite(&module)?;
+        }
+        let scale = if dialect.stores_alpha() {
+            Some(from_alpha(name, alpha, module.rank(), self.options, stated, warnings)?)
+        } else {
+            config.map(|config| config.scale(name, module.rank())).transpose()?
+        };
+        let layout = match module.w2() {
+            W2::Full(w2) if dialect == Dialect::Peft && w2.shape().len() == 3 => {
+                warnings.push(Warning::PeftConv1dLayout { module: name.to_owned() });
+                Layout::PeftConv1d
+            }
+            _ => Layout::Kronecker,
+        };
+        Ok(module.with_origin(scale, alpha, layout))
+    }
+}
+
+fn check_finite(module: &Module) -> Result<()> {
+    for (key, tensor) in module.tensors() {
+        let count = tensor.count_non_finite(key)?;
+        if count > 0 {
+            return Err(CheckpointError::NonFinite { module: module.name().to_owned(), key, count });
+        }
+    }
+    Ok(())
+}

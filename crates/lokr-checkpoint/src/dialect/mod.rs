@@ -1,0 +1,113 @@
+//! The ways programs name LoKr tensors.
+
+pub(crate) mod dotted;
+pub(crate) mod key;
+pub(crate) mod kohya;
+pub(crate) mod lycoris;
+pub(crate) mod peft;
+pub(crate) mod peft_config;
+pub(crate) mod sdxl;
+
+use std::fmt;
+
+use crate::{CheckpointError, Result};
+use key::Key;
+
+/// A way of naming tensors and of storing the scale.
+///
+/// | dialect | a key | the scale is in |
+/// |---|---|---|
+/// | PEFT | `base_model.model.down.conv.lokr_w1` | `adapter_config.json` |
+/// | LyCORIS | `lycoris_down_conv.lokr_w1` | `alpha` tensors |
+/// | kohya | `lora_unet_down_conv.lokr_w1` | `alpha` tensors |
+/// | dotted | `diffusion_model.down.conv.lokr_w1` | `alpha` tensors |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// PEFT: a directory, the bare names of an injected model, or a live model's state with `.default` behind each name.
+    Peft,
+    /// LyCORIS's wrapper: one prefix, then the module's path with `_` for `.`.
+    Lycoris,
+    /// kohya's scripts and OneTrainer: a prefix per model, then the path with `_` for `.`.
+    Kohya,
+    /// ai-toolkit and ComfyUI: the path as it is, behind the name of a model or nothing.
+    Dotted,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peft => "PEFT",
+            Self::Lycoris => "LyCORIS",
+            Self::Kohya => "kohya",
+            Self::Dotted => "dotted",
+        })
+    }
+}
+
+impl Dialect {
+    /// Whether the files of this dialect hold `alpha`.
+    pub(crate) fn stores_alpha(self) -> bool {
+        self != Self::Peft
+    }
+
+    /// Whether a module's name can be one of this dialect. `prefix` is that of LyCORIS files.
+    pub(crate) fn accepts(self, module: &str, prefix: &str) -> bool {
+        match self {
+            Self::Peft | Self::Dotted => true,
+            Self::Lycoris => module.starts_with(prefix),
+            Self::Kohya => kohya::split(module).is_some(),
+        }
+    }
+}
+
+/// What detection looks at besides the keys.
+pub(crate) struct Evidence<'a> {
+    /// The prefix of LyCORIS names.
+    pub(crate) prefix: &'a str,
+    /// Whether a PEFT configuration is at hand.
+    pub(crate) has_config: bool,
+}
+
+/// The dialect of a file's keys.
+pub(crate) fn detect<'a>(keys: impl Iterator<Item = &'a str> + Clone, evidence: &Evidence<'_>) -> Result<Dialect> {
+    let keys = keys.filter_map(|key| Some((key, Key::split(key)?)));
+    let has_alpha = keys.clone().any(|(_, parts)| parts.suffix == crate::parts::ALPHA);
+    let mut found: Option<(&str, Dialect)> = None;
+    for (key, parts) in keys.filter(|(_, parts)| parts.is_factor()) {
+        let dialect = classify(key, &parts, evidence, has_alpha)?;
+        match found {
+            Some((first, first_dialect)) if first_dialect != dialect => {
+                return Err(CheckpointError::MixedDialects {
+                    first: first.to_owned(),
+                    first_dialect,
+                    second: key.to_owned(),
+                    second_dialect: dialect,
+                });
+            }
+            Some(_) => {}
+            None => found = Some((key, dialect)),
+        }
+    }
+    found.map(|(_, dialect)| dialect).ok_or(CheckpointError::NotLokr)
+}
+
+fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect> {
+    let module = parts.module;
+    if parts.adapter.is_some() || module.starts_with(peft::PREFIX) {
+        return Ok(Dialect::Peft);
+    }
+    if Dialect::Lycoris.accepts(module, evidence.prefix) {
+        return Ok(Dialect::Lycoris);
+    }
+    if Dialect::Kohya.accepts(module, evidence.prefix) {
+        return Ok(Dialect::Kohya);
+    }
+    if dotted::is_unmistakable(module) || has_alpha {
+        return Ok(Dialect::Dotted);
+    }
+    if evidence.has_config {
+        return Ok(Dialect::Peft);
+    }
+    Err(CheckpointError::DialectUnclear { key: key.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
+}

@@ -1,0 +1,37 @@
+//! PEFT: dotted names behind `base_model.model.`, and modules stored whole.
+
+/// What stands before the names of a saved adapter; an injected model's adapter has bare names.
+pub(crate) const PREFIX: &str = "base_model.model.";
+
+/// A name without PEFT's prefix.
+pub(crate) fn strip(name: &str) -> &str {
+    name.strip_prefix(PREFIX).unwrap_or(name)
+}
+
+/// The base tensor that a tensor of `modules_to_save` replaces, or `None` when the key is the base model's own.
+///
+/// A saved adapter holds nothing but adapters and such tensors, under their plain names. The state of a live model
+/// (`live`) holds the whole base model too, and marks them.
+pub(crate) fn saved_tensor(key: &str, live: bool) -> Option<String> {
+    let key = strip(key);
+    if !live {
+        return Some(key.to_owned());
+    }
+    let (module, rest) = key.split_once(".modules_to_save.")?;
+    let (_adapter, parameter) = rest.split_once('.')?;
+    Some(format!("{module}.{parameter}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_to_save_replace_tensors_of_the_base() {
+        let saved = |key, live| saved_tensor(key, live);
+        assert_eq!(saved("base_model.model.classifier.weight", false).as_deref(), Some("classifier.weight"));
+        let key = "base_model.model.head.out.modules_to_save.default.bias";
+        assert_eq!(saved(key, true).as_deref(), Some("head.out.bias"));
+        assert_eq!(saved("base_model.model.fc.base_layer.weight", true), None);
+    }
+}

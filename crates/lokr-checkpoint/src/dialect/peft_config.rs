@@ -1,0 +1,249 @@
+//! PEFT's `adapter_config.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use crate::json::Fields;
+use crate::{CheckpointError, Result};
+
+/// The configuration of a PEFT adapter: what the scale depends on, read, and all fields as they were.
+///
+/// # Examples
+/// ```
+/// let config = lokr_checkpoint::PeftConfig::parse(br#"{"peft_type": "LOKR", "r": 4, "alpha": 2, "mine": [1]}"#)?;
+/// assert_eq!(config.scale("layers.0.q", None)?, 0.5);
+/// assert_eq!(config.fields()["mine"][0], 1);
+/// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct PeftConfig {
+    r: usize,
+    alpha: f64,
+    rank_patterns: Vec<Pattern<usize>>,
+    alpha_patterns: Vec<Pattern<f64>>,
+    fields: Map<String, Value>,
+}
+
+#[derive(Debug, Clone)]
+struct Pattern<V> {
+    text: String,
+    regex: Regex,
+    value: V,
+}
+
+const DEFAULT_RANK: usize = 8;
+const DEFAULT_ALPHA: f64 = 8.0;
+
+impl PeftConfig {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`] and those of [`PeftConfig::parse`], in the file.
+    pub fn read(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let read = || Self::parse(&std::fs::read(path)?);
+        read().map_err(|error: CheckpointError| error.in_file(path))
+    }
+
+    /// Checks a configuration's text.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Json`], [`CheckpointError::DuplicateKey`]; [`CheckpointError::ConfigField`] for another
+    /// `peft_type`, an `r` that is no positive integer, an `alpha` that is no finite number, and patterns with such values;
+    /// [`CheckpointError::ConfigPattern`] for a pattern that is no regular expression (look-around and back-references,
+    /// which Python knows, are none here).
+    pub fn parse(json: &[u8]) -> Result<Self> {
+        let fields: Fields<Value> = serde_json::from_slice(json)?;
+        let fields: Map<String, Value> = fields.unique()?.into_iter().collect();
+        match fields.get("peft_type") {
+            Some(Value::String(kind)) if kind == "LOKR" => {}
+            other => return Err(field_error("peft_type", "\"LOKR\"", other)),
+        }
+        let r = fields.get("r").map_or(Ok(DEFAULT_RANK), |value| rank("r", value))?;
+        let alpha = fields.get("alpha").map_or(Ok(DEFAULT_ALPHA), |value| finite("alpha", value))?;
+        let rank_patterns = patterns(&fields, "rank_pattern", rank)?;
+        let alpha_patterns = patterns(&fields, "alpha_pattern", finite)?;
+        Ok(Self { r, alpha, rank_patterns, alpha_patterns, fields })
+    }
+
+    /// Every field of the file, known or not, with its value as it was.
+    #[must_use]
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.fields
+    }
+
+    /// The scale `alpha / r` of a module. `rank` is that of its tensors, or `None` when both factors are full.
+    ///
+    /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that does,
+    /// but saves them sorted, so that their order is lost; several are accepted only where they agree in the scale.
+    ///
+    /// # Errors
+    /// [`CheckpointError::ConfigRank`] when no rank that may be meant is that of the tensors,
+    /// [`CheckpointError::AmbiguousPattern`].
+    pub fn scale(&self, module: &str, rank: Option<usize>) -> Result<f64> {
+        let (mut texts, ranks) = matches(&self.rank_patterns, module, self.r);
+        let (alpha_texts, alphas) = matches(&self.alpha_patterns, module, self.alpha);
+        let ranks = match rank {
+            Some(found) if !ranks.contains(&found) => {
+                let field = if texts.is_empty() { "r" } else { "rank_pattern" };
+                return Err(CheckpointError::ConfigRank {
+                    module: module.to_owned(),
+                    field,
+                    expected: ranks[0],
+                    found,
+                });
+            }
+            Some(found) => vec![found],
+            None => ranks,
+        };
+        let scales: BTreeSet<_> =
+            ranks.iter().flat_map(|&rank| alphas.iter().map(move |alpha| (alpha / rank as f64).to_bits())).collect();
+        match scales.first() {
+            Some(&bits) if scales.len() == 1 => Ok(f64::from_bits(bits)),
+            _ => {
+                texts.extend(alpha_texts);
+                Err(CheckpointError::AmbiguousPattern { module: module.to_owned(), patterns: texts })
+            }
+        }
+    }
+}
+
+/// The patterns that match a module and their values, or the default value when there are none.
+fn matches<V: Copy>(patterns: &[Pattern<V>], module: &str, default: V) -> (Vec<String>, Vec<V>) {
+    let found = patterns.iter().filter(|pattern| pattern.regex.is_match(module));
+    let (texts, values): (Vec<_>, Vec<_>) = found.map(|pattern| (pattern.text.clone(), pattern.value)).unzip();
+    if values.is_empty() { (texts, vec![default]) } else { (texts, values) }
+}
+
+fn patterns<V>(
+    fields: &Map<String, Value>,
+    field: &'static str,
+    read: impl Fn(&str, &Value) -> Result<V>,
+) -> Result<Vec<Pattern<V>>> {
+    let entries: BTreeMap<&String, &Value> = match fields.get(field) {
+        None | Some(Value::Null) => BTreeMap::new(),
+        Some(Value::Object(entries)) => entries.iter().collect(),
+        other => return Err(field_error(field, "an object of patterns", other)),
+    };
+    let compile = |(text, value): (&String, &Value)| {
+        // `(.*\.)?(key)$` from the start of the name.
+        let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{text})$")).map_err(|source| {
+            CheckpointError::ConfigPattern { field, pattern: text.clone(), source: Box::new(source) }
+        })?;
+        Ok(Pattern { text: text.clone(), regex, value: read(&format!("{field}.{text}"), value)? })
+    };
+    entries.into_iter().map(compile).collect()
+}
+
+fn rank(field: &str, value: &Value) -> Result<usize> {
+    let rank = value.as_u64().and_then(|rank| usize::try_from(rank).ok()).filter(|&rank| rank > 0);
+    rank.ok_or_else(|| field_error(field, "a positive integer", Some(value)))
+}
+
+fn finite(field: &str, value: &Value) -> Result<f64> {
+    value.as_f64().filter(|x| x.is_finite()).ok_or_else(|| field_error(field, "a finite number", Some(value)))
+}
+
+fn field_error(field: &str, expected: &'static str, found: Option<&Value>) -> CheckpointError {
+    let found = found.map_or_else(|| "not there".to_owned(), Value::to_string);
+    CheckpointError::ConfigField { field: field.to_owned(), expected, found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(rest: &str) -> Result<PeftConfig> {
+        PeftConfig::parse(format!(r#"{{"peft_type": "LOKR", {rest}}}"#).as_bytes())
+    }
+
+    #[test]
+    fn absent_fields_have_pefts_defaults() {
+        let config = PeftConfig::parse(br#"{"peft_type": "LOKR"}"#).unwrap();
+        assert_eq!(config.scale("fc", None).unwrap(), 1.0);
+        assert_eq!(config.scale("fc", Some(8)).unwrap(), 1.0);
+    }
+
+    #[test]
+    fn each_field_is_named_when_its_value_is_wrong() {
+        for (text, wrong) in [
+            (r#""r": 0"#, "r"),
+            (r#""r": -2"#, "r"),
+            (r#""r": 2.5"#, "r"),
+            (r#""r": "two""#, "r"),
+            (r#""r": null"#, "r"),
+            (r#""alpha": "much""#, "alpha"),
+            (r#""rank_pattern": []"#, "rank_pattern"),
+            (r#""rank_pattern": {"fc": 0}"#, "rank_pattern.fc"),
+            (r#""alpha_pattern": {"fc": true}"#, "alpha_pattern.fc"),
+        ] {
+            let error = config(text).unwrap_err();
+            assert!(matches!(&error, CheckpointError::ConfigField { field, .. } if field == wrong), "{text}: {error}");
+        }
+        let error = PeftConfig::parse(br#"{"peft_type": "LORA"}"#).unwrap_err();
+        assert!(matches!(&error, CheckpointError::ConfigField { field, .. } if field == "peft_type"), "{error}");
+        assert!(matches!(PeftConfig::parse(b"{}"), Err(CheckpointError::ConfigField { .. })));
+    }
+
+    #[test]
+    fn patterns_match_whole_names_and_what_follows_a_dot() {
+        let config =
+            config(r#""r": 2, "alpha": 2, "alpha_pattern": {"fc": 4, "^a\\.x": 6, "b|c": 8, "y.z": 10}"#).unwrap();
+        let scale = |name| config.scale(name, None).unwrap();
+        assert_eq!(scale("fc"), 2.0);
+        assert_eq!(scale("deep.fc"), 2.0);
+        assert_eq!(scale("deepfc"), 1.0);
+        assert_eq!(scale("fc.more"), 1.0);
+        assert_eq!(scale("a.x"), 3.0);
+        assert_eq!(scale("b.a.x"), 1.0); // `^` holds at the start only.
+        assert_eq!(scale("d.c"), 4.0); // The alternatives belong together.
+        assert_eq!(scale("y.z"), 5.0);
+    }
+
+    #[test]
+    fn overlapping_patterns_must_agree_in_the_scale() {
+        let config =
+            config(r#""r": 4, "alpha": 4, "rank_pattern": {"fc": 2, ".*fc": 8}, "alpha_pattern": {"fc": 2, "f.": 8}"#)
+                .unwrap();
+        // The tensors tell the rank, not the alpha.
+        for rank in [Some(2), None] {
+            let error = config.scale("fc", rank).unwrap_err();
+            assert!(matches!(&error, CheckpointError::AmbiguousPattern { .. }), "{error}");
+        }
+        let same = super::tests::config(r#""rank_pattern": {"fc": 2, ".*fc": 4}, "alpha": 8"#).unwrap();
+        assert_eq!(same.scale("fc", Some(4)).unwrap(), 2.0);
+        assert!(matches!(same.scale("fc", None), Err(CheckpointError::AmbiguousPattern { .. })));
+        let agree = super::tests::config(r#""r": 2, "alpha_pattern": {"fc": 6, ".*fc": 6}"#).unwrap();
+        assert_eq!(agree.scale("fc", None).unwrap(), 3.0);
+    }
+
+    #[test]
+    fn a_rank_that_the_tensors_do_not_have_is_an_error() {
+        let config = config(r#""r": 4, "rank_pattern": {"fc": 2}"#).unwrap();
+        let error = config.scale("fc", Some(4)).unwrap_err();
+        let expected = "rank_pattern";
+        assert!(
+            matches!(&error, CheckpointError::ConfigRank { field, expected: 2, found: 4, .. } if *field == expected),
+            "{error}"
+        );
+        assert!(matches!(config.scale("x", Some(3)), Err(CheckpointError::ConfigRank { field: "r", .. })));
+    }
+
+    #[test]
+    fn a_broken_regular_expression_is_named() {
+        let error = config(r#""rank_pattern": {"(fc": 2}"#).unwrap_err();
+        assert!(
+            matches!(&error, CheckpointError::ConfigPattern { field: "rank_pattern", pattern, .. } if pattern == "(fc"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn json_errors_are_passed_on() {
+        assert!(matches!(PeftConfig::parse(b"{\"r\": "), Err(CheckpointError::Json(_))));
+        assert!(matches!(config(r#""r": 2, "r": 3"#), Err(CheckpointError::DuplicateKey { .. })));
+    }
+}

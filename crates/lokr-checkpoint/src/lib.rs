@@ -1,0 +1,70 @@
+//! LoKr adapters and base models on disk.
+//!
+//! Programs that train LoKr adapters differ in how they name tensors, where they keep `alpha` and what scale that means.
+//! This crate reads what PEFT, LyCORIS, kohya's scripts, ai-toolkit, `OneTrainer` and `ComfyUI` write into one model, with the
+//! scale each adapter was *trained* with, and computes the weights it stands for. What a file leaves open is an error or a
+//! [`Warning`], never a guess.
+//!
+//! - [`TensorFile`]: a checked, memory-mapped safetensors file; [`Tensor`]: one tensor of it, as stored.
+//! - [`Adapter`]: an adapter of any [`Dialect`]; [`Module`]: the adapter of one layer, its shapes checked.
+//! - [`BaseModel`]: the model to adapt, one file or shards; [`Adapter::resolve`] finds each module's weight in it.
+//! - [`Module::merge_into`]: the adapted weight, plain or DoRA, at any [`Strength`].
+//!
+//! # Conventions
+//! A weight is `(out, in)` or `(out, in, kernel…)` with `out = m·p` and `in = n·q`; `w1` is `(m, n)`, `w2` is
+//! `(p, q, kernel…)`. The change is `s·(w1 ⊗ w2)`, where the kernel axes belong to `w2` alone: on `w2` flattened to
+//! `(p, q·K)` it is the ordinary Kronecker product of two matrices.
+//!
+//! # Examples
+//! ```no_run
+//! use lokr_checkpoint::{Adapter, BaseModel, ReadOptions, Strength, Unmatched};
+//!
+//! let adapter = Adapter::read("my-adapter.safetensors", &ReadOptions::default())?;
+//! let base = BaseModel::open("model.safetensors")?;
+//! for (module, target) in adapter.resolve(&base, Unmatched::Refuse)?.targets() {
+//!     let mut weight = base.weight::<f32>(target)?;
+//!     adapter.modules()[module].merge_into(&mut weight, &Strength::default())?;
+//! }
+//! # Ok::<(), lokr_checkpoint::CheckpointError>(())
+//! ```
+#![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod adapter;
+mod base;
+mod delta;
+mod dialect;
+mod dora;
+mod dtype;
+mod error;
+mod factor;
+mod header;
+mod json;
+mod mmap;
+mod module;
+mod names;
+mod options;
+mod parts;
+mod pickle;
+mod reader;
+mod scale;
+mod tensor;
+mod warning;
+
+pub use adapter::Adapter;
+pub use base::BaseModel;
+pub use delta::Strength;
+pub use dialect::Dialect;
+pub use dialect::peft_config::PeftConfig;
+pub use dora::{DoraAxis, DoraStrength};
+pub use dtype::FloatType;
+pub use error::{CheckpointError, Result};
+pub use factor::{W1, W2};
+pub use module::Module;
+pub use names::{Resolution, Unmatched};
+pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
+pub use reader::TensorFile;
+/// The element types a safetensors file can hold.
+pub use safetensors::Dtype;
+pub use scale::ScaleRule;
+pub use tensor::Tensor;
+pub use warning::Warning;

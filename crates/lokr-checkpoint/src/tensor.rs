@@ -1,0 +1,171 @@
+//! One stored tensor.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use lokr_core::Scalar;
+use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
+use safetensors::Dtype;
+
+use crate::header::byte_size;
+use crate::mmap::Source;
+use crate::{CheckpointError, FloatType, Result};
+
+/// A tensor as it is stored: element type, shape and little-endian bytes in row-major order, mapped or owned.
+///
+/// Cloning shares the bytes. Nothing is converted before [`Tensor::to_array`], so a tensor that is only passed on keeps its
+/// bits.
+///
+/// # Examples
+/// ```
+/// use lokr_checkpoint::{Dtype, FloatType, Tensor};
+/// use ndarray::array;
+///
+/// let tensor = Tensor::from_array(&array![[1.0f32, 2.5]], FloatType::Bf16);
+/// assert_eq!((tensor.dtype(), tensor.shape()), (Dtype::BF16, &[1, 2][..]));
+/// assert_eq!(tensor.to_array::<f32>("x")?, array![[1.0, 2.5]].into_dyn());
+/// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    source: Arc<Source>,
+    range: Range<usize>,
+}
+
+impl Tensor {
+    /// A tensor of bytes; `name` is for the error.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TensorSize`] or [`CheckpointError::ShapeOverflow`] unless the bytes are as many as shape and type
+    /// need.
+    pub fn new(name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self> {
+        let (key, found) = (name.to_owned(), bytes.len());
+        match byte_size(&shape, dtype) {
+            None => Err(CheckpointError::ShapeOverflow { key, shape }),
+            Some(expected) if expected != found => {
+                Err(CheckpointError::TensorSize { key, shape, dtype, expected, found })
+            }
+            Some(_) => Ok(Self::part(Arc::new(Source::Owned(bytes)), dtype, shape, 0..found)),
+        }
+    }
+
+    /// The values of an array of any layout, each rounded once to `kind`.
+    #[must_use]
+    pub fn from_array<T: Scalar, S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>, kind: FloatType) -> Self {
+        let mut bytes = Vec::with_capacity(array.len() * kind.size());
+        kind.encode(array.iter().copied(), &mut bytes);
+        let range = 0..bytes.len();
+        Self::part(Arc::new(Source::Owned(bytes)), kind.dtype(), array.shape().to_vec(), range)
+    }
+
+    /// A part of a file whose header has been checked.
+    pub(crate) fn part(source: Arc<Source>, dtype: Dtype, shape: Vec<usize>, range: Range<usize>) -> Self {
+        Self { dtype, shape, source, range }
+    }
+
+    /// The element type.
+    #[must_use]
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// The shape, empty for a single number.
+    #[must_use]
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of elements.
+    #[must_use]
+    pub fn element_count(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The stored bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.source[self.range.clone()]
+    }
+
+    /// The element type, where it is one to compute with; `name` is for the error.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TensorDtype`].
+    pub fn float_type(&self, name: &str) -> Result<FloatType> {
+        FloatType::from_dtype(self.dtype)
+            .ok_or_else(|| CheckpointError::TensorDtype { key: name.to_owned(), dtype: self.dtype })
+    }
+
+    /// The values, row-major. Exact, except that f64 is rounded where `T` is `f32`. `name` is for the error.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TensorDtype`] unless the type is f16, bf16, f32 or f64.
+    pub fn to_array<T: Scalar>(&self, name: &str) -> Result<ArrayD<T>> {
+        let kind = self.float_type(name)?;
+        let mut array = ArrayD::zeros(IxDyn(&self.shape));
+        if let Some(values) = array.as_slice_mut() {
+            kind.decode(self.bytes(), values);
+        }
+        Ok(array)
+    }
+
+    /// How many values are NaN or infinite; `name` is for the error.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TensorDtype`].
+    pub fn count_non_finite(&self, name: &str) -> Result<usize> {
+        let kind = self.float_type(name)?;
+        let mut block = [0f64; 1024];
+        Ok(self
+            .bytes()
+            .chunks(block.len() * kind.size())
+            .map(|bytes| {
+                let values = &mut block[..bytes.len() / kind.size()];
+                kind.decode(bytes, values);
+                values.iter().filter(|x| !x.is_finite()).count()
+            })
+            .sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, array};
+
+    #[test]
+    fn bytes_must_fit_the_shape() {
+        let error = Tensor::new("x", Dtype::F32, vec![2, 3], vec![0; 23]).unwrap_err();
+        assert!(matches!(error, CheckpointError::TensorSize { expected: 24, found: 23, .. }), "{error}");
+        let error = Tensor::new("x", Dtype::F32, vec![usize::MAX, 2], vec![]).unwrap_err();
+        assert!(matches!(error, CheckpointError::ShapeOverflow { .. }), "{error}");
+        assert_eq!(Tensor::new("x", Dtype::I8, vec![2, 3], vec![0; 6]).unwrap().element_count(), 6);
+    }
+
+    #[test]
+    fn any_layout_is_stored_row_major() {
+        let a = array![[1.0f64, 2.0, 3.0], [4.0, 5.0, 6.0]];
+        let t = Tensor::from_array(&a.t(), FloatType::F64);
+        assert_eq!(t.shape(), [3, 2]);
+        assert_eq!(t.to_array::<f64>("t").unwrap(), array![[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]].into_dyn());
+    }
+
+    #[test]
+    fn integers_are_no_numbers_to_compute_with() {
+        let t = Tensor::new("x", Dtype::I8, vec![2], vec![1, 2]).unwrap();
+        let error = t.to_array::<f32>("x").unwrap_err();
+        assert!(matches!(&error, CheckpointError::TensorDtype { key, dtype: Dtype::I8 } if key == "x"), "{error}");
+        assert!(t.count_non_finite("x").is_err());
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_counted_in_every_type() {
+        let mut a = Array2::<f64>::ones((40, 60));
+        (a[[0, 0]], a[[20, 20]], a[[39, 59]]) = (f64::NAN, f64::INFINITY, f64::NEG_INFINITY);
+        for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
+            assert_eq!(Tensor::from_array(&a, kind).count_non_finite("a").unwrap(), 3, "{kind:?}");
+        }
+    }
+}
