@@ -7,11 +7,11 @@
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
+use crate::Scalar;
 use crate::kernel::{Strided, dot_into, outer_into};
-use crate::{Scalar, matrix};
 
 /// Rows up to which the weight is not laid out at all.
-const FEW_ROWS: usize = 64;
+const FEW_ROWS: usize = 48;
 /// Rows up to which strips are better than a general product.
 const ROWS: usize = 1024;
 /// Columns of the result per task, for few rows.
@@ -23,8 +23,8 @@ pub(crate) const STRIP: usize = 32;
 /// Inner dimension done at a time, so that a piece of a strip stays in the first-level cache.
 pub(crate) const DEPTH: usize = 256;
 
-/// `C ← α·A·B + β·C` if this is a job for this file: not too many rows, contiguous rows in `C`, contiguous rows or
-/// columns in `A` and `B`. Says whether it was.
+/// `C ← α·A·B + β·C` if this is a job for this file: not too many rows, contiguous rows in `A` and `C`, contiguous
+/// rows or columns in `B`. Says whether it was.
 ///
 /// Every element is summed by itself, in an order that depends on the sizes only.
 pub(crate) fn product<T: Scalar>(
@@ -41,8 +41,9 @@ pub(crate) fn product<T: Scalar>(
     if m == 0 || m > ROWS || k == 0 || n < 2 || !c_rows_lie {
         return false;
     }
-    let (Some(a), Some(b)) = (Strided::one(a), Strided::one(b)) else { return false };
-    let few = m <= FEW_ROWS && a.col == 1;
+    let (Some(a), Some(b)) = (a.to_slice(), Strided::one(b)) else { return false };
+    let a = Strided { data: a, row: k, col: 1, step: 0 };
+    let few = m <= FEW_ROWS;
     if !few && n < STRIP {
         return false;
     }
@@ -74,7 +75,7 @@ fn side_by_side<T: Scalar>(
 ) {
     for start in (0..k).step_by(SIDE_BY_SIDE) {
         let depth = SIDE_BY_SIDE.min(k - start);
-        let a = Strided { data: &a.data[start * a.col..], ..a };
+        let a = Strided { data: &a.data[start..], ..a };
         let b = Strided { data: &b.data[start * b.row..], ..b };
         outer_into(alpha, a, b, depth, if start == 0 { beta } else { T::one() }, c);
     }
@@ -100,14 +101,34 @@ fn laid_out<T: Scalar>(
                     to.copy_from_slice(&from[..width]);
                 }
             } else {
-                let mut piece = matrix::view_mut(piece, width);
-                for (mut to, from) in piece.columns_mut().into_iter().zip(from.chunks(b.col)) {
-                    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
-                }
+                transpose(from, b.col, piece, width);
             }
-            let a = Strided { data: &a.data[start * a.col..], ..a };
+            let a = Strided { data: &a.data[start..], ..a };
             let piece = Strided { data: piece, row: width, col: 1, step: 0 };
             outer_into(alpha, a, piece, depth, if start == 0 { beta } else { T::one() }, c);
         }
     });
+}
+
+/// Rows that are transposed together, so that every write fills a good part of a cache line.
+const TOGETHER: usize = 8;
+
+/// Writes `width` rows of `from`, each `stride` values after the one before, as the columns of `to`.
+fn transpose<T: Scalar>(from: &[T], stride: usize, to: &mut [T], width: usize) {
+    let depth = to.len() / width;
+    let mut rows = from.chunks(stride);
+    let mut column = 0;
+    while column + TOGETHER <= width {
+        let group: [&[T]; TOGETHER] = std::array::from_fn(|_| rows.next().map_or(&[][..], |row| &row[..depth]));
+        for (k, to) in to.chunks_exact_mut(width).enumerate() {
+            let to = &mut to[column..column + TOGETHER];
+            for (to, row) in to.iter_mut().zip(&group) {
+                *to = row[k];
+            }
+        }
+        column += TOGETHER;
+    }
+    for (column, row) in (column..width).zip(rows) {
+        to.chunks_exact_mut(width).zip(row).for_each(|(to, &value)| to[column] = value);
+    }
 }
