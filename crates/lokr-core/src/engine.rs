@@ -14,12 +14,13 @@ use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use crate::gemm::Threads;
+use crate::plan::Steps;
 use crate::step::Step;
 use crate::{Scalar, matrix};
 
 /// Bytes of intermediates that a fused block may use: half of a common second-level cache.
 const BLOCK_BYTES: usize = 256 << 10;
-/// A step whose matrix is larger than this is done whole.
+/// A matrix larger than this does not share the second-level cache with a block.
 const LARGE_MATRIX_BYTES: usize = 512 << 10;
 /// Bytes of intermediates that a chunk of the whole way may use.
 const CHUNK_BYTES: usize = 8 << 20;
@@ -47,8 +48,8 @@ struct Walk {
 }
 
 impl Walk {
-    /// Decides from sizes alone.
-    fn new<T: Scalar>(steps: &[Step<'_, T>], batch: usize) -> Self {
+    /// Decides from sizes alone. `large`: a matrix is too large for every block to go past it.
+    fn new<T: Scalar>(steps: &[Step<'_, T>], batch: usize, large: bool) -> Self {
         let widest = steps.iter().map(|s| s.width_in().max(s.width_out())).max().unwrap_or(1);
         let row_bytes = widest * size_of::<T>();
         let row_flops = steps.iter().map(Step::flops).sum::<usize>().max(1);
@@ -56,7 +57,6 @@ impl Walk {
         let worth = batch.div_ceil(MIN_BLOCKS).max(BLOCK_FLOPS.div_ceil(row_flops));
         let rows = (BLOCK_BYTES / row_bytes).min(worth).max(1);
         let parallel = flops >= SEQUENTIAL_FLOPS;
-        let large = steps.iter().any(|s| s.matrix_bytes() > LARGE_MATRIX_BYTES);
         if parallel && (large || batch < MIN_BLOCKS / 2) {
             return Self { rows: (CHUNK_BYTES / row_bytes).clamp(1, batch), inside: Threads::All, parallel };
         }
@@ -69,7 +69,22 @@ pub(crate) fn apply<T: Scalar>(steps: &[Step<'_, T>], alpha: T, x: &ArrayRef2<T>
     if x.nrows() == 0 {
         return;
     }
-    let walk = Walk::new(steps, x.nrows());
+    let rows = x.nrows();
+    T::with_scratch(steps.iter().map(|s| s.strip_values(rows)).sum(), |mut memory| {
+        let mut ready = Steps::new();
+        for step in steps {
+            let (strips, rest) = memory.split_at_mut(step.strip_values(rows));
+            ready.push(step.with_strips(strips));
+            memory = rest;
+        }
+        apply_steps(&ready, alpha, x, beta, y);
+    });
+}
+
+fn apply_steps<T: Scalar>(steps: &[Step<'_, T>], alpha: T, x: &ArrayRef2<T>, beta: T, y: &mut ArrayRef2<T>) {
+    // A matrix in strips streams through the caches without being laid out again for every block.
+    let large = steps.iter().any(|s| s.strips.is_none() && s.matrix_bytes() > LARGE_MATRIX_BYTES);
+    let walk = Walk::new(steps, x.nrows(), large);
     let (x, y) = (x.axis_chunks_iter(Axis(0), walk.rows), y.axis_chunks_iter_mut(Axis(0), walk.rows));
     if walk.parallel && walk.inside == Threads::One {
         x.into_par_iter().zip(y).for_each(|(x, y)| apply_block(steps, alpha, x, beta, y, Threads::One));
@@ -124,7 +139,31 @@ pub(crate) fn backward<T: Scalar>(
     if x.nrows() == 0 {
         return;
     }
-    let walk = Walk::new(steps, x.nrows());
+    let rows = x.nrows();
+    T::with_scratch(2 * steps.iter().map(|s| s.strip_values(rows)).sum::<usize>(), |mut memory| {
+        let mut ready = Steps::new();
+        for step in steps {
+            let (strips, rest) = memory.split_at_mut(step.strip_values(rows));
+            let (strips_back, rest) = rest.split_at_mut(step.strip_values(rows));
+            ready.push(step.with_strips(strips).with_strips_back(strips_back));
+            memory = rest;
+        }
+        backward_steps(&ready, alpha, x, dy, gradients, beta, dx);
+    });
+}
+
+fn backward_steps<T: Scalar>(
+    steps: &[Step<'_, T>],
+    alpha: T,
+    x: &ArrayRef2<T>,
+    dy: &ArrayRef2<T>,
+    gradients: &mut [ArrayViewMut2<'_, T>],
+    beta: T,
+    dx: &mut ArrayRef2<T>,
+) {
+    // Every block of its own would need partial sums of the matrix's size.
+    let large = steps.iter().any(|s| s.matrix_bytes() > LARGE_MATRIX_BYTES);
+    let walk = Walk::new(steps, x.nrows(), large);
     let blocks = x.nrows().div_ceil(walk.rows);
     if !walk.parallel || walk.inside == Threads::All || blocks == 1 {
         backward_rows(steps, alpha, x.view(), dy.view(), gradients, beta, dx.view_mut(), walk);

@@ -87,6 +87,11 @@ pub(crate) fn product<T: Scalar>(
     embedded(alpha, a, b, beta, c, parallel);
 }
 
+/// Whether large products from this thread go to a BLAS.
+pub(crate) fn prefers_blas() -> bool {
+    cfg!(feature = "blas") && rayon::current_thread_index().is_none()
+}
+
 #[cfg(feature = "blas")]
 mod blas {
     use ndarray::ArrayView2;

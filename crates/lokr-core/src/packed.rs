@@ -1,11 +1,9 @@
 //! A weight laid out once for many products with it.
 
-use ndarray::{Array1, ArrayRef2, ArrayViewMut2, Axis};
-use rayon::prelude::*;
+use ndarray::{ArrayRef2, ArrayViewMut2};
 
-use crate::kernel::{Strided, outer_into};
-use crate::strips::{DEPTH, STRIP};
-use crate::{KronError, Result, Scalar, matrix};
+use crate::kernel::Strided;
+use crate::{KronError, Result, Scalar, matrix, strips};
 
 /// Flops from which other threads are worth waking.
 const PARALLEL_FLOPS: usize = 1_000_000;
@@ -27,8 +25,8 @@ const PARALLEL_FLOPS: usize = 1_000_000;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct PackedMatrix<T> {
-    /// Strip after strip; within one, a row of up to [`STRIP`] values for every input.
-    strips: Array1<T>,
+    /// Strip after strip of neighbouring outputs; within one, a row with their weights for every input.
+    strips: Vec<T>,
     dim: (usize, usize),
 }
 
@@ -42,11 +40,12 @@ impl<T: Scalar> PackedMatrix<T> {
         if w.is_empty() {
             return Err(KronError::EmptyFactor { name: "to be packed", rows, cols });
         }
-        let mut strips = Vec::with_capacity(rows * cols);
-        for strip in w.axis_chunks_iter(Axis(0), STRIP) {
-            strips.extend(strip.t().iter().copied());
+        let w = w.as_standard_layout();
+        let mut strips = vec![T::zero(); rows * cols];
+        if let Some(w) = Strided::one(w.t()) {
+            strips::lay_out(w, cols, rows, &mut strips);
         }
-        Ok(Self { strips: Array1::from_vec(strips), dim })
+        Ok(Self { strips, dim })
     }
 
     /// Shape `(out, in)`.
@@ -97,24 +96,9 @@ impl<T: Scalar> PackedMatrix<T> {
     }
 
     /// `x` row after row; `y` with contiguous rows.
-    fn multiply(&self, alpha: T, x: &[T], beta: T, mut y: ArrayViewMut2<'_, T>) {
+    fn multiply(&self, alpha: T, x: &[T], beta: T, y: ArrayViewMut2<'_, T>) {
         let (out, inputs) = self.dim;
-        let Some(strips) = self.strips.as_slice() else { return }; // one dimension is always contiguous
-        let work = |(strip, mut y): (usize, ArrayViewMut2<'_, T>)| {
-            let width = y.ncols();
-            let strip = &strips[strip * STRIP * inputs..][..width * inputs];
-            for start in (0..inputs).step_by(DEPTH) {
-                let depth = DEPTH.min(inputs - start);
-                let x = Strided { data: &x[start..], row: inputs, col: 1, step: 0 };
-                let w = Strided { data: &strip[start * width..], row: width, col: 1, step: 0 };
-                outer_into(alpha, x, w, depth, if start == 0 { beta } else { T::one() }, &mut y);
-            }
-        };
-        let parallel = 2 * (x.len() / inputs) * inputs * out >= PARALLEL_FLOPS;
-        if parallel {
-            y.axis_chunks_iter_mut(Axis(1), STRIP).into_par_iter().enumerate().for_each(work);
-        } else {
-            y.axis_chunks_iter_mut(Axis(1), STRIP).enumerate().for_each(work);
-        }
+        let parallel = 2 * x.len() * out >= PARALLEL_FLOPS;
+        strips::multiply(alpha, x, &self.strips, inputs, beta, y, parallel);
     }
 }

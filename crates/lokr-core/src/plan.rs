@@ -62,8 +62,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// The steps, first to last.
     pub(crate) fn steps(&self) -> Steps<'_, T> {
-        let step =
-            |c: &Contraction| Step { matrix: self.axes[c.axis][c.index].view(), before: c.before, after: c.after };
+        let step = |c: &Contraction| Step::new(self.axes[c.axis][c.index].view(), c.before, c.after);
         self.sequence.iter().map(step).collect()
     }
 }

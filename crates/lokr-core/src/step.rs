@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::gemm::{Threads, product};
 use crate::kernel::{Sizes, Strided, dot, outer};
-use crate::{Scalar, matrix};
+use crate::{Scalar, matrix, strips};
 
 /// Matrices up to this many elements stay in the first-level cache while a batch goes by: the small kernels, which do
 /// not pack, are then at least as fast as a packing product.
@@ -14,6 +14,8 @@ const SMALL_MATRIX: usize = 128 * 128;
 const SMALL_GRADIENT: usize = 256 * 256;
 /// So few rows do not pay for transposing a small matrix.
 const FEW_ROWS: usize = 16;
+/// Rows that share the cost of laying a matrix out in strips.
+const ROWS_FOR_STRIPS: usize = 256;
 /// Flops from which other threads are worth waking inside one step.
 const PARALLEL_FLOPS: usize = 1_000_000;
 
@@ -24,9 +26,53 @@ pub(crate) struct Step<'a, T> {
     pub(crate) matrix: ArrayView2<'a, T>,
     pub(crate) before: usize,
     pub(crate) after: usize,
+    /// The transposed matrix in strips, where that was worth doing once for the whole batch.
+    pub(crate) strips: Option<&'a [T]>,
+    /// The same of the matrix, for the way back.
+    pub(crate) strips_back: Option<&'a [T]>,
 }
 
-impl<T: Scalar> Step<'_, T> {
+impl<'a, T: Scalar> Step<'a, T> {
+    pub(crate) fn new(matrix: ArrayView2<'a, T>, before: usize, after: usize) -> Self {
+        Self { matrix, before, after, strips: None, strips_back: None }
+    }
+
+    /// Values of scratch memory that laying the matrix out in strips takes, if it pays for a batch of `rows`: the last
+    /// axis, not small, and enough rows to share the cost.
+    pub(crate) fn strip_values(&self, rows: usize) -> usize {
+        let pays = self.after == 1
+            && self.matrix.len() > SMALL_MATRIX
+            && rows * self.before >= ROWS_FOR_STRIPS
+            && !crate::gemm::prefers_blas();
+        if pays { self.matrix.len() } else { 0 }
+    }
+
+    /// This step with its matrix laid out in `memory`, of [`Step::strip_values`]; unchanged for an empty one.
+    pub(crate) fn with_strips<'s>(&self, memory: &'s mut [T]) -> Step<'s, T>
+    where
+        'a: 's,
+    {
+        let mut step = Step { matrix: self.matrix.reborrow(), ..*self };
+        if let (false, Some(m)) = (memory.is_empty(), Strided::one(self.matrix)) {
+            strips::lay_out(m.transposed(), self.d_in(), self.d_out(), memory);
+            step.strips = Some(memory);
+        }
+        step
+    }
+
+    /// The same for the way back.
+    pub(crate) fn with_strips_back<'s>(&self, memory: &'s mut [T]) -> Step<'s, T>
+    where
+        'a: 's,
+    {
+        let mut step = Step { matrix: self.matrix.reborrow(), ..*self };
+        if let (false, Some(m)) = (memory.is_empty(), Strided::one(self.matrix)) {
+            strips::lay_out(m, self.d_out(), self.d_in(), memory);
+            step.strips_back = Some(memory);
+        }
+        step
+    }
+
     fn d_out(&self) -> usize {
         self.matrix.nrows()
     }
@@ -57,11 +103,19 @@ impl<T: Scalar> Step<'_, T> {
 
     /// `Y ← α·step(X) + β·Y`, rows contiguous one after the other.
     pub(crate) fn apply(&self, alpha: T, x: &[T], beta: T, y: &mut [T], threads: Threads) {
+        if let Some(strips) = self.strips {
+            let y = matrix::view_mut(y, self.d_out());
+            return strips::multiply(alpha, x, strips, self.d_in(), beta, y, threads == Threads::All);
+        }
         multiply(self.matrix, self.after, alpha, x, beta, y, threads);
     }
 
     /// The way back: `dX ← α·stepᵀ(dY) + β·dX`.
     pub(crate) fn apply_transposed(&self, alpha: T, dy: &[T], beta: T, dx: &mut [T], threads: Threads) {
+        if let Some(strips) = self.strips_back {
+            let dx = matrix::view_mut(dx, self.d_in());
+            return strips::multiply(alpha, dy, strips, self.d_out(), beta, dx, threads == Threads::All);
+        }
         multiply(self.matrix.reversed_axes(), self.after, alpha, dy, beta, dx, threads);
     }
 

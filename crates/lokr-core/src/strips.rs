@@ -19,9 +19,9 @@ const COLUMNS: usize = 512;
 /// Rows of `b` that are read side by side, for few rows and contiguous rows of `b`.
 const SIDE_BY_SIDE: usize = 32;
 /// Columns of a strip that is laid out: two or more registers on every instruction set.
-pub(crate) const STRIP: usize = 32;
+const STRIP: usize = 32;
 /// Inner dimension done at a time, so that a piece of a strip stays in the first-level cache.
-pub(crate) const DEPTH: usize = 256;
+const DEPTH: usize = 256;
 
 /// `C ← α·A·B + β·C` if this is a job for this file: not too many rows, contiguous rows in `A` and `C`, contiguous
 /// rows or columns in `B`. Says whether it was.
@@ -130,5 +130,47 @@ fn transpose<T: Scalar>(from: &[T], stride: usize, to: &mut [T], width: usize) {
     }
     for (column, row) in (column..width).zip(rows) {
         to.chunks_exact_mut(width).zip(row).for_each(|(to, &value)| to[column] = value);
+    }
+}
+
+/// Lays `b (k, n)` out strip after strip: all values of `strips`, which has `k·n` of them.
+pub(crate) fn lay_out<T: Scalar>(b: Strided<'_, T>, k: usize, n: usize, strips: &mut [T]) {
+    strips[..k * n].par_chunks_mut(STRIP * k).enumerate().for_each(|(strip, to)| {
+        let width = to.len() / k;
+        let from = &b.data[strip * STRIP * b.col..];
+        if b.col == 1 {
+            for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(b.row)) {
+                to.copy_from_slice(&from[..width]);
+            }
+        } else {
+            transpose(from, b.col, to, width);
+        }
+    });
+}
+
+/// `C ← α·A·B + β·C` for rows of `a` that lie one after the other, contiguous rows of `c`, and a `B` from [`lay_out`].
+pub(crate) fn multiply<T: Scalar>(
+    alpha: T,
+    a: &[T],
+    strips: &[T],
+    k: usize,
+    beta: T,
+    mut c: ArrayViewMut2<'_, T>,
+    parallel: bool,
+) {
+    let work = |(strip, mut c): (usize, ArrayViewMut2<'_, T>)| {
+        let width = c.ncols();
+        let strip = &strips[strip * STRIP * k..][..width * k];
+        for start in (0..k).step_by(DEPTH) {
+            let depth = DEPTH.min(k - start);
+            let a = Strided { data: &a[start..], row: k, col: 1, step: 0 };
+            let b = Strided { data: &strip[start * width..], row: width, col: 1, step: 0 };
+            outer_into(alpha, a, b, depth, if start == 0 { beta } else { T::one() }, &mut c);
+        }
+    };
+    if parallel {
+        c.axis_chunks_iter_mut(Axis(1), STRIP).into_par_iter().enumerate().for_each(work);
+    } else {
+        c.axis_chunks_iter_mut(Axis(1), STRIP).enumerate().for_each(work);
     }
 }
