@@ -21,7 +21,7 @@ use crate::{Scalar, matrix};
 /// Bytes of intermediates that a fused block may use: half of a common second-level cache.
 const BLOCK_BYTES: usize = 256 << 10;
 /// A matrix larger than this does not share the second-level cache with a block.
-const LARGE_MATRIX_BYTES: usize = 512 << 10;
+const LARGE_MATRIX_BYTES: usize = 1 << 20;
 /// Bytes of intermediates that a chunk of the whole way may use.
 const CHUNK_BYTES: usize = 8 << 20;
 /// Fused blocks that a batch is cut into at least, as far as they are worth it, so that every thread finds work.

@@ -11,7 +11,7 @@ use crate::{Scalar, matrix, strips};
 /// not pack, are then at least as fast as a packing product.
 const SMALL_MATRIX: usize = 128 * 128;
 /// Gradients of matrices up to this many elements are summed by the small kernels.
-const SMALL_GRADIENT: usize = 256 * 256;
+const SMALL_GRADIENT: usize = 512 * 512;
 /// So few rows do not pay for transposing a small matrix.
 const FEW_ROWS: usize = 16;
 /// Rows that share the cost of laying a matrix out in strips.

@@ -47,7 +47,11 @@ pub(crate) fn product<T: Scalar>(
     if !few && n < STRIP {
         return false;
     }
-    let columns = if few { COLUMNS } else { STRIP };
+    let columns = match (few, b.col) {
+        (true, _) => COLUMNS,
+        (false, 1) => 2 * STRIP, // whole pairs of cache lines of every row
+        (false, _) => STRIP,
+    };
     let work = |(chunk, mut c): (usize, ArrayViewMut2<'_, T>)| {
         let b = Strided { data: &b.data[chunk * columns * b.col..], ..b };
         match (few, b.row) {
