@@ -4,6 +4,7 @@
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard};
 
@@ -15,17 +16,20 @@ use ndarray::Array2;
 use rand::{SeedableRng, rngs::SmallRng};
 use support::{Numbers, assert_close};
 
-/// Counts calls and bytes, and the largest number of bytes alive at once.
+/// Counts the calls of each thread, the bytes of all threads, and the largest number of bytes alive at once.
 struct Counting;
 
-static CALLS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    // Of one thread: the test harness reports the previous test, and allocates, while the next one runs.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
 static LIVE: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: every call goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, SeqCst);
+        CALLS.set(CALLS.get() + 1);
         let live = LIVE.fetch_add(layout.size(), SeqCst) + layout.size();
         PEAK.fetch_max(live, SeqCst);
         // SAFETY: the caller's contract is the system allocator's.
@@ -48,17 +52,17 @@ fn alone() -> MutexGuard<'static, ()> {
     LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
-/// Runs `work` in a pool of one thread, so that no queue between threads is counted.
+/// Runs `work` in a pool of one thread, so that all of it is counted, and no queue between threads.
 fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(work)
 }
 
-/// Calls of the allocator while `work` runs, and the most bytes alive above those alive before.
+/// Calls of the allocator by this thread while `work` runs, and the most bytes alive above those alive before.
 fn count(work: impl FnOnce()) -> (usize, usize) {
-    let (calls, live) = (CALLS.load(SeqCst), LIVE.load(SeqCst));
+    let (calls, live) = (CALLS.get(), LIVE.load(SeqCst));
     PEAK.store(live, SeqCst);
     work();
-    (CALLS.load(SeqCst) - calls, PEAK.load(SeqCst) - live)
+    (CALLS.get() - calls, PEAK.load(SeqCst) - live)
 }
 
 /// The test's own yardstick: a counter that counts nothing would let everything pass.
