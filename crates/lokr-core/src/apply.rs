@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayRef2};
 
+use crate::order::Pass;
 use crate::plan::Plan;
 use crate::{Kron, KronError, Result, Scalar, engine};
 
@@ -59,7 +60,7 @@ impl<T: Scalar> Kron<'_, T> {
         let (height, width) = self.dim();
         KronError::check_shape("apply", "x", (x.nrows(), width), x.dim())?;
         KronError::check_shape("apply", "y", (x.nrows(), height), y.dim())?;
-        let plan = Plan::for_kron(self, x.nrows());
+        let plan = Plan::for_kron(self, x.nrows(), Pass::Forward);
         engine::apply(&plan.steps(), alpha, x, beta, y);
         Ok(())
     }
@@ -95,7 +96,7 @@ impl<T: Scalar> Kron<'_, T> {
         KronError::check_shape("apply_transposed", "y", (y.nrows(), height), y.dim())?;
         KronError::check_shape("apply_transposed", "x", (y.nrows(), width), x.dim())?;
         let transposed = self.transposed();
-        let plan = Plan::for_kron(&transposed, y.nrows());
+        let plan = Plan::for_kron(&transposed, y.nrows(), Pass::Forward);
         engine::apply(&plan.steps(), alpha, y, beta, x);
         Ok(())
     }

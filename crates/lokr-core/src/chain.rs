@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, CowArray, Ix2};
 
+use crate::order::Pass;
 use crate::plan::Plan;
 use crate::{KronError, Result, Scalar, engine};
 
@@ -124,7 +125,7 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     pub fn apply_into(&self, alpha: T, x: &ArrayRef2<T>, beta: T, y: &mut ArrayRef2<T>) -> Result<()> {
         KronError::check_shape("apply", "x", (x.nrows(), self.dim.1), x.dim())?;
         KronError::check_shape("apply", "y", (x.nrows(), self.dim.0), y.dim())?;
-        engine::apply(&Plan::for_matrices(self.factors()).steps(), alpha, x, beta, y);
+        engine::apply(&Plan::for_matrices(self.factors(), Pass::Forward).steps(), alpha, x, beta, y);
         Ok(())
     }
 
@@ -142,7 +143,7 @@ impl<'a, T: Scalar> KronChain<'a, T> {
         KronError::check_shape("gradients", "dy", (x.nrows(), self.dim.0), dy.dim())?;
         let mut gradients: Vec<Array2<T>> = self.factors.iter().map(|f| Array2::zeros(f.dim())).collect();
         let mut dx = Array2::zeros(x.dim());
-        let plan = Plan::for_matrices(self.factors());
+        let plan = Plan::for_matrices(self.factors(), Pass::Backward);
         let mut slots: Vec<_> = gradients.iter_mut().map(|g| Some(g.view_mut())).collect();
         let mut ordered: Vec<_> = plan.sequence.iter().filter_map(|c| slots[c.axis].take()).collect();
         engine::backward(&plan.steps(), T::one(), x, dy, &mut ordered, T::zero(), &mut dx);

@@ -5,7 +5,7 @@ use std::fmt;
 
 use smallvec::smallvec;
 
-use crate::order::cheapest_interleaving;
+use crate::order::{Pass, cheapest_interleaving};
 use crate::{KronError, KronShape, Order, Result};
 
 /// One way to build `ΔW (out, in)` as `A ⊗ B`, and what it costs.
@@ -52,7 +52,7 @@ impl Choice {
             return Err(KronError::ZeroSize { operation: "planner", name: "rank" });
         }
         KronError::checked_product("planner", &[8, r, p.saturating_add(q), m, n])?;
-        let (_, flops) = cheapest_interleaving(&[smallvec![(m, n)], smallvec![(r, q), (p, r)]]);
+        let (_, flops) = cheapest_interleaving(&[smallvec![(m, n)], smallvec![(r, q), (p, r)]], Pass::Forward);
         // `B` formed once for a whole batch costs nothing per sample.
         let flops = flops.min(Order::cheapest(shape).flops(shape));
         Ok(Self { shape, b_rank, parameters: m * n + r * (p + q), flops, rank_bound: m.min(n) * p.min(q).min(r) })

@@ -4,6 +4,7 @@ use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
 use smallvec::{SmallVec, smallvec};
 
 use crate::gemm::{Threads, product};
+use crate::order::Pass;
 use crate::plan::Plan;
 use crate::{Factor, Kron, KronError, Result, Scalar, engine};
 
@@ -108,7 +109,7 @@ impl<T: Scalar> Kron<'_, T> {
             KronError::check_shape("gradients", "the gradient of a factor", expected, found)?;
         }
 
-        let plan = Plan::for_kron(self, batch);
+        let plan = Plan::for_kron(self, batch, Pass::Backward);
         let axes = [self.a(), self.b()];
         let mut targets: SmallVec<[_; 2]> = SmallVec::new();
         let mut parts = gradients.parts.iter_mut();

@@ -44,6 +44,33 @@ impl Order {
     }
 }
 
+/// What a plan is for, which decides how often each contraction is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Every contraction once.
+    Forward,
+    /// Every contraction twice, for the gradients of its matrix and of its input, and all but the last a third time, to
+    /// compute the intermediates again. Orders that tie forwards differ here: the dearest contraction belongs last.
+    Backward,
+}
+
+impl Pass {
+    /// Times that a contraction is done.
+    fn times(self, last: bool) -> usize {
+        match (self, last) {
+            (Self::Forward, _) => 1,
+            (Self::Backward, true) => 2,
+            (Self::Backward, false) => 3,
+        }
+    }
+
+    /// Times that the product of a low-rank factor's halves is done, if it is multiplied out: once forwards, and twice
+    /// more for the gradients of the halves.
+    pub(crate) fn times_forming(self) -> usize {
+        self.times(false)
+    }
+}
+
 /// One contraction of a plan: which operand's matrix, and its sizes. A row of the tensor is read as
 /// `(before, d_in, after)` and becomes `(before, d_out, after)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,31 +94,31 @@ pub(crate) type Sequence = SmallVec<[Contraction; 4]>;
 /// One number per axis.
 type PerAxis = SmallVec<[usize; 4]>;
 
-/// The cheapest interleaving of the matrices of all axes, and its flops per row.
+/// The cheapest interleaving of the matrices of all axes for a pass, and the flops of that pass per row.
 ///
 /// Matrices of one axis keep their order. With one matrix per axis the optimum is known in closed form: contracting
 /// axis `i` first costs `S·o_i` and scales the row's size `S` by `o_i/d_i`, so that by exchange of neighbours
 /// ascending `1/d − 1/o` is best. With more, all interleavings are tried when they are few, and for the rest the same
 /// rule picks greedily.
-pub(crate) fn cheapest_interleaving(axes: &[AxisChain]) -> (Sequence, usize) {
+pub(crate) fn cheapest_interleaving(axes: &[AxisChain], pass: Pass) -> (Sequence, usize) {
     let mut sizes: PerAxis = axes.iter().map(|chain| chain.first().map_or(1, |&(_, d_in)| d_in)).collect();
     let total: usize = axes.iter().map(|chain| chain.len()).sum();
     let mut sequence = Sequence::new();
     let mut next: PerAxis = smallvec![0; axes.len()];
     if total <= 5 {
         let mut best = (Sequence::new(), usize::MAX);
-        search(axes, &mut next, &mut sizes, &mut sequence, 0, total, &mut best);
+        search(axes, pass, &mut next, &mut sizes, &mut sequence, 0, total, &mut best);
         return best;
     }
     let mut flops = 0;
-    for _ in 0..total {
+    for left in (0..total).rev() {
         let key = |axis: &usize| {
             let (d_out, d_in) = axes[*axis][next[*axis]];
             1.0 / d_in as f64 - 1.0 / d_out as f64
         };
         let candidates = (0..axes.len()).filter(|&axis| next[axis] < axes[axis].len());
         let Some(axis) = candidates.min_by(|i, j| key(i).total_cmp(&key(j))) else { break };
-        flops += push(axes, axis, next[axis], &mut sizes, &mut sequence);
+        flops += pass.times(left == 0) * push(axes, axis, next[axis], &mut sizes, &mut sequence);
         next[axis] += 1;
     }
     (sequence, flops)
@@ -107,8 +134,10 @@ fn push(axes: &[AxisChain], axis: usize, index: usize, sizes: &mut [usize], sequ
     2 * before * after * d_in * d_out
 }
 
+#[allow(clippy::too_many_arguments)]
 fn search(
     axes: &[AxisChain],
+    pass: Pass,
     next: &mut PerAxis,
     sizes: &mut PerAxis,
     sequence: &mut Sequence,
@@ -129,9 +158,9 @@ fn search(
             continue;
         }
         let size = sizes[axis];
-        let more = push(axes, axis, index, sizes, sequence);
+        let more = pass.times(left == 1) * push(axes, axis, index, sizes, sequence);
         next[axis] += 1;
-        search(axes, next, sizes, sequence, flops + more, left - 1, best);
+        search(axes, pass, next, sizes, sequence, flops + more, left - 1, best);
         next[axis] -= 1;
         sizes[axis] = size;
         sequence.pop();
@@ -168,7 +197,7 @@ mod tests {
             let cheapest = count(Order::cheapest(shape), shape);
             assert_eq!(cheapest, a.min(b), "{shape:?}");
             let axes = [smallvec![(shape.m, shape.n)], smallvec![(shape.p, shape.q)]];
-            assert_eq!(cheapest_interleaving(&axes).1, 2 * cheapest, "{shape:?}");
+            assert_eq!(cheapest_interleaving(&axes, Pass::Forward).1, 2 * cheapest, "{shape:?}");
         }
     }
 
@@ -177,18 +206,29 @@ mod tests {
         // Six axes use the rule; its cost must equal the best of all 720 orders.
         let shapes = [(3, 2), (2, 5), (4, 4), (1, 3), (7, 2), (2, 2)];
         let axes: Vec<AxisChain> = shapes.iter().map(|&s| smallvec![s]).collect();
-        let (sequence, flops) = cheapest_interleaving(&axes);
+        let (sequence, flops) = cheapest_interleaving(&axes, Pass::Forward);
         let mut best = (Sequence::new(), usize::MAX);
         let mut sizes: PerAxis = shapes.iter().map(|s| s.1).collect();
-        search(&axes, &mut smallvec![0; 6], &mut sizes, &mut Sequence::new(), 0, 6, &mut best);
+        search(&axes, Pass::Forward, &mut smallvec![0; 6], &mut sizes, &mut Sequence::new(), 0, 6, &mut best);
         assert_eq!(flops, best.1);
         assert_eq!(sequence.len(), 6);
     }
 
     #[test]
+    fn backwards_the_dearest_contraction_comes_last() {
+        // Forwards both orders take 2·8·512·(8 + 512) flops; backwards one of the two is done a third time.
+        for (m, p, first) in [(8, 512, 0), (512, 8, 1)] {
+            let axes = [smallvec![(m, m)], smallvec![(p, p)]];
+            let (sequence, flops) = cheapest_interleaving(&axes, Pass::Backward);
+            assert_eq!(sequence[0].axis, first);
+            assert_eq!(flops, 2 * 8 * 512 * (3 * 8 + 2 * 512));
+        }
+    }
+
+    #[test]
     fn low_rank_matrices_keep_their_order() {
         let axes = [smallvec![(4, 4)], smallvec![(2, 100), (100, 2)]];
-        let (sequence, _) = cheapest_interleaving(&axes);
+        let (sequence, _) = cheapest_interleaving(&axes, Pass::Forward);
         let b: Vec<usize> = sequence.iter().filter(|c| c.axis == 1).map(|c| c.index).collect();
         assert_eq!(b, [0, 1]);
         // The row is narrowest between the halves of B, so A goes there.

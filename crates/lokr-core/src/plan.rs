@@ -3,7 +3,7 @@
 use ndarray::{ArrayView2, CowArray, Ix2};
 use smallvec::{SmallVec, smallvec};
 
-use crate::order::{AxisChain, Contraction, Sequence, cheapest_interleaving};
+use crate::order::{AxisChain, Contraction, Pass, Sequence, cheapest_interleaving};
 use crate::step::Step;
 use crate::{Factor, Kron, Result, Scalar};
 
@@ -22,36 +22,37 @@ pub(crate) struct Plan<'a, T> {
 
 impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for full matrices, one per axis.
-    pub(crate) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>) -> Self {
+    pub(crate) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, pass: Pass) -> Self {
         let axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
             matrices.map(|m| smallvec![contiguous(CowArray::from(m))]).collect();
         let chains: SmallVec<[AxisChain; 4]> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
-        let (sequence, _) = cheapest_interleaving(&chains);
+        let (sequence, _) = cheapest_interleaving(&chains, pass);
         Self { axes, sequence }
     }
 
     /// The product with every low-rank factor multiplied out for which that is cheaper at this batch, in memory of its
     /// own.
     pub(crate) fn multiplied_out(kron: &Kron<'_, T>, batch: usize) -> Result<Kron<'static, T>> {
-        let (a, b, _) = Self::forms(kron, batch);
+        let (a, b, _) = Self::forms(kron, batch, Pass::Forward);
         Kron::new(a.factor(kron.a()), b.factor(kron.b()))
     }
 
     /// The plan for a product of two factors: every low-rank factor is either kept in halves or multiplied out first,
     /// whichever makes the whole batch cheaper.
-    pub(crate) fn for_kron(kron: &'a Kron<'_, T>, batch: usize) -> Self {
-        let (a, b, sequence) = Self::forms(kron, batch);
+    pub(crate) fn for_kron(kron: &'a Kron<'_, T>, batch: usize, pass: Pass) -> Self {
+        let (a, b, sequence) = Self::forms(kron, batch, pass);
         Self { axes: smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
     }
 
     /// The cheapest forms of both factors and the order of their contractions.
-    fn forms(kron: &Kron<'_, T>, batch: usize) -> (Form, Form, Sequence) {
+    fn forms(kron: &Kron<'_, T>, batch: usize, pass: Pass) -> (Form, Form, Sequence) {
         let (forms_a, forms_b) = (Form::candidates(kron.a()), Form::candidates(kron.b()));
         let mut best: Option<(usize, Form, Form, Sequence)> = None;
         for &a in forms_a {
             for &b in forms_b {
-                let (sequence, flops) = cheapest_interleaving(&[a.chain(kron.a()), b.chain(kron.b())]);
-                let cost = batch.saturating_mul(flops) + a.cost(kron.a()) + b.cost(kron.b());
+                let (sequence, flops) = cheapest_interleaving(&[a.chain(kron.a()), b.chain(kron.b())], pass);
+                let forming = a.cost(kron.a()).saturating_add(b.cost(kron.b())).saturating_mul(pass.times_forming());
+                let cost = batch.saturating_mul(flops).saturating_add(forming);
                 if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
                     best = Some((cost, a, b, sequence));
                 }
@@ -92,8 +93,7 @@ impl Form {
         }
     }
 
-    /// Flops of multiplying a low-rank factor out. The way back to gradients of its halves costs twice as much again,
-    /// as a backward pass costs more than twice a forward one, so that one comparison serves both.
+    /// Flops of multiplying a low-rank factor out.
     fn cost<T: Scalar>(self, factor: &Factor<'_, T>) -> usize {
         match (self, factor) {
             (Self::Dense, Factor::LowRank(low)) => {
