@@ -9,6 +9,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 
 use crate::json::Fields;
+use crate::output::parent;
 use crate::{CheckpointError, FloatType, Result, Tensor, TensorFile, pickle};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
@@ -28,6 +29,8 @@ use crate::{CheckpointError, FloatType, Result, Tensor, TensorFile, pickle};
 #[derive(Debug)]
 pub struct BaseModel {
     path: PathBuf,
+    /// The index of its shards.
+    index_path: Option<PathBuf>,
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
@@ -59,13 +62,13 @@ impl BaseModel {
         }
         let file = TensorFile::open(file)?;
         let index = file.names().map(|name| (name.to_owned(), 0)).collect();
-        Ok(Self { path: path.to_owned(), files: vec![file], index })
+        Ok(Self { path: path.to_owned(), index_path: None, files: vec![file], index })
     }
 
     fn open_shards(path: &Path, index_path: &Path) -> Result<Self> {
         let text = std::fs::read(index_path)?;
         let shards = serde_json::from_slice::<ShardIndex>(&text)?.weight_map.unique()?;
-        let directory = index_path.parent().unwrap_or(Path::new(""));
+        let directory = parent(index_path);
         let (mut files, mut opened) = (Vec::new(), BTreeMap::new());
         let mut index = BTreeMap::new();
         for (key, shard) in shards {
@@ -89,13 +92,28 @@ impl BaseModel {
             }
             index.insert(key, number);
         }
-        Ok(Self { path: path.to_owned(), files, index })
+        Ok(Self { path: path.to_owned(), index_path: Some(index_path.to_owned()), files, index })
     }
 
     /// Where it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The index of its shards.
+    #[must_use]
+    pub fn index_path(&self) -> Option<&Path> {
+        self.index_path.as_deref()
+    }
+
+    /// The directory it is, or that its index lies in; nothing for a model that was opened as one file.
+    #[must_use]
+    pub fn directory(&self) -> Option<&Path> {
+        match &self.index_path {
+            Some(index) => Some(parent(index)),
+            None => Some(&*self.path).filter(|path| path.is_dir()),
+        }
     }
 
     /// Its files, one or the shards.

@@ -52,8 +52,12 @@ pub(crate) fn gains<T: Scalar>(
     v: &ArrayView2<'_, T>,
     kernel_size: usize,
 ) -> Result<Array1<T>> {
-    let eps = scale.float_type("dora_scale")?.epsilon();
-    let squares: Array1<f64> = match axis {
+    Ok(gains_of(scale, &squares(axis, v, kernel_size))?.mapv(T::from_f64_lossy))
+}
+
+/// The squares of the norms of `v (out, in·K)` along `axis`.
+pub(crate) fn squares<T: Scalar>(axis: DoraAxis, v: &ArrayView2<'_, T>, kernel_size: usize) -> Array1<f64> {
+    match axis {
         DoraAxis::Output => v.map_axis(Axis(1), |row| row.iter().map(|x| square(*x)).sum()),
         DoraAxis::Input => {
             let mut squares = Array1::zeros(v.ncols() / kernel_size);
@@ -64,9 +68,14 @@ pub(crate) fn gains<T: Scalar>(
             }
             squares
         }
-    };
+    }
+}
+
+/// [`gains`] from the squares of the norms.
+pub(crate) fn gains_of(scale: &Tensor, squares: &Array1<f64>) -> Result<Array1<f64>> {
+    let eps = scale.float_type("dora_scale")?.epsilon();
     let scale = scale.to_array::<f64>("dora_scale")?;
-    Ok(scale.iter().zip(&squares).map(|(g, square)| T::from_f64_lossy(g / (square.sqrt() + eps))).collect())
+    Ok(scale.iter().zip(squares).map(|(g, square)| g / (square.sqrt() + eps)).collect())
 }
 
 fn square<T: Scalar>(x: T) -> f64 {

@@ -448,6 +448,85 @@ pub enum CheckpointError {
         /// The tensors' rank.
         found: usize,
     },
+
+    // Outputs.
+    /// The output is there already.
+    #[error("already there; it is replaced only when asked for")]
+    OutputExists,
+    /// A file where a directory should be written, or the reverse.
+    #[error("{found} is in the way of {expected}")]
+    OutputKind {
+        /// What should be written.
+        expected: &'static str,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A directory to replace holds more than the new one would.
+    #[error("the directory also holds {}, which would be lost; remove or move them first", list(names))]
+    OutputOthers {
+        /// The names the new directory does not have.
+        names: Vec<String>,
+    },
+    /// Too little space for an output.
+    #[error("{needed} bytes are needed, but only {available} are free")]
+    DiskSpace {
+        /// Bytes the output takes.
+        needed: u64,
+        /// Bytes free where it should go.
+        available: u64,
+    },
+    /// A tensor's bytes were given when it was not its turn.
+    #[error("{key} was to be written, but {} comes next", expected.as_deref().unwrap_or("the end"))]
+    WriteOrder {
+        /// The tensor given.
+        key: String,
+        /// The one whose turn it is; none after the last.
+        expected: Option<String>,
+    },
+
+    // Jobs on base models.
+    /// A tensor of `modules_to_save` that is not of the shape of the one it replaces.
+    #[error("{key}: the adapter's modules_to_save have shape {found:?}, expected {expected:?} as in the base model")]
+    ReplacementShape {
+        /// The tensor.
+        key: String,
+        /// The base model's shape.
+        expected: Vec<usize>,
+        /// The adapter's.
+        found: Vec<usize>,
+    },
+    /// A merged weight does not do what base and adapters do together.
+    #[error(
+        "{key}: the merged weight differs from base and adapter together by {error:e} (relative) on a probe vector; \
+         nothing was written"
+    )]
+    Guard {
+        /// The weight.
+        key: String,
+        /// The relative error.
+        error: f64,
+    },
+    /// Merged values that the stored type cannot hold.
+    #[error("{key}: {count} merged values are too large for {dtype}")]
+    MergeOverflow {
+        /// The weight.
+        key: String,
+        /// The stored type.
+        dtype: Dtype,
+        /// How many.
+        count: usize,
+    },
+    /// An adapter that cannot be taken out of a model again.
+    #[error("{key} cannot be taken out again: it {reason}")]
+    CannotUnmerge {
+        /// The module or tensor.
+        key: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// The caller stopped the job.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl CheckpointError {

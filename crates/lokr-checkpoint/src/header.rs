@@ -17,8 +17,8 @@ use crate::json::Fields;
 use crate::{CheckpointError, Result};
 
 /// The `safetensors` crate's cap.
-const HEADER_LIMIT: u64 = 100_000_000;
-const METADATA: &str = "__metadata__";
+pub(crate) const HEADER_LIMIT: u64 = 100_000_000;
+pub(crate) const METADATA: &str = "__metadata__";
 
 /// Where a tensor lies, and what it is.
 #[derive(Debug, Clone, PartialEq)]

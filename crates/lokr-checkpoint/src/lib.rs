@@ -8,6 +8,8 @@
 //! - [`TensorFile`]: a checked, memory-mapped safetensors file; [`Tensor`]: one tensor of it, as stored.
 //! - [`Adapter`]: an adapter of any [`Dialect`]; [`Module`]: the adapter of one layer, its shapes checked.
 //! - [`BaseModel`]: the model to adapt, one file or shards; [`Adapter::resolve`] finds each module's weight in it.
+//! - [`TensorWriter`], [`write_tensors`], [`OutputDirectory`]: outputs that appear whole or not at all.
+//! - [`merge()`], [`unmerge`], [`verify()`]: jobs on whole models, streamed.
 //! - [`Module::merge_into`]: the adapted weight, plain or DoRA, at any [`Strength`].
 //!
 //! # Conventions
@@ -39,16 +41,20 @@ mod error;
 mod factor;
 mod header;
 mod json;
+mod merge;
 mod mmap;
 mod module;
 mod names;
 mod options;
+mod output;
 mod parts;
 mod pickle;
 mod reader;
 mod scale;
 mod tensor;
+mod verify;
 mod warning;
+mod writer;
 
 pub use adapter::Adapter;
 pub use base::BaseModel;
@@ -59,12 +65,17 @@ pub use dora::{DoraAxis, DoraStrength};
 pub use dtype::FloatType;
 pub use error::{CheckpointError, Result};
 pub use factor::{W1, W2};
+pub use merge::report::{AdapterReport, AppliedModule, Measured, MergeReport, Progress, WeightReport};
+pub use merge::{MergeOptions, Run, merge, unmerge};
 pub use module::Module;
 pub use names::{Resolution, Unmatched};
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
+pub use output::OutputDirectory;
 pub use reader::TensorFile;
 /// The element types a safetensors file can hold.
 pub use safetensors::Dtype;
 pub use scale::ScaleRule;
 pub use tensor::Tensor;
+pub use verify::{Expectation, TensorCheck, Verdict, VerifyOptions, VerifyReport, verify};
 pub use warning::Warning;
+pub use writer::{Overwrite, TensorSpec, TensorWriter, write_tensors};

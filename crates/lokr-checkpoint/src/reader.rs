@@ -89,6 +89,12 @@ impl TensorFile {
         self.header.tensors.get(name).map(|entry| (entry.dtype, &entry.shape[..]))
     }
 
+    /// Bytes of all its tensors.
+    #[must_use]
+    pub fn data_bytes(&self) -> usize {
+        self.header.tensors.values().map(|entry| entry.bytes.len()).sum()
+    }
+
     /// A tensor; its data stay where they are.
     ///
     /// # Errors

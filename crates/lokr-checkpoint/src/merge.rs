@@ -1,0 +1,298 @@
+//! Merging adapters into a base model, and taking them out again.
+
+mod chunk;
+mod guard;
+mod plan;
+pub(crate) mod report;
+pub(crate) mod steps;
+mod stream;
+
+pub(crate) use plan::Plan;
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use crate::merge::report::{MergeReport, Progress};
+use crate::merge::stream::Output;
+use crate::output::{self, OutputDirectory};
+use crate::{
+    Adapter, BaseModel, CheckpointError, FloatType, Overwrite, Result, Strength, Tensor, TensorFile, TensorSpec,
+    TensorWriter, Unmatched,
+};
+
+/// Choices of [`merge`] and [`unmerge`]. The default refuses what is doubtful and replaces nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MergeOptions {
+    /// Modules that the base model does not have.
+    pub unmatched: Unmatched,
+    /// An output that is there already.
+    pub overwrite: Overwrite,
+    /// Whether to do it or only to check that it can be done.
+    pub run: Run,
+}
+
+/// Whether a job is done or only checked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Run {
+    /// Do it.
+    #[default]
+    Real,
+    /// Check names, shapes, scales, the output's place and its space, and report what would be done. No weight is read.
+    Dry,
+}
+
+/// Merges adapters into a base model, one after another: `W ← W + μ·s·(w1 ⊗ w2)` for each, or the formula of DoRA.
+///
+/// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an index,
+/// with the same file names, the index, and the other files of the base's directory such as `config.json` and the tokenizer.
+/// Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors that no adapter changes
+/// are copied bit for bit; an adapter's `modules_to_save` take the place of the base's, rounded to its types.
+///
+/// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters' own
+/// forward pass, which shares no code with the merge. The output appears whole, once it is safely on disk; after any failure,
+/// an older one is as it was and nothing else is left.
+///
+/// `progress` is told of every tensor and can stop the job.
+///
+/// # Cost
+/// One read and one write of the model. Weights are worked on in blocks of rows on all threads while another thread writes:
+/// memory beyond the adapters' factors is a few such blocks, whatever the size of the model. DoRA takes one more pass over the
+/// weights it changes. The bytes written do not depend on the number of threads.
+///
+/// # Errors
+/// Before anything is written: those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],
+/// [`CheckpointError::ReplacementShape`], [`CheckpointError::DuplicateTarget`] for a tensor both adapted and replaced,
+/// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`], [`CheckpointError::DiskSpace`]. Later:
+/// [`CheckpointError::Guard`], [`CheckpointError::MergeOverflow`], [`CheckpointError::Interrupted`], [`CheckpointError::Io`];
+/// those of [`OutputDirectory::finish`].
+///
+/// # Examples
+/// ```no_run
+/// use std::ops::ControlFlow;
+/// use lokr_checkpoint::{Adapter, BaseModel, MergeOptions, ReadOptions, Strength, merge};
+///
+/// let base = BaseModel::open("model/")?;
+/// let adapter = Adapter::read("adapter/", &ReadOptions::default())?;
+/// let adapters = [(&adapter, Strength::default())];
+/// let report = merge(&base, &adapters, "merged/", &MergeOptions::default(), &mut |_| ControlFlow::Continue(()))?;
+/// for weight in &report.weights {
+///     println!("{}: {:?}", weight.weight, weight.measured);
+/// }
+/// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+/// ```
+pub fn merge(
+    base: &BaseModel,
+    adapters: &[(&Adapter, Strength)],
+    out: impl AsRef<Path>,
+    options: &MergeOptions,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+) -> Result<MergeReport> {
+    let plan = Plan::new(base, adapters, options.unmatched)?;
+    Job { base, plan: &plan, out: out.as_ref(), options }.run(progress)
+}
+
+/// Takes merged adapters out of a model again, in the reverse order: `W ← W − μ·s·(w1 ⊗ w2)`.
+///
+/// `merged` is the model that they were merged into, `adapters` what was given to [`merge`], in the same order. Rounding of the
+/// merge stays: in bf16 and f16 the result is the base only up to that.
+///
+/// # Errors
+/// [`CheckpointError::CannotUnmerge`] for adapters with DoRA, which lose the base weight's norms, and with `modules_to_save`,
+/// which took the place of the base's tensors; those of [`merge`].
+pub fn unmerge(
+    merged: &BaseModel,
+    adapters: &[(&Adapter, Strength)],
+    out: impl AsRef<Path>,
+    options: &MergeOptions,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+) -> Result<MergeReport> {
+    let mut reversed = Vec::new();
+    for &(adapter, strength) in adapters.iter().rev() {
+        let dora = adapter.modules().values().find(|module| module.dora_scale().is_some());
+        let reason = match (dora, adapter.extra().keys().next()) {
+            (Some(module), _) => Some((module.name().to_owned(), "has the norms of DoRA, and the base's are lost")),
+            (None, Some(name)) => Some((name.clone(), "took the place of the base's tensor")),
+            (None, None) => None,
+        };
+        if let Some((key, reason)) = reason {
+            return Err(CheckpointError::CannotUnmerge { key, reason }.in_file(adapter.path()));
+        }
+        reversed.push((adapter, Strength { multiplier: -strength.multiplier, ..strength }));
+    }
+    merge(merged, &reversed, out, options, progress)
+}
+
+struct Job<'a> {
+    base: &'a BaseModel,
+    plan: &'a Plan<'a>,
+    out: &'a Path,
+    options: &'a MergeOptions,
+}
+
+impl Job<'_> {
+    fn run(&self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<MergeReport> {
+        let mut report = MergeReport {
+            adapters: self.plan.adapters.clone(),
+            weights: Vec::new(),
+            replaced: self.plan.replaced.keys().cloned().collect(),
+            unchanged: 0,
+            bytes: 0,
+            copied_files: Vec::new(),
+            left_out: Vec::new(),
+        };
+        let directory = self.base.directory();
+        let others = directory.map(|directory| others(directory, self.base)).transpose()?.unwrap_or_default();
+        (report.copied_files, report.left_out) = (others.copied.iter().map(file_name).collect(), others.left_out);
+        let (mut tensors, mut bytes) = (0, others.bytes);
+        for file in self.base.files() {
+            tensors += file.names().len();
+            bytes += file.data_bytes() as u64;
+        }
+        self.check_output(directory.is_some(), bytes).map_err(|error| error.in_file(self.out))?;
+        let mut tell = |event: Progress<'_>| match progress(event) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
+        };
+        tell(Progress::Started { tensors, bytes })?;
+        if self.options.run == Run::Dry {
+            self.all_tensors(None, &mut report, None, &mut |_| Ok(()))?;
+            return Ok(report);
+        }
+        if directory.is_none() {
+            stream::with_writer(|output| self.all_tensors(Some(&output), &mut report, None, &mut tell))?;
+            return Ok(report);
+        }
+        let folder = OutputDirectory::create(self.out, self.options.overwrite)?;
+        stream::with_writer(|output| self.all_tensors(Some(&output), &mut report, Some(folder.path()), &mut tell))?;
+        for path in others.copied {
+            let copy = folder.path().join(path.file_name().unwrap_or_default());
+            std::fs::copy(&path, copy).map_err(|error| CheckpointError::from(error).in_file(&path))?;
+        }
+        folder.finish()?;
+        Ok(report)
+    }
+
+    fn check_output(&self, is_directory: bool, bytes: u64) -> Result<()> {
+        match is_directory {
+            true => output::check_directory(self.out, self.options.overwrite)?,
+            false => output::check_file(self.out, self.options.overwrite)?,
+        }
+        output::check_space(output::parent(self.out), bytes)
+    }
+
+    /// Every tensor of every file, in the order written; to no output in a dry run.
+    fn all_tensors(
+        &self,
+        output: Option<&Output>,
+        report: &mut MergeReport,
+        folder: Option<&Path>,
+        tell: &mut dyn FnMut(Progress<'_>) -> Result<()>,
+    ) -> Result<()> {
+        for file in self.base.files() {
+            let specs = file.names().filter_map(|name| spec(file, name)).collect();
+            let path = match folder {
+                Some(folder) => folder.join(file.path().file_name().unwrap_or_default()),
+                None => self.out.to_owned(),
+            };
+            let order: Vec<TensorSpec> = match output {
+                None => specs,
+                Some(output) => {
+                    let writer = TensorWriter::create(path, specs, file.metadata(), self.options.overwrite)?;
+                    let order = writer.specs().to_vec();
+                    output.file(writer)?;
+                    order
+                }
+            };
+            for TensorSpec { name, .. } in order {
+                let tensor = file.tensor(&name)?;
+                let bytes = tensor.bytes().len() as u64;
+                report.bytes += bytes;
+                self.one_tensor(output, &name, tensor, report).map_err(|error| error.in_file(file.path()))?;
+                tell(Progress::Tensor { name: &name, bytes })?;
+            }
+        }
+        tell(Progress::Finishing)?;
+        output.map_or(Ok(()), Output::finish)
+    }
+
+    fn one_tensor(&self, output: Option<&Output>, name: &str, base: Tensor, report: &mut MergeReport) -> Result<()> {
+        if let Some(applied) = self.plan.applied.get(name) {
+            let mut weight = self.plan.describe(name, &base)?;
+            if let Some(output) = output {
+                let kind = base.float_type(name)?;
+                weight.measured = Some(match kind {
+                    FloatType::F64 => output.merge::<f64>(name, &base, kind, applied)?,
+                    _ => output.merge::<f32>(name, &base, kind, applied)?,
+                });
+            }
+            report.weights.push(weight);
+            return Ok(());
+        }
+        let replacement = self.plan.replaced.get(name);
+        report.unchanged += usize::from(replacement.is_none());
+        match output {
+            Some(output) => output.copy(name, replacement.cloned().unwrap_or(base)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn spec(file: &TensorFile, name: &str) -> Option<TensorSpec> {
+    let (dtype, shape) = file.info(name)?;
+    Some(TensorSpec { name: name.to_owned(), dtype, shape: shape.to_vec() })
+}
+
+/// The files beside a model's tensors.
+#[derive(Default)]
+struct Others {
+    copied: Vec<PathBuf>,
+    left_out: Vec<String>,
+    bytes: u64,
+}
+
+/// Endings of files with weights: of this model in another format, which would not be merged.
+const WEIGHTS: [&str; 12] = [
+    "safetensors",
+    "bin",
+    "pt",
+    "pth",
+    "ckpt",
+    "pkl",
+    "gguf",
+    "h5",
+    "msgpack",
+    "onnx",
+    "bin.index.json",
+    "safetensors.index.json",
+];
+
+/// Sorts the entries of a model's directory: its index and its small files are copied.
+fn others(directory: &Path, base: &BaseModel) -> Result<Others> {
+    let in_directory = |error: std::io::Error| CheckpointError::from(error).in_file(directory);
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(in_directory)? {
+        entries.push(entry.map_err(in_directory)?.path());
+    }
+    entries.sort();
+    let mut others = Others::default();
+    for path in entries {
+        let name = file_name(&path);
+        if base.files().iter().any(|file| file.path().file_name() == path.file_name()) {
+            continue;
+        }
+        let metadata = std::fs::metadata(&path).map_err(in_directory)?;
+        let is_index = base.index_path().is_some_and(|index| index.file_name() == path.file_name());
+        let is_weights = WEIGHTS.iter().any(|ending| name.ends_with(&format!(".{ending}")));
+        if metadata.is_file() && !name.starts_with('.') && (is_index || !is_weights) {
+            others.bytes += metadata.len();
+            others.copied.push(path);
+        } else {
+            others.left_out.push(name);
+        }
+    }
+    Ok(others)
+}
+
+fn file_name(path: impl AsRef<Path>) -> String {
+    path.as_ref().file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

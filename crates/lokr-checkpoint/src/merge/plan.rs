@@ -1,0 +1,129 @@
+//! Which adapters change which tensors, checked before anything is computed.
+
+use std::collections::BTreeMap;
+
+use crate::merge::report::{AdapterReport, AppliedModule, WeightReport};
+use crate::merge::steps::Applied;
+use crate::{
+    Adapter, BaseModel, CheckpointError, DoraStrength, FloatType, Result, ScaleRule, Strength, Tensor, Unmatched,
+};
+
+/// What to do to each tensor that is not only copied.
+#[derive(Debug, Default)]
+pub(crate) struct Plan<'a> {
+    pub(crate) applied: BTreeMap<String, Vec<Applied<'a>>>,
+    pub(crate) replaced: BTreeMap<String, Tensor>,
+    pub(crate) adapters: Vec<AdapterReport>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(base: &BaseModel, adapters: &[(&'a Adapter, Strength)], policy: Unmatched) -> Result<Self> {
+        let mut plan = Self::default();
+        for (number, &(adapter, strength)) in adapters.iter().enumerate() {
+            plan.add(base, number, adapter, strength, policy).map_err(|error| error.in_file(adapter.path()))?;
+        }
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        base: &BaseModel,
+        number: usize,
+        adapter: &'a Adapter,
+        strength: Strength,
+        policy: Unmatched,
+    ) -> Result<()> {
+        let resolution = adapter.resolve(base, policy)?;
+        for (name, target) in resolution.targets() {
+            let module = &adapter.modules()[name];
+            module.scale_by(strength.scale)?;
+            if self.replaced.contains_key(target) {
+                let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
+                return Err(CheckpointError::DuplicateTarget { first, second: name.to_owned(), target });
+            }
+            let applied = self.applied.entry(target.to_owned()).or_default();
+            applied.push(Applied { adapter: number, module, strength });
+        }
+        let mut unmatched = resolution.unmatched().to_vec();
+        let missing = self.replace(base, adapter)?;
+        if policy == Unmatched::Refuse && !missing.is_empty() {
+            let total = adapter.modules().len() + adapter.extra().len();
+            return Err(CheckpointError::UnmatchedModules { modules: missing, total });
+        }
+        unmatched.extend(missing);
+        self.adapters.push(AdapterReport {
+            path: adapter.path().display().to_string(),
+            dialect: adapter.dialect().to_string(),
+            convention: convention(adapter, strength),
+            multiplier: strength.multiplier,
+            modules: resolution.targets().len(),
+            unmatched,
+            warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
+        });
+        Ok(())
+    }
+
+    /// Takes the tensors that the adapter replaces whole; returns those that the base model does not have.
+    fn replace(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
+        let mut missing = Vec::new();
+        for (name, tensor) in adapter.extra() {
+            let Some((dtype, shape)) = base.info(name) else {
+                missing.push(name.clone());
+                continue;
+            };
+            if tensor.shape() != shape {
+                let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
+                return Err(CheckpointError::ReplacementShape { key, expected, found });
+            }
+            if self.applied.contains_key(name) || self.replaced.contains_key(name) {
+                let (first, second) = ("another module".to_owned(), format!("{name} of modules_to_save"));
+                return Err(CheckpointError::DuplicateTarget { first, second, target: name.clone() });
+            }
+            let tensor = match FloatType::from_dtype(dtype) {
+                _ if tensor.dtype() == dtype => tensor.clone(),
+                Some(kind) => Tensor::from_array(&tensor.to_array::<f64>(name)?, kind),
+                None => return Err(CheckpointError::TensorDtype { key: name.clone(), dtype }),
+            };
+            self.replaced.insert(name.clone(), tensor);
+        }
+        Ok(missing)
+    }
+
+    /// The report's line of a weight, nothing measured yet.
+    pub(crate) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
+        let mut modules = Vec::new();
+        for Applied { adapter, module, strength } in self.applied.get(name).into_iter().flatten() {
+            modules.push(AppliedModule {
+                adapter: *adapter,
+                module: module.name().to_owned(),
+                scale: module.scale_by(strength.scale)?,
+                dora: module.dora_scale().is_some(),
+            });
+        }
+        let (weight, shape, dtype) = (name.to_owned(), base.shape().to_vec(), base.dtype().to_string());
+        Ok(WeightReport { weight, shape, dtype, applied: modules, measured: None })
+    }
+}
+
+/// The formula applied, and where its scale comes from.
+fn convention(adapter: &Adapter, strength: Strength) -> String {
+    let scale = match strength.scale {
+        ScaleRule::Fixed(s) => format!("s = {s}, as given"),
+        rule => {
+            let trained = match (adapter.dialect().stores_alpha(), adapter.config().is_some()) {
+                (true, _) => "alpha / rank of the file, 1 where both factors are full",
+                (false, true) => "alpha and rank of adapter_config.json",
+                (false, false) => "not known",
+            };
+            let square = if rule == ScaleRule::LikeLycorisMerge { ", squared as LyCORIS's merge_to does" } else { "" };
+            format!("s from {trained}{square}")
+        }
+    };
+    let has_dora = adapter.modules().values().any(|module| module.dora_scale().is_some());
+    let dora = match strength.dora {
+        _ if !has_dora => "",
+        DoraStrength::FromBase => "; DoRA: W + μ·(V·g − W)",
+        DoraStrength::Lycoris => "; DoRA: V·(1 + μ·(g − 1))",
+    };
+    format!("{}: W + μ·s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
+}

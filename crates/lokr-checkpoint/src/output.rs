@@ -1,0 +1,214 @@
+//! Outputs that appear whole or not at all.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tempfile::{Builder, NamedTempFile, TempDir};
+
+use crate::{CheckpointError, Overwrite, Result};
+
+/// The beginning of a temporary name, which an interrupted system leaves behind at worst.
+const PREFIX: &str = ".lokr-";
+
+/// The directory that a path lies in.
+pub(crate) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// An error if a file of that name cannot be written.
+pub(crate) fn check_file(path: &Path, overwrite: Overwrite) -> Result<()> {
+    if path.is_dir() {
+        return Err(CheckpointError::OutputKind { expected: "a file", found: "a directory" });
+    }
+    match overwrite {
+        Overwrite::Refuse if path.symlink_metadata().is_ok() => Err(CheckpointError::OutputExists),
+        _ => Ok(()),
+    }
+}
+
+/// An error unless so many bytes are free in a directory.
+pub(crate) fn check_space(directory: &Path, needed: u64) -> Result<()> {
+    enough(needed, fs4::available_space(directory)?)
+}
+
+fn enough(needed: u64, available: u64) -> Result<()> {
+    if available < needed { Err(CheckpointError::DiskSpace { needed, available }) } else { Ok(()) }
+}
+
+/// A file beside `path` that vanishes unless committed.
+pub(crate) fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = Builder::new();
+    builder.prefix(PREFIX);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Those of any new file, less what the user's mask takes away; without it the file would be the owner's only.
+        builder.permissions(fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(parent(path))
+}
+
+/// Gives a complete file its name.
+pub(crate) fn commit_file(file: NamedTempFile, path: &Path, overwrite: Overwrite) -> Result<()> {
+    file.as_file().sync_all()?;
+    match overwrite {
+        Overwrite::Replace => file.persist(path).map_err(|error| error.error)?,
+        Overwrite::Refuse => file.persist_noclobber(path).map_err(|error| match error.error.kind() {
+            io::ErrorKind::AlreadyExists => CheckpointError::OutputExists,
+            _ => error.error.into(),
+        })?,
+    };
+    sync_directory(parent(path));
+    Ok(())
+}
+
+/// Makes names in a directory last. Not every system can, and the data are safe already.
+fn sync_directory(path: &Path) {
+    if let Ok(directory) = File::open(path) {
+        let _ = directory.sync_all();
+    }
+}
+
+/// A directory being written: its files are put into a temporary directory beside the target, which takes the target's name
+/// in [`OutputDirectory::finish`]. One that is dropped leaves nothing.
+///
+/// An existing directory is replaced as a whole, and only if the new one has all its names, so that nothing else is lost.
+///
+/// # Examples
+/// ```
+/// use lokr_checkpoint::{OutputDirectory, Overwrite};
+///
+/// let folder = tempfile::tempdir()?;
+/// let target = folder.path().join("adapter");
+/// let output = OutputDirectory::create(&target, Overwrite::Refuse)?;
+/// std::fs::write(output.path().join("adapter_config.json"), "{}")?;
+/// assert!(!target.exists());
+/// output.finish()?;
+/// assert!(target.join("adapter_config.json").exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct OutputDirectory {
+    target: PathBuf,
+    overwrite: Overwrite,
+    temporary: TempDir,
+}
+
+impl OutputDirectory {
+    /// Starts a directory.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`] where a file is in the way;
+    /// [`CheckpointError::Io`].
+    pub fn create(target: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
+        let target = target.as_ref();
+        Self::start(target, overwrite).map_err(|error| error.in_file(target))
+    }
+
+    fn start(target: &Path, overwrite: Overwrite) -> Result<Self> {
+        check_directory(target, overwrite)?;
+        let mut builder = Builder::new();
+        builder.prefix(PREFIX);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            builder.permissions(fs::Permissions::from_mode(0o777));
+        }
+        // A target with a trailing separator has the same parent as one without.
+        let target: PathBuf = target.components().collect();
+        let temporary = builder.tempdir_in(parent(&target))?;
+        Ok(Self { target, overwrite, temporary })
+    }
+
+    /// Where to put the files until it is finished.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.temporary.path()
+    }
+
+    /// Puts the directory in its place, once its files are safely on disk.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OutputExists`]; [`CheckpointError::OutputOthers`] if the existing directory holds a name that the
+    /// new one does not; [`CheckpointError::Io`].
+    pub fn finish(self) -> Result<()> {
+        let target = self.target.clone();
+        self.commit().map_err(|error| error.in_file(&target))
+    }
+
+    fn commit(self) -> Result<()> {
+        let target = self.target.clone();
+        check_directory(&self.target, self.overwrite)?;
+        for name in names(self.path())? {
+            // Opened for writing, because some systems flush only such files.
+            File::options().append(true).open(self.path().join(name))?.sync_all()?;
+        }
+        sync_directory(self.path());
+        if self.target.exists() {
+            self.replace()?;
+        } else {
+            fs::rename(self.path(), &self.target)?;
+            let _ = self.temporary.keep();
+        }
+        sync_directory(parent(&target));
+        Ok(())
+    }
+
+    /// Takes the place of an existing directory: the old one is moved away, and back if the new one cannot follow.
+    fn replace(self) -> Result<()> {
+        let others: Vec<_> = names(&self.target)?.into_iter().filter(|name| !self.path().join(name).exists()).collect();
+        if !others.is_empty() {
+            let names = others.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+            return Err(CheckpointError::OutputOthers { names });
+        }
+        let attic = Builder::new().prefix(PREFIX).tempdir_in(parent(&self.target))?;
+        let old = attic.path().join("old");
+        fs::rename(&self.target, &old)?;
+        if let Err(error) = fs::rename(self.path(), &self.target) {
+            fs::rename(&old, &self.target)?;
+            return Err(error.into());
+        }
+        let _ = self.temporary.keep();
+        Ok(())
+    }
+}
+
+/// An error if a directory of that name cannot be written.
+pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<()> {
+    match target.symlink_metadata() {
+        Ok(_) if overwrite == Overwrite::Refuse => Err(CheckpointError::OutputExists),
+        Ok(found) if !found.is_dir() => {
+            Err(CheckpointError::OutputKind { expected: "a directory", found: "something else" })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn names(directory: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_little_space_is_an_error() {
+        assert!(enough(10, 10).is_ok());
+        let error = enough(11, 10).unwrap_err();
+        assert!(matches!(error, CheckpointError::DiskSpace { needed: 11, available: 10 }), "{error}");
+        let folder = tempfile::tempdir().unwrap();
+        assert!(check_space(folder.path(), 1).is_ok());
+        assert!(check_space(folder.path(), u64::MAX).is_err());
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_directory() {
+        assert_eq!(parent(Path::new("x")), Path::new("."));
+        assert_eq!(parent(Path::new("a/x")), Path::new("a"));
+    }
+}

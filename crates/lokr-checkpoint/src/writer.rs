@@ -1,0 +1,266 @@
+//! Streaming writer of a safetensors file.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+use crate::header::{HEADER_LIMIT, METADATA, byte_size};
+use crate::{CheckpointError, Result, Tensor, output};
+
+/// What to do about an output that is there already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// An error.
+    #[default]
+    Refuse,
+    /// The old one stays until the new one is complete and takes its place in one step.
+    Replace,
+}
+
+/// Name, type and shape of a tensor to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorSpec {
+    /// The name.
+    pub name: String,
+    /// The element type.
+    pub dtype: Dtype,
+    /// The shape, empty for a single number.
+    pub shape: Vec<usize>,
+}
+
+/// A safetensors file being written: its header is made first, from names, types and shapes alone; then come the tensors'
+/// bytes, in any number of parts, so that no tensor has to be in memory whole.
+///
+/// The bytes go into a temporary file beside the target, which takes the target's name in [`TensorWriter::finish`], after it
+/// is safely on disk. Until then, and after any failure, an older file of that name is as it was, and a writer that is
+/// dropped leaves nothing.
+///
+/// The same tensors and metadata give the same bytes: tensors lie in the order of the `safetensors` crate, types with larger
+/// alignment first and by name among one type, and metadata are sorted.
+///
+/// # Examples
+/// ```
+/// use std::collections::BTreeMap;
+/// use lokr_checkpoint::{Dtype, Overwrite, TensorFile, TensorSpec, TensorWriter};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("x.safetensors");
+/// let spec = |name: &str, dtype| TensorSpec { name: name.to_owned(), dtype, shape: vec![2] };
+/// let specs = vec![spec("a", Dtype::BF16), spec("b", Dtype::F32)];
+///
+/// let mut writer = TensorWriter::create(&path, specs, &BTreeMap::new(), Overwrite::Refuse)?;
+/// let order: Vec<_> = writer.specs().iter().map(|spec| spec.name.clone()).collect();
+/// assert_eq!(order, ["b", "a"]);
+/// writer.write("b", &1f32.to_le_bytes())?;
+/// writer.write("b", &2f32.to_le_bytes())?;
+/// writer.write("a", &[0, 0, 0x80, 0x3f])?;
+/// writer.finish()?;
+///
+/// assert_eq!(TensorFile::open(&path)?.tensor("b")?.bytes(), [1f32.to_le_bytes(), 2f32.to_le_bytes()].concat());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TensorWriter {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+    overwrite: Overwrite,
+    specs: Vec<TensorSpec>,
+    sizes: Vec<usize>,
+    /// The tensor being written, and how many bytes of it are.
+    current: usize,
+    written: usize,
+}
+
+/// Small tensors are gathered; larger pieces are written at once.
+const BUFFER: usize = 1 << 18;
+
+impl TensorWriter {
+    /// Starts a file with these tensors, given in any order, and these free texts.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`] where a directory is in the way;
+    /// [`CheckpointError::DuplicateKey`] for two tensors of one name, or one named as the metadata are;
+    /// [`CheckpointError::ShapeOverflow`]; [`CheckpointError::HeaderLength`]; [`CheckpointError::Io`].
+    pub fn create(
+        path: impl AsRef<Path>,
+        specs: Vec<TensorSpec>,
+        metadata: &BTreeMap<String, String>,
+        overwrite: Overwrite,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        Self::start(path, specs, metadata, overwrite).map_err(|error| error.in_file(path))
+    }
+
+    fn start(
+        path: &Path,
+        mut specs: Vec<TensorSpec>,
+        metadata: &BTreeMap<String, String>,
+        overwrite: Overwrite,
+    ) -> Result<Self> {
+        specs.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
+        let sizes = specs.iter().map(size_of).collect::<Result<Vec<_>>>()?;
+        let header = header(&specs, &sizes, metadata)?;
+        output::check_file(path, overwrite)?;
+        let mut file = BufWriter::with_capacity(BUFFER, output::temporary_file(path)?);
+        file.write_all(&header)?;
+        Ok(Self { path: path.to_owned(), file, overwrite, specs, sizes, current: 0, written: 0 })
+    }
+
+    /// The tensors in the order in which their bytes are to be written.
+    #[must_use]
+    pub fn specs(&self) -> &[TensorSpec] {
+        &self.specs
+    }
+
+    /// Writes the next bytes of a tensor, all of them or a part: little-endian, row-major. Tensors follow each other in the
+    /// order of [`TensorWriter::specs`]; those without bytes may be left out.
+    ///
+    /// # Errors
+    /// [`CheckpointError::WriteOrder`] for another tensor than the one whose turn it is; [`CheckpointError::TensorSize`] for
+    /// more bytes than it has; [`CheckpointError::Io`].
+    pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.write_next(name, bytes).map_err(|error| error.in_file(&self.path))
+    }
+
+    fn write_next(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.skip_complete();
+        let spec = match self.specs.get(self.current) {
+            Some(spec) if spec.name == name => spec,
+            other => {
+                let expected = other.map(|spec| spec.name.clone());
+                return Err(CheckpointError::WriteOrder { key: name.to_owned(), expected });
+            }
+        };
+        let (expected, found) = (self.sizes[self.current], self.written + bytes.len());
+        if found > expected {
+            let TensorSpec { name, dtype, shape } = spec.clone();
+            return Err(CheckpointError::TensorSize { key: name, shape, dtype, expected, found });
+        }
+        self.file.write_all(bytes)?;
+        self.written = found;
+        Ok(())
+    }
+
+    fn skip_complete(&mut self) {
+        while self.sizes.get(self.current).is_some_and(|&size| size == self.written) {
+            self.current += 1;
+            self.written = 0;
+        }
+    }
+
+    /// Puts the complete file in its place, once it is safely on disk.
+    ///
+    /// # Errors
+    /// [`CheckpointError::WriteOrder`] if a tensor is not complete; [`CheckpointError::OutputExists`] if a file has appeared
+    /// meanwhile under [`Overwrite::Refuse`]; [`CheckpointError::Io`].
+    pub fn finish(mut self) -> Result<()> {
+        self.skip_complete();
+        let (path, overwrite) = (self.path, self.overwrite);
+        if let Some(spec) = self.specs.get(self.current) {
+            let error = CheckpointError::WriteOrder { key: "the end".to_owned(), expected: Some(spec.name.clone()) };
+            return Err(error.in_file(&path));
+        }
+        let file = self.file.into_inner().map_err(|error| CheckpointError::from(error.into_error()).in_file(&path))?;
+        output::commit_file(file, &path, overwrite).map_err(|error| error.in_file(&path))
+    }
+}
+
+/// Writes a safetensors file of tensors that are at hand, with the promises of [`TensorWriter`].
+///
+/// # Errors
+/// Those of [`TensorWriter::create`] and [`TensorWriter::finish`].
+///
+/// # Examples
+/// ```
+/// use std::collections::BTreeMap;
+/// use lokr_checkpoint::{FloatType, Overwrite, Tensor, TensorFile, write_tensors};
+/// use ndarray::array;
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("x.safetensors");
+/// let tensors = BTreeMap::from([("x".to_owned(), Tensor::from_array(&array![1.0, 2.0], FloatType::F32))]);
+/// let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+/// write_tensors(&path, &tensors, &metadata, Overwrite::Refuse)?;
+/// assert_eq!(TensorFile::open(&path)?.metadata(), &metadata);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn write_tensors(
+    path: impl AsRef<Path>,
+    tensors: &BTreeMap<String, Tensor>,
+    metadata: &BTreeMap<String, String>,
+    overwrite: Overwrite,
+) -> Result<()> {
+    let spec = |(name, tensor): (&String, &Tensor)| TensorSpec {
+        name: name.clone(),
+        dtype: tensor.dtype(),
+        shape: tensor.shape().to_vec(),
+    };
+    let mut writer = TensorWriter::create(path, tensors.iter().map(spec).collect(), metadata, overwrite)?;
+    for spec in writer.specs().to_vec() {
+        writer.write(&spec.name, tensors[&spec.name].bytes())?;
+    }
+    writer.finish()
+}
+
+/// Bytes of a tensor.
+pub(crate) fn size_of(spec: &TensorSpec) -> Result<usize> {
+    byte_size(&spec.shape, spec.dtype)
+        .ok_or_else(|| CheckpointError::ShapeOverflow { key: spec.name.clone(), shape: spec.shape.clone() })
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    dtype: Dtype,
+    shape: &'a [usize],
+    data_offsets: [usize; 2],
+}
+
+/// Length and JSON of the header, padded with spaces so that the data start at a multiple of 8.
+fn header(specs: &[TensorSpec], sizes: &[usize], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    let mut names: Vec<_> = specs.iter().map(|spec| spec.name.as_str()).chain([METADATA]).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(CheckpointError::DuplicateKey { key: pair[0].to_owned() });
+    }
+    let mut json = vec![0; 8];
+    let mut separator = b'{';
+    if !metadata.is_empty() {
+        push(&mut json, &mut separator, METADATA, metadata)?;
+    }
+    let mut start = 0usize;
+    for (TensorSpec { name, dtype, shape }, size) in specs.iter().zip(sizes) {
+        let Some(end) = start.checked_add(*size) else {
+            return Err(CheckpointError::ShapeOverflow { key: name.clone(), shape: shape.clone() });
+        };
+        push(&mut json, &mut separator, name, &Entry { dtype: *dtype, shape, data_offsets: [start, end] })?;
+        start = end;
+    }
+    if separator == b'{' {
+        json.push(b'{');
+    }
+    json.push(b'}');
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let length = json.len() as u64 - 8;
+    if length > HEADER_LIMIT {
+        return Err(CheckpointError::HeaderLength { found: length, limit: HEADER_LIMIT });
+    }
+    json[..8].copy_from_slice(&length.to_le_bytes());
+    Ok(json)
+}
+
+/// Appends a field to a JSON object.
+fn push(json: &mut Vec<u8>, separator: &mut u8, key: &str, value: &impl Serialize) -> Result<()> {
+    json.push(*separator);
+    serde_json::to_writer(&mut *json, key)?;
+    json.push(b':');
+    serde_json::to_writer(&mut *json, value)?;
+    *separator = b',';
+    Ok(())
+}
