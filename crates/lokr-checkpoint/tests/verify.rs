@@ -38,13 +38,13 @@ fn recorded_merges_are_recognised() {
             let target = case.targets().iter().find(|target| target["module"] == layer).unwrap();
             let scale = target["forward_scale"].as_f64().unwrap();
             let dora = adapter.modules().values().any(|module| module.dora_scale().is_some());
-            if !dora && target.get("live_scalar").is_none_or(serde_json::Value::is_null) {
+            if !dora && target["live_scalar"] == 1.0 {
                 assert!((tensor.share.unwrap() / scale - 1.0).abs() < 0.02, "{}: {tensor:?} {scale}", case.name());
                 squares += 1;
             }
         }
     }
-    assert!(matches > 20 && squares > 2, "{matches} {squares}");
+    assert!(matches > 20 && squares > 8, "{matches} {squares}");
 }
 
 #[test]
