@@ -1,0 +1,69 @@
+//! What can go wrong, and the exit code of each.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use lokr_checkpoint::CheckpointError;
+use thiserror::Error;
+
+const USAGE: u8 = 2;
+const BAD_INPUT: u8 = 3;
+const INPUT_OUTPUT: u8 = 5;
+
+#[derive(Debug, Error)]
+pub enum CliError {
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error("{}: exists; --force overwrites it", path.display())]
+    Exists { path: PathBuf },
+    #[error("{}: expected a name that ends in {expected}", path.display())]
+    Extension { path: PathBuf, expected: &'static str },
+    #[error("{}", path.display())]
+    Write { path: PathBuf, source: std::io::Error },
+    #[error("cannot draw the picture")]
+    Plot { source: Box<dyn Error + Send + Sync> },
+    #[error("cannot print")]
+    Print(#[source] std::io::Error),
+}
+
+impl CliError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Checkpoint(error) => match error.cause() {
+                CheckpointError::Io(_) => INPUT_OUTPUT,
+                _ => BAD_INPUT,
+            },
+            Self::Exists { .. } | Self::Extension { .. } => USAGE,
+            Self::Write { .. } | Self::Plot { .. } | Self::Print(_) => INPUT_OUTPUT,
+        }
+    }
+}
+
+impl From<lokr_core::KronError> for CliError {
+    fn from(error: lokr_core::KronError) -> Self {
+        CheckpointError::from(error).into()
+    }
+}
+
+/// An error unless nothing is at `path` or it may be overwritten.
+pub fn check_absent(path: &Path, force: bool) -> Result<(), CliError> {
+    // A link to nowhere is there as well.
+    if !force && path.symlink_metadata().is_ok() {
+        return Err(CliError::Exists { path: path.to_owned() });
+    }
+    Ok(())
+}
+
+/// A message and its causes in one line. Messages that hold their cause already are not repeated.
+pub fn one_line(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+        cause = error.source();
+    }
+    line.replace(['\n', '\r'], " ")
+}

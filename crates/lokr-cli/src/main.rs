@@ -1,0 +1,45 @@
+//! The program `lokr`: looks into `LoKr` adapters.
+//!
+//! [`args`] is the command line and its help, [`commands`] holds one function per subcommand, [`report`] is how results,
+//! warnings and progress are shown, [`error`] what can go wrong and the exit code of each.
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used, clippy::expect_used)]
+#![allow(unreachable_pub)] // the modules of a program
+
+mod args;
+mod commands;
+mod error;
+mod plot;
+mod report;
+mod table;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use error::{CliError, one_line};
+use report::Reporter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output has enough of it.
+        Err(CliError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing is left to be done where even this fails.
+            let _ = writeln!(std::io::stderr(), "error: {}", one_line(&error));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<(), CliError> {
+    let reporter = Reporter::new(cli.json, cli.quiet);
+    match &cli.command {
+        Command::Inspect(args) => commands::inspect::run(args, &reporter),
+        Command::Doctor => commands::doctor::run(&reporter),
+        Command::Completions(args) => commands::completions::run(args),
+    }
+}

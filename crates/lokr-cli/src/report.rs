@@ -1,0 +1,141 @@
+//! How results, warnings and progress are shown.
+
+use std::fmt::Display;
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::error::CliError;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verbosity {
+    Normal,
+    Quiet,
+}
+
+/// Results go to standard output, everything else to standard error.
+#[derive(Debug)]
+pub struct Reporter {
+    format: Format,
+    verbosity: Verbosity,
+}
+
+impl Reporter {
+    pub fn new(json: bool, quiet: bool) -> Self {
+        Self {
+            format: if json { Format::Json } else { Format::Text },
+            verbosity: if quiet { Verbosity::Quiet } else { Verbosity::Normal },
+        }
+    }
+
+    /// Prints what was asked for.
+    pub fn result<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
+        match self.format {
+            Format::Text => print(report.to_string().as_bytes()),
+            Format::Json => {
+                let mut text = serde_json::to_vec_pretty(report).map_err(|error| CliError::Print(error.into()))?;
+                text.push(b'\n');
+                print(&text)
+            }
+        }
+    }
+
+    /// Warnings on standard error. A JSON report holds them itself.
+    pub fn warnings<W: Display>(&self, warnings: &[W]) {
+        if self.format == Format::Text {
+            for warning in warnings {
+                let _ = writeln!(stderr(), "warning: {warning}");
+            }
+        }
+    }
+
+    /// A bar on a terminal, nothing elsewhere.
+    pub fn progress(&self, what: &'static str, length: usize) -> ProgressBar {
+        if self.verbosity == Verbosity::Quiet || !stderr().is_terminal() {
+            return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        }
+        let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}, {eta} left");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(length as u64).with_style(style).with_message(what)
+    }
+}
+
+/// Bytes to standard output.
+pub fn print(bytes: &[u8]) -> Result<(), CliError> {
+    let mut out = stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Print)
+}
+
+/// `1234567` as `1.23 MB`.
+pub fn bytes(count: u64) -> String {
+    let (mut value, mut unit) = (count as f64, "B");
+    for larger in ["kB", "MB", "GB", "TB"] {
+        if value < 1000.0 {
+            break;
+        }
+        (value, unit) = (value / 1000.0, larger);
+    }
+    let digits = if unit == "B" || value >= 99.95 {
+        0
+    } else if value >= 9.995 {
+        1
+    } else {
+        2
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+/// Four significant digits, or a dash.
+pub fn number(value: Option<f64>) -> String {
+    match value {
+        None => "-".to_owned(),
+        Some(0.0) => "0".to_owned(),
+        Some(value) if (1e-3..1e4).contains(&value.abs()) => {
+            let digits = (3.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+            let text = format!("{value:.digits$}");
+            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        }
+        Some(value) => format!("{value:.3e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_four_digits() {
+        for (value, text) in [
+            (1.0, "1"),
+            (0.5, "0.5"),
+            (12.3456, "12.35"),
+            (1234.5, "1234"),
+            (0.012345, "0.01234"),
+            (9999.9, "10000"),
+            (-0.25, "-0.25"),
+            (100.0, "100"),
+            (1.5e-5, "1.500e-5"),
+            (0.0, "0"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(number(Some(value)), text);
+        }
+        assert_eq!(number(None), "-");
+    }
+
+    #[test]
+    fn sizes_have_three_digits() {
+        for (count, text) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_345, "12.3 kB"), (123_456_789, "123 MB")]
+        {
+            assert_eq!(bytes(count), text);
+        }
+    }
+}
