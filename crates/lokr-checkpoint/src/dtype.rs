@@ -1,5 +1,7 @@
 //! The four element types that adapters and their arithmetic know.
 
+use std::cmp::Ordering;
+
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use lokr_core::Scalar;
@@ -72,6 +74,16 @@ impl FloatType {
             Self::Bf16 => bf16::EPSILON.to_f64(),
             Self::F32 => f64::from(f32::EPSILON),
             Self::F64 => f64::EPSILON,
+        }
+    }
+
+    /// The type that holds the values of both: of f16 and bf16, neither of which holds the other, f32.
+    pub(crate) fn wider(self, other: Self) -> Self {
+        match self.size().cmp(&other.size()) {
+            _ if self == other => self,
+            Ordering::Equal => Self::F32,
+            Ordering::Less => other,
+            Ordering::Greater => self,
         }
     }
 

@@ -527,6 +527,76 @@ pub enum CheckpointError {
     /// The caller stopped the job.
     #[error("interrupted")]
     Interrupted,
+
+    // Jobs on factors.
+    /// An option of a job that makes no sense.
+    #[error("{option}: {found}, expected {expected}")]
+    JobOption {
+        /// The option.
+        option: &'static str,
+        /// What is expected, in words.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// Two models without a tensor of the same name.
+    #[error("the two models have no tensor name in common ({example} is only here): are they of one kind?")]
+    NothingShared {
+        /// A tensor of the second model.
+        example: String,
+    },
+    /// Two models without a weight that differs and can be adapted.
+    #[error("no weight that can be adapted differs between the two models ({compared} compared)")]
+    NothingChanged {
+        /// Weights compared value by value.
+        compared: usize,
+    },
+    /// A weighted sum of modules whose factors have different shapes.
+    #[error(
+        "{module}: w1 {first_w1:?} with w2 {first_w2:?} cannot be combined with w1 {w1:?} and w2 {w2:?}; resize one"
+    )]
+    CombineShapes {
+        /// The module.
+        module: String,
+        /// `w1` in the first adapter that has the module.
+        first_w1: (usize, usize),
+        /// `w2` there, flattened.
+        first_w2: (usize, usize),
+        /// `w1` in another.
+        w1: (usize, usize),
+        /// `w2` there, flattened.
+        w2: (usize, usize),
+    },
+    /// Adapters whose modules are named in different ways.
+    #[error("a {first} adapter cannot be combined with a {second} one: their names differ; convert one")]
+    CombineDialects {
+        /// A dialect.
+        first: Dialect,
+        /// Another one.
+        second: Dialect,
+    },
+    /// A job on a DoRA module that is possible without its norms only.
+    #[error("{module}: a DoRA module, which depends on the base weight, cannot be {operation}")]
+    Dora {
+        /// The module.
+        module: String,
+        /// What was to be done with it.
+        operation: &'static str,
+    },
+    /// A tensor stored whole in several adapters, with different values, or with a weight that is not 1.
+    #[error("{key} is stored whole, not as a change, and cannot be weighted or summed")]
+    CombineWhole {
+        /// The tensor.
+        key: String,
+    },
+    /// Names that mean modules only together with a base model.
+    #[error("{module}: a {dialect} name says what it adapts only together with the base model; give it")]
+    BaseNeeded {
+        /// The first module.
+        module: String,
+        /// The dialect.
+        dialect: Dialect,
+    },
 }
 
 impl CheckpointError {

@@ -1,0 +1,220 @@
+//! One adapter from several.
+
+use std::collections::BTreeMap;
+
+use lokr_core::{Factor, Kron, nearest_to_sum};
+use serde::Serialize;
+
+use crate::size::{hold, is_low_rank, module, stored_type};
+use crate::{Adapter, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result, Tensor};
+
+/// Choices of [`combine`].
+///
+/// # Examples
+/// ```
+/// use lokr_checkpoint::{CombineOptions, FactorSize};
+///
+/// let options = CombineOptions { size: Some(FactorSize::Rank(16)), ..CombineOptions::default() };
+/// assert_eq!(options.kind, None);
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CombineOptions {
+    /// How `w2` of a sum is held. `None`: at the sum of the ranks where all summands are low-rank, which loses nothing, and
+    /// full otherwise. A share of the energy is of the best single LoKr's.
+    pub size: Option<FactorSize>,
+    /// The type sums are stored in; `None`: the widest of the summands'.
+    pub kind: Option<FloatType>,
+}
+
+/// What [`combine`] made.
+#[derive(Debug, Clone)]
+pub struct Combination {
+    /// The modules, named as in the adapters. Those of sums have scale 1.
+    pub modules: BTreeMap<String, Module>,
+    /// Tensors that replace whole tensors of the base model, taken over.
+    pub extra: BTreeMap<String, Tensor>,
+    /// How well single products capture the sums.
+    pub report: CombineReport,
+}
+
+/// How well an adapter captures the weighted sum of several.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CombineReport {
+    /// The modules, by name.
+    pub modules: Vec<CombinedModule>,
+    /// Share of the squared norm of all modules' sums that is captured.
+    pub energy: f64,
+}
+
+/// One module of a [`CombineReport`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CombinedModule {
+    /// Its name.
+    pub name: String,
+    /// In how many of the adapters it is; where in one only, it is passed on with its weight.
+    pub summands: usize,
+    /// Rank of `w2`, where it is low-rank.
+    pub rank: Option<usize>,
+    /// `‖Σ wₜ·ΔWₜ‖_F`.
+    pub norm: f64,
+    /// Share of its square captured; 1 for a sum that is zero.
+    pub energy: f64,
+}
+
+/// The best single LoKr of a weighted sum of LoKrs, module by module.
+///
+/// The sum of Kronecker products is in general not one. Averaging the factors, the usual advice, is another and worse answer;
+/// this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
+///
+/// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone has is
+/// passed on as it is stored, its scale times the weight.
+/// # Errors
+/// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
+/// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
+/// with weight 1; [`CheckpointError::CombineWhole`]; those of [`Module::kron`] and [`Module::scale_by`].
+/// # Examples
+/// ```no_run
+/// use lokr_checkpoint::{Adapter, CombineOptions, ReadOptions, combine};
+///
+/// let style = Adapter::read("style.safetensors", &ReadOptions::default())?;
+/// let person = Adapter::read("person.safetensors", &ReadOptions::default())?;
+/// let both = combine(&[(&style, 0.7), (&person, 1.0)], &CombineOptions::default(), &mut |_| {})?;
+/// println!("{:.1} % of the sum", 100.0 * both.report.energy);
+/// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+/// ```
+pub fn combine(
+    adapters: &[(&Adapter, f64)],
+    options: &CombineOptions,
+    progress: &mut dyn FnMut(JobProgress<'_>),
+) -> Result<Combination> {
+    check(adapters, options)?;
+    let mut summands: BTreeMap<&str, Vec<(&Module, f64)>> = BTreeMap::new();
+    for (adapter, weight) in adapters {
+        for (name, module) in adapter.modules() {
+            summands.entry(name).or_default().push((module, *weight));
+        }
+    }
+    let extra = whole_tensors(adapters)?;
+    let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
+    let total = summands.len();
+    for (done, (name, summands)) in summands.into_iter().enumerate() {
+        progress(JobProgress { done, total, name });
+        let (module, line) = combine_modules(name, &summands, options)?;
+        modules.insert(name.to_owned(), module);
+        lines.push(line);
+    }
+    progress(JobProgress { done: total, total, name: "" });
+    let sum: f64 = lines.iter().map(|line| line.norm.powi(2)).sum();
+    let captured: f64 = lines.iter().map(|line| line.energy * line.norm.powi(2)).sum();
+    let energy = if sum > 0.0 { captured / sum } else { 1.0 };
+    Ok(Combination { modules, extra, report: CombineReport { modules: lines, energy } })
+}
+
+fn check(adapters: &[(&Adapter, f64)], options: &CombineOptions) -> Result<()> {
+    options.size.map_or(Ok(()), FactorSize::check)?;
+    let error = |option, expected, found| Err(CheckpointError::JobOption { option, expected, found });
+    let Some((first, _)) = adapters.first() else {
+        return error("adapters", "at least one", "none".to_owned());
+    };
+    for (adapter, weight) in adapters {
+        if !weight.is_finite() {
+            return error("weight", "a finite number", weight.to_string());
+        }
+        if adapter.dialect() != first.dialect() {
+            let (first, second) = (first.dialect(), adapter.dialect());
+            return Err(CheckpointError::CombineDialects { first, second });
+        }
+    }
+    Ok(())
+}
+
+/// Whole tensors that one adapter has, or several alike, all with weight 1.
+fn whole_tensors(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
+    let mut whole: BTreeMap<String, Tensor> = BTreeMap::new();
+    for (adapter, weight) in adapters {
+        for (key, tensor) in adapter.extra() {
+            let same = whole.get(key).is_none_or(|first| {
+                first.dtype() == tensor.dtype() && first.shape() == tensor.shape() && first.bytes() == tensor.bytes()
+            });
+            if !same || *weight != 1.0 {
+                return Err(CheckpointError::CombineWhole { key: key.clone() });
+            }
+            whole.insert(key.clone(), tensor.clone());
+        }
+    }
+    Ok(whole)
+}
+
+/// One module of the sum of those of one name.
+fn combine_modules(
+    name: &str,
+    summands: &[(&Module, f64)],
+    options: &CombineOptions,
+) -> Result<(Module, CombinedModule)> {
+    if let [(only, weight)] = summands {
+        return pass_on(name, only, *weight);
+    }
+    let (mut krons, mut weights) = (Vec::new(), Vec::new());
+    let (first, _) = summands[0];
+    for (module, weight) in summands {
+        if module.dora_scale().is_some() {
+            return Err(CheckpointError::Dora { module: name.to_owned(), operation: "combined" });
+        }
+        let (w1, w2) = (module.w1().dim(), module.w2().dim());
+        let (first_w1, first_w2) = (first.w1().dim(), first.w2().dim());
+        if (w1, w2) != (first_w1, first_w2) {
+            return Err(CheckpointError::CombineShapes { module: name.to_owned(), first_w1, first_w2, w1, w2 });
+        }
+        krons.push(module.kron::<f64>()?);
+        weights.push(weight * module.scale_by(crate::ScaleRule::Trained)?);
+    }
+    let sum: Vec<(f64, &Kron<'_, f64>)> = weights.into_iter().zip(&krons).collect();
+    let nearest = nearest_to_sum(&sum, 1)?;
+    let (a, b) = (nearest.terms[0].a().to_dense(), nearest.terms[0].b().to_dense());
+
+    let kernel = summands.iter().find_map(|(module, _)| module.w2().kernel()).unwrap_or_default();
+    let size = options.size.unwrap_or_else(|| exact_size(&krons, kernel));
+    let held = hold(b.into(), kernel, size)?;
+    let kind = options.kind.or_else(|| widest(summands)).unwrap_or(FloatType::F32);
+    let built = module(name, &a, &held.factor, kernel, kind, 1.0)?;
+    let energy = nearest.energy * held.energy;
+    let norm = if nearest.energy > 0.0 { nearest.singular_values[0] / nearest.energy.sqrt() } else { 0.0 };
+    let line = CombinedModule { name: name.to_owned(), summands: summands.len(), rank: built.rank(), norm, energy };
+    Ok((built, line))
+}
+
+/// The sum of the ranks, where all second factors are low-rank.
+fn exact_size(krons: &[Kron<'_, f64>], kernel: &[usize]) -> FactorSize {
+    let ranks: Option<usize> = krons
+        .iter()
+        .map(|kron| match kron.b() {
+            Factor::Full(_) => None,
+            Factor::LowRank(low) => Some(low.rank()),
+        })
+        .sum();
+    let (p, columns) = krons[0].b().dim();
+    let sides = (p, columns / crate::factor::product(kernel).max(1));
+    match ranks {
+        Some(rank) if is_low_rank(rank, sides) => FactorSize::Rank(rank),
+        _ => FactorSize::Full,
+    }
+}
+
+fn widest(summands: &[(&Module, f64)]) -> Option<FloatType> {
+    summands.iter().map(|(module, _)| stored_type(module)).reduce(FloatType::wider)
+}
+
+/// A module as it is stored, its scale times `weight`.
+fn pass_on(name: &str, only: &Module, weight: f64) -> Result<(Module, CombinedModule)> {
+    let scale = weight * only.scale_by(crate::ScaleRule::Trained)?;
+    let norm = scale.abs() * only.kron::<f64>()?.frobenius_norm();
+    let passed = if weight == 1.0 {
+        only.clone()
+    } else if only.dora_scale().is_some() {
+        return Err(CheckpointError::Dora { module: name.to_owned(), operation: "weighted" });
+    } else {
+        Module::new(name, only.w1().clone(), only.w2().clone(), scale)?
+    };
+    let line = CombinedModule { name: name.to_owned(), summands: 1, rank: only.rank(), norm, energy: 1.0 };
+    Ok((passed, line))
+}
