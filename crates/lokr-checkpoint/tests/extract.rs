@@ -79,7 +79,7 @@ fn what_was_merged_comes_back() {
         (&[1, 30], -1, (1, 5), None),
         (&[13, 11], -1, (1, 1), Some(2)),
         (&[12, 8, 3, 2], -1, (3, 2), None),
-        (&[16, 12, 3], 4, (4, 3), Some(2)),
+        (&[16, 24, 3], 4, (4, 4), Some(2)),
     ];
     for (seed, (weight, factor, (m, n), rank)) in shapes.into_iter().enumerate() {
         let seed = seed as u64;
