@@ -83,6 +83,16 @@ fn adapters_teach_a_frozen_base_the_shifted_digits() {
 }
 
 #[test]
+fn outputs_that_are_not_finite_agree_with_nothing() {
+    let digits = Digits::load().unwrap().select(&[0, 1, 2]);
+    let mut wild = network(&[8], SEED).unwrap();
+    wild.set_parameters(&Array1::from_elem(wild.parameter_count(), f32::MAX)).unwrap();
+    let (difference, same) = compare(&wild, &wild, &digits).unwrap();
+    assert!(difference.is_nan(), "{difference}");
+    assert_eq!(same, 0);
+}
+
+#[test]
 fn the_same_seed_gives_the_same_numbers_on_one_thread_and_on_three() {
     let (_, shifted) = domains();
     let run = |threads: usize, seed: u64| {

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::ops::Range;
+
 use lokr::core::{Factor, Kron, KronChain, KronError, Scalar};
-use ndarray::{Array2, array, s};
+use ndarray::{Array2, Axis, array, s};
 use proptest::prelude::*;
 use support::{LAYOUTS, Numbers, assert_close, dense_kron, dense_product, with_layout};
 
@@ -143,53 +145,119 @@ fn chains_equal_the_dense_product() {
 }
 
 #[test]
-fn elements_rows_blocks_and_slices_are_those_of_the_dense_product() {
-    let mut numbers = Numbers::new(6);
-    let (a, b) = (numbers.matrix::<f64>(3, 4), numbers.matrix(5, 2));
-    let (kron, dense) = (Kron::new(&a, &b).unwrap(), dense_kron(&a, &b));
-    for ((row, col), &value) in dense.indexed_iter() {
-        assert_eq!(kron.element(row, col).unwrap(), value);
+fn a_power_is_the_repeated_dense_product() {
+    let a = Numbers::new(8).matrix::<f64>(2, 3);
+    for exponent in 0..4 {
+        let dense = (0..exponent).fold(array![[1.0]], |k, _| dense_kron(&k, &a));
+        let power = KronChain::power(&a, exponent).unwrap();
+        assert_eq!(power.dim(), dense.dim());
+        assert_close(&power.to_dense().unwrap(), &dense, 1, "dense");
+        let x = Numbers::new(9).matrix(5, dense.ncols());
+        assert_close(&power.apply(&x).unwrap(), &dense_product(&x, &dense.t()), dense.ncols(), "apply");
     }
-    for row in 0..15 {
-        assert_eq!(kron.row(row).unwrap(), dense.row(row));
-    }
-    for i in 0..3 {
-        for j in 0..4 {
-            assert_eq!(kron.block(i, j).unwrap(), dense.slice(s![i * 5..i * 5 + 5, j * 2..j * 2 + 2]));
+    assert!(matches!(KronChain::power(&a, 64), Err(KronError::TooLarge { .. })));
+}
+
+/// Every way to hold factors of the shapes `(m, n)` and `(p, q)`: full and low-rank, each with its dense product.
+fn held_in_every_way<T: Scalar>(
+    (m, n, p, q): (usize, usize, usize, usize),
+    seed: u64,
+) -> Vec<(Kron<'static, T>, Array2<T>)> {
+    let mut numbers = Numbers::new(seed);
+    let (a, b) = (numbers.matrix::<T>(m, n), numbers.matrix::<T>(p, q));
+    let (a_a, a_b) = (numbers.matrix::<T>(m, 2), numbers.matrix::<T>(2, n));
+    let (b_a, b_b) = (numbers.matrix::<T>(p, 2), numbers.matrix::<T>(2, q));
+    let low = |left: &Array2<T>, right: &Array2<T>| Factor::low_rank(left.clone(), right.clone()).unwrap();
+    let (dense_a, dense_b) = (dense_product(&a_a, &a_b), dense_product(&b_a, &b_b));
+    vec![
+        (Kron::new(a.clone(), b.clone()).unwrap(), dense_kron(&a, &b)),
+        (Kron::new(a.clone(), low(&b_a, &b_b)).unwrap(), dense_kron(&a, &dense_b)),
+        (Kron::new(low(&a_a, &a_b), b.clone()).unwrap(), dense_kron(&dense_a, &b)),
+        (Kron::new(low(&a_a, &a_b), low(&b_a, &b_b)).unwrap(), dense_kron(&dense_a, &dense_b)),
+    ]
+}
+
+fn parts_are_those_of_the_dense_product<T: Scalar>() {
+    for (kron, dense) in held_in_every_way::<T>((3, 4, 5, 2), 6) {
+        let equal = |got: &Array2<T>, rows: Range<usize>, cols: Range<usize>, what: &str| {
+            assert_close(got, &dense.slice(s![rows, cols]), 4, &format!("{} {what}", T::NAME));
+        };
+        for (row, col) in (0..15).flat_map(|row| (0..8).map(move |col| (row, col))) {
+            let element = array![[kron.element(row, col).unwrap()]];
+            equal(&element, row..row + 1, col..col + 1, "element");
+        }
+        for row in 0..15 {
+            equal(&kron.row(row).unwrap().insert_axis(Axis(0)), row..row + 1, 0..8, "row");
+        }
+        for (i, j) in (0..3).flat_map(|i| (0..4).map(move |j| (i, j))) {
+            equal(&kron.block(i, j).unwrap(), i * 5..i * 5 + 5, j * 2..j * 2 + 2, "block");
+        }
+        equal(&kron.slice(4..11, 1..7).unwrap(), 4..11, 1..7, "slice");
+        equal(&kron.to_dense(), 0..15, 0..8, "dense");
+        assert_close(&kron.transposed().to_dense(), &dense.t(), 4, "transposed");
+        assert_eq!(kron.slice(15..15, 8..8).unwrap().dim(), (0, 0));
+        let outside = [
+            kron.element(15, 0).unwrap_err(),
+            kron.element(0, 8).unwrap_err(),
+            kron.row(15).unwrap_err(),
+            kron.row(usize::MAX).unwrap_err(),
+            kron.block(3, 0).unwrap_err(),
+            kron.slice(0..16, 0..1).unwrap_err(),
+        ];
+        for error in outside {
+            assert!(matches!(error, KronError::OutOfBounds { .. }), "{error}");
         }
     }
-    assert_eq!(kron.slice(4..11, 1..7).unwrap(), dense.slice(s![4..11, 1..7]));
-    assert_eq!(kron.slice(15..15, 8..8).unwrap().dim(), (0, 0));
-    assert_eq!(kron.transposed().to_dense(), dense.t());
-    let outside = [
-        kron.element(15, 0).unwrap_err(),
-        kron.element(0, 8).unwrap_err(),
-        kron.row(15).unwrap_err(),
-        kron.row(usize::MAX).unwrap_err(),
-        kron.block(3, 0).unwrap_err(),
-        kron.slice(0..16, 0..1).unwrap_err(),
-    ];
-    for error in outside {
-        assert!(matches!(error, KronError::OutOfBounds { .. }), "{error}");
+}
+
+#[test]
+fn elements_rows_blocks_and_slices_are_those_of_the_dense_product() {
+    parts_are_those_of_the_dense_product::<f32>();
+    parts_are_those_of_the_dense_product::<f64>();
+}
+
+fn merging_adds_the_scaled_product<T: Scalar>() {
+    let s = T::from_f64_lossy(-0.75);
+    for shape @ (m, n, p, q) in SHAPES {
+        let w = Numbers::new(7).matrix::<T>(m * p, n * q);
+        // The large shapes are there for the threads, which see no difference between full and low-rank factors.
+        let ways = if w.len() > 10_000 { 1 } else { 4 };
+        for (index, (kron, dense)) in held_in_every_way::<T>(shape, 7).into_iter().take(ways).enumerate() {
+            let want = &w + &(&dense * s);
+            let what = format!("{} {shape:?} {index}", T::NAME);
+            for layout in LAYOUTS {
+                with_layout(&w, layout, |w| {
+                    kron.add_to(s, w).unwrap();
+                    assert_close(w, &want, 4, &format!("{what} {layout:?}"));
+                });
+            }
+            with_layout(&Array2::from_elem(w.dim(), T::nan()), LAYOUTS[index], |out| {
+                kron.dense_into(out).unwrap();
+                assert_close(out, &dense, 4, &what);
+            });
+        }
     }
 }
 
 #[test]
 fn merging_adds_the_scaled_product_in_every_layout() {
-    let mut numbers = Numbers::new(7);
-    for (m, n, p, q) in SHAPES {
-        let (a, b, w) = (numbers.matrix::<f64>(m, n), numbers.matrix(p, q), numbers.matrix::<f64>(m * p, n * q));
-        let kron = Kron::new(&a, &b).unwrap();
-        let want = &w + &(dense_kron(&a, &b) * -0.75);
-        for layout in LAYOUTS {
-            with_layout(&w, layout, |w| {
-                kron.add_to(-0.75, w).unwrap();
-                assert_close(w, &want, 1, &format!("{:?} {layout:?}", (m, n, p, q)));
-            });
+    merging_adds_the_scaled_product::<f32>();
+    merging_adds_the_scaled_product::<f64>();
+}
+
+#[test]
+fn a_prepared_operator_is_the_same_operator() {
+    for batch in [0, 1, 40] {
+        // The shape whose low-rank factors are worth multiplying out, and one where they are not.
+        for shape @ (_, n, _, q) in [(3, 4, 2, 3), (3, 4, 40, 50)] {
+            for (kron, dense) in held_in_every_way::<f64>(shape, 10) {
+                let prepared = kron.prepared(batch).unwrap();
+                assert_close(&prepared.to_dense(), &dense, 4, &format!("{shape:?} dense"));
+                let x = Numbers::new(11).matrix(batch, n * q);
+                let want = dense_product(&x, &dense.t());
+                assert_close(&prepared.apply(&x).unwrap(), &want, 4 * n * q, &format!("{shape:?} batch {batch}"));
+            }
         }
-        let mut out = Array2::from_elem((m * p, n * q), f64::NAN);
-        kron.dense_into(&mut out).unwrap();
-        assert_eq!(out, dense_kron(&a, &b));
     }
 }
 

@@ -12,18 +12,23 @@ mod report;
 mod training;
 
 use std::error::Error;
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use args::Args;
 use clap::Parser;
 use data::{Digits, Split};
 use lokr::layers::{Layer, Sequential};
-use report::{Meter, heading, percent, print_table};
+use report::{Meter, percent, write_table};
 use training::{Recipe, Run, adapt, compare, last_layer, network, test, train};
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Whoever read the output, `head` perhaps, has seen enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == ErrorKind::BrokenPipe) => {
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -32,27 +37,30 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mut out = io::stdout();
+    let path = args.plot();
+    plot::check(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let upright = Digits::load()?.split(args.seed);
     let shifted = upright.shifted();
-    println!("lokr {}, backend {}", env!("CARGO_PKG_VERSION"), lokr::core::backend());
-    println!("threads {}, seed {}, {upright}", rayon::current_num_threads(), args.seed);
+    writeln!(out, "lokr {}, backend {}", env!("CARGO_PKG_VERSION"), lokr::core::backend())?;
+    writeln!(out, "threads {}, seed {}, {upright}", rayon::current_num_threads(), args.seed)?;
     let fit = |name: &str, network: &mut Sequential<f32>, digits: &Split, recipe: &Recipe| {
         let meter = Meter::new(name, recipe.epochs, args.quiet);
         train(name, network, digits, recipe, &mut |epoch| meter.epoch(epoch))
     };
 
-    heading("1. A base network that learns upright digits");
+    writeln!(out, "\n1. A base network that learns upright digits")?;
     let Args { seed, batch_size, epochs, .. } = *args;
     let pretrain = Recipe { epochs: args.pretrain_epochs, batch_size, learning_rate: args.full_lr, seed };
     let mut base = network(&args.hidden, seed)?;
     let full = base.parameter_count();
     let pretrained = fit("base", &mut base, &upright, &pretrain)?;
     let unknown = test(&base, &shifted.test)?;
-    println!("{} linear layers, hidden sizes {:?}, {full} parameters", base.layers().len(), args.hidden);
-    println!("accuracy on upright test images:                   {:>6}", percent(pretrained.test_accuracy));
-    println!("on the same images, turned by 90° and inverted:    {:>6}", percent(unknown));
+    writeln!(out, "{} linear layers, hidden sizes {:?}, {full} parameters", base.layers().len(), args.hidden)?;
+    writeln!(out, "accuracy on upright test images:                   {:>6}", percent(pretrained.test_accuracy))?;
+    writeln!(out, "on the same images, turned by 90° and inverted:    {:>6}", percent(unknown))?;
 
-    heading("2. The shifted digits, learned from there in several ways");
+    writeln!(out, "\n2. The shifted digits, learned from there in several ways")?;
     let all = Recipe { epochs, ..pretrain };
     let few = Recipe { learning_rate: args.lr, ..all };
     let mut adapted = adapt(&base, args.rank, args.factor, seed)?;
@@ -65,20 +73,22 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         fit("all weights", &mut base.clone(), &shifted, &all)?,
     ];
 
-    heading("3. What came of it");
+    writeln!(out, "\n3. What came of it")?;
     let untouched = Run::untouched("base as it was", unknown);
-    print_table([&untouched].into_iter().chain(&runs), full);
+    write_table(&mut out, [&untouched].into_iter().chain(&runs), full)?;
 
     let merged = adapted.merged()?;
     let (difference, same) = compare(&adapted, &*merged, &shifted.test)?;
-    println!("\nmerged the adapters into a plain network: outputs differ by at most {difference:.1e},");
-    println!("{same} of {} test images get the same answer", shifted.test.len());
+    writeln!(out, "\nmerged the adapters into a plain network: outputs differ by at most {difference:.1e},")?;
+    writeln!(out, "{same} of {} test images get the same answer", shifted.test.len())?;
+    if !difference.is_finite() {
+        return Err("the adapted network's outputs are not finite numbers: a learning rate is too large".into());
+    }
     if same != shifted.test.len() {
         return Err("the merged network gives other answers than the adapted one".into());
     }
 
-    let path = args.plot();
     plot::save(&path, &upright.test, &shifted.test, &runs).map_err(|error| format!("{}: {error}", path.display()))?;
-    println!("curves of loss and accuracy: {}", path.display());
+    writeln!(out, "curves of loss and accuracy: {}", path.display())?;
     Ok(())
 }

@@ -19,11 +19,17 @@ const GRID: RGBColor = RGBColor(228, 230, 235);
 const COLORS: [RGBColor; 4] =
     [RGBColor(60, 60, 60), RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
 
-/// Draws everything into an SVG file at `path`, whose folder is made if need be.
-pub fn save(path: &Path, upright: &Digits, shifted: &Digits, runs: &[Run]) -> Result<(), Box<dyn Error>> {
+/// Makes sure that a file can be written at `path`, before any work goes into what it is to show. Its folder is made if
+/// need be.
+pub fn check(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
+    std::fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
+}
+
+/// Draws everything into an SVG file at `path`.
+pub fn save(path: &Path, upright: &Digits, shifted: &Digits, runs: &[Run]) -> Result<(), Box<dyn Error>> {
     let root = SVGBackend::new(path, (960, 520)).into_drawing_area();
     root.fill(&WHITE)?;
     let (images, charts) = root.split_vertically(112);

@@ -1,6 +1,6 @@
 //! What is printed: progress while a network trains, the table at the end.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{self, IsTerminal, Write, stderr, stdout};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use lokr::layers::EpochReport;
@@ -31,7 +31,7 @@ impl Meter {
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             Show::Bar(ProgressBar::new(epochs as u64).with_style(style).with_prefix(name.to_owned()))
         } else {
-            println!("{name}");
+            say(format_args!("{name}"));
             Show::Lines
         };
         Self { epochs, show }
@@ -47,7 +47,7 @@ impl Meter {
             Show::Nothing => {}
             Show::Lines => {
                 if report.epoch.is_multiple_of(self.epochs.div_ceil(LINES)) || report.epoch == self.epochs {
-                    println!("  epoch {:>3}/{}  {}", report.epoch, self.epochs, message());
+                    say(format_args!("  epoch {:>3}/{}  {}", report.epoch, self.epochs, message()));
                 }
             }
             Show::Bar(bar) => {
@@ -61,24 +61,26 @@ impl Meter {
     }
 }
 
-/// Opens a part of the report.
-pub fn heading(text: &str) {
-    println!("\n{text}");
+/// A line of progress. If nobody reads it any more, the report, which follows, will find out.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(stdout(), "{line}");
 }
 
-/// Prints `runs`, with the share that each trains of `full` parameters.
-pub fn print_table<'a>(runs: impl IntoIterator<Item = &'a Run>, full: usize) {
-    println!("{:<28} {:>10} {:>9} {:>14} {:>8}", "method", "trainable", "of full", "shifted test", "seconds");
+/// Writes a table of `runs`, with the share that each trains of `full` parameters.
+pub fn write_table<'a>(out: &mut impl Write, runs: impl IntoIterator<Item = &'a Run>, full: usize) -> io::Result<()> {
+    writeln!(out, "{:<28} {:>10} {:>9} {:>14} {:>8}", "method", "trainable", "of full", "shifted test", "seconds")?;
     for run in runs {
-        println!(
+        writeln!(
+            out,
             "{:<28} {:>10} {:>9} {:>14} {:>8.1}",
             run.name,
             run.trainable,
             percent(run.trainable as f64 / full as f64),
             percent(run.test_accuracy),
             run.time.as_secs_f64()
-        );
+        )?;
     }
+    Ok(())
 }
 
 /// `0.973` as `97.3 %`.

@@ -124,17 +124,21 @@ pub fn test(network: &dyn Layer<f32>, digits: &Digits) -> Result<f64> {
     Ok(accuracy.unwrap_or(f64::NAN))
 }
 
-/// The largest difference between the outputs of two networks on `digits`, and on how many images they agree.
+/// The largest difference between the outputs of two networks on `digits`, and on how many images they agree. Outputs
+/// that are not finite differ by NaN or infinity and agree on nothing.
 pub fn compare(one: &dyn Layer<f32>, other: &dyn Layer<f32>, digits: &Digits) -> Result<(f32, usize)> {
     let (one, other) = (one.predict(&digits.images)?, other.predict(&digits.images)?);
-    let difference = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    let same = one.rows().into_iter().zip(other.rows()).filter(|(a, b)| answer(*a) == answer(*b)).count();
-    Ok((difference, same))
+    // Not `f32::max`, which passes over NaN.
+    let larger = |max: f32, difference: f32| if difference <= max || max.is_nan() { max } else { difference };
+    let difference = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).fold(0.0, larger);
+    let agree = |(a, b)| answer(a).is_some_and(|digit| answer(b) == Some(digit));
+    Ok((difference, one.rows().into_iter().zip(other.rows()).filter(|&rows| agree(rows)).count()))
 }
 
-/// The digit with the largest output.
-fn answer(outputs: ArrayView1<'_, f32>) -> usize {
-    (0..outputs.len()).max_by(|&i, &j| outputs[i].total_cmp(&outputs[j])).unwrap_or(0)
+/// The digit with the largest output; none where an output is not finite.
+fn answer(outputs: ArrayView1<'_, f32>) -> Option<usize> {
+    let finite = outputs.iter().all(|output| output.is_finite());
+    (0..outputs.len()).filter(|_| finite).max_by(|&i, &j| outputs[i].total_cmp(&outputs[j]))
 }
 
 fn samples(digits: &Digits) -> Result<Samples<'_, f32>> {
