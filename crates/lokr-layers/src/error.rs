@@ -73,6 +73,54 @@ pub enum LayerError {
         /// How many values there are.
         total: usize,
     },
+    /// Values given for a parameter by its name have the wrong shape.
+    #[error("{layer}: {name} has shape {found:?}, expected {expected:?}")]
+    NamedShape {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The parameter's name.
+        name: String,
+        /// The shape it has in the layer.
+        expected: Vec<usize>,
+        /// The shape that was given.
+        found: Vec<usize>,
+    },
+    /// Values given for a parameter by its name are not finite.
+    #[error("{layer}: {count} of {total} values of {name} are not finite")]
+    NamedNonFinite {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The parameter's name.
+        name: String,
+        /// How many values are NaN or infinite.
+        count: usize,
+        /// How many values there are.
+        total: usize,
+    },
+    /// A name is given that no trainable parameter has.
+    #[error("{layer}: there is no parameter named {name}")]
+    UnknownName {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The name that was given.
+        name: String,
+    },
+    /// A trainable parameter is not given.
+    #[error("{layer}: no values are given for {name}")]
+    MissingName {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The parameter's name.
+        name: String,
+    },
+    /// Two trainable parameters have the same name.
+    #[error("{layer}: more than one parameter is named {name}")]
+    RepeatedName {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The name.
+        name: String,
+    },
     /// The rank of an adapter must be at least one.
     #[error("rank is {rank}, but an adapter needs a rank of at least 1")]
     InvalidRank {

@@ -19,6 +19,7 @@
 mod adapter;
 mod builder;
 mod compiled;
+mod diagnostics;
 #[cfg(test)]
 mod gradient_tests;
 mod init;
@@ -28,6 +29,7 @@ mod merge;
 pub use adapter::LoKrAdapter;
 pub use builder::LoKrBuilder;
 pub use compiled::CompiledLoKr;
+pub use diagnostics::LoKrDiagnostics;
 pub use init::LoKrInit;
 
 /// Where the adapter's update enters.
