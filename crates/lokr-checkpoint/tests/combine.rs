@@ -1,0 +1,161 @@
+//! Weighted sums of adapters against dense arithmetic.
+
+mod support;
+
+use lokr_checkpoint::{Adapter, CheckpointError as E, CombineOptions, FactorSize, FloatType, Tensor, combine};
+use ndarray::{Array2, ArrayD};
+use support::build::{CONFIG, Folder, cause, filled, lycoris, peft, read, tensor};
+
+/// Values that differ from seed to seed.
+fn seeded(shape: &[usize], seed: u32, kind: FloatType) -> Tensor {
+    let mut i = seed * 37;
+    let array = ArrayD::from_shape_simple_fn(ndarray::IxDyn(shape), || {
+        i += 1;
+        f64::from((i * i + seed) % 29) / 13.0 - 1.1
+    });
+    Tensor::from_array(&array, kind)
+}
+
+/// Module `m` of dotted names, rank 2 or full, with an `alpha`.
+fn adapter(seed: u32, alpha: f64, w1: [usize; 2], w2: &[usize], rank: Option<usize>, kind: FloatType) -> Adapter {
+    let mut tensors = vec![("m.alpha", filled(&[], alpha)), ("m.lokr_w1", seeded(&w1, seed, kind))];
+    match rank {
+        None => tensors.push(("m.lokr_w2", seeded(w2, seed + 1, kind))),
+        Some(r) => {
+            tensors.push(("m.lokr_w2_a", seeded(&[w2[0], r], seed + 1, kind)));
+            tensors.push(("m.lokr_w2_b", seeded(&[r, w2[1..].iter().product()], seed + 2, kind)));
+        }
+    }
+    read(&tensors).unwrap()
+}
+
+fn dense(adapter: &Adapter, weight: &[usize]) -> ArrayD<f64> {
+    let module = &adapter.modules()["m"];
+    module.delta(weight, module.scale().unwrap()).unwrap()
+}
+
+/// The best share a single product captures: power iteration on the dense rearranged sum.
+fn best(sum: &ArrayD<f64>, (m, n): (usize, usize)) -> f64 {
+    let (out, columns) = (sum.shape()[0], sum.len() / sum.shape()[0]);
+    let (p, q) = (out / m, columns / n);
+    let flat = sum.to_shape((out, columns)).unwrap();
+    let r = Array2::from_shape_fn((m * n, p * q), |(ij, kl)| flat[[ij / n * p + kl / q, ij % n * q + kl % q]]);
+    let mut v = r.row(0).to_owned();
+    for _ in 0..2000 {
+        v = r.t().dot(&r.dot(&v));
+        v /= v.dot(&v).sqrt();
+    }
+    let u = r.dot(&v);
+    u.dot(&u) / sum.iter().map(|x| x * x).sum::<f64>()
+}
+
+fn captured(found: &ArrayD<f64>, sum: &ArrayD<f64>) -> f64 {
+    1.0 - (found - sum).iter().map(|x| x * x).sum::<f64>() / sum.iter().map(|x| x * x).sum::<f64>()
+}
+
+#[test]
+fn the_best_single_product_of_a_weighted_sum() {
+    for (w1, w2, weight, rank) in [
+        ([2, 3], &[7, 5][..], &[14, 15][..], None),
+        ([2, 3], &[8, 9], &[16, 27], Some(2)),
+        ([1, 3], &[5, 1], &[5, 3], None),
+        ([2, 2], &[3, 2, 3, 2], &[6, 4, 3, 2], None),
+    ] {
+        let make = |seed, alpha| adapter(seed, alpha, w1, w2, rank, FloatType::F64);
+        let adapters = [make(1, 2.0), make(11, 1.0), make(21, 5.0)];
+        let weights = [0.7, -1.3, 2.0];
+        let sum = adapters
+            .iter()
+            .zip(weights)
+            .fold(ArrayD::zeros(weight), |sum, (adapter, w)| sum + dense(adapter, weight) * w);
+        let pairs: Vec<_> = adapters.iter().zip(weights).collect();
+        let found = combine(&pairs, &CombineOptions::default(), &mut |_| {}).unwrap();
+        let energy = found.report.energy;
+        let delta = found.modules["m"].delta::<f64>(weight, 1.0).unwrap();
+        assert!((energy - best(&sum, (w1[0], w1[1]))).abs() < 1e-8, "{weight:?} {energy}");
+        assert!((energy - captured(&delta, &sum)).abs() < 1e-10, "{weight:?}");
+        let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+        assert!((found.report.modules[0].norm - norm).abs() < 1e-9 * norm);
+        assert_eq!(found.report.modules[0].summands, 3);
+
+        let options = CombineOptions { size: Some(FactorSize::Rank(1)), ..CombineOptions::default() };
+        let small = combine(&pairs, &options, &mut |_| {}).unwrap();
+        let delta = small.modules["m"].delta::<f64>(weight, 1.0).unwrap();
+        assert!((small.report.energy - captured(&delta, &sum)).abs() < 1e-10, "{weight:?}");
+        assert!(small.report.energy <= energy + 1e-12);
+    }
+}
+
+#[test]
+fn multiples_of_one_adapter_add_up_exactly_and_stay_low_rank() {
+    let make = |alpha| adapter(3, alpha, [2, 3], &[20, 30], Some(2), FloatType::F32);
+    let (one, three) = (make(2.0), make(6.0));
+    let found = combine(&[(&one, 0.5), (&three, 0.5)], &CombineOptions::default(), &mut |_| {}).unwrap();
+    let module = &found.modules["m"];
+    assert_eq!(module.rank(), Some(4));
+    assert!(found.report.energy > 1.0 - 1e-12);
+    let (delta, expected) = (module.delta::<f64>(&[40, 90], 1.0).unwrap(), dense(&one, &[40, 90]) * 2.0);
+    assert!(captured(&delta, &expected) > 1.0 - 1e-12);
+    // They cancel.
+    let found = combine(&[(&one, 3.0), (&three, -1.0)], &CombineOptions::default(), &mut |_| {}).unwrap();
+    let delta = found.modules["m"].delta::<f64>(&[40, 90], 1.0).unwrap();
+    let size = dense(&one, &[40, 90]).iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
+    assert!(delta.iter().all(|x| x.abs() < 1e-12 * size));
+}
+
+#[test]
+fn a_module_of_one_adapter_is_passed_on_with_its_weight() {
+    let t = tensor;
+    let alpha = || filled(&[], 4.0);
+    let first = read(&[
+        ("a.alpha", alpha()),
+        ("a.lokr_w1", t(&[2, 2])),
+        ("a.lokr_w2_a", t(&[9, 2])),
+        ("a.lokr_w2_b", t(&[2, 9])),
+    ])
+    .unwrap();
+    let second = read(&[("b.alpha", alpha()), ("b.lokr_w1", t(&[2, 2])), ("b.lokr_w2", t(&[3, 2]))]).unwrap();
+    let mut seen = 0;
+    let found = combine(&[(&first, 0.5), (&second, 3.0)], &CombineOptions::default(), &mut |_| seen += 1).unwrap();
+    assert_eq!((found.modules["a"].scale(), found.modules["b"].scale()), (Some(1.0), Some(3.0)));
+    assert_eq!(found.modules["a"].w1().tensors()[0].1.bytes(), first.modules()["a"].w1().tensors()[0].1.bytes());
+    assert_eq!((found.report.energy, seen), (1.0, 3));
+}
+
+#[test]
+fn the_widest_type_is_kept() {
+    let make = |seed, kind| adapter(seed, 1.0, [2, 2], &[3, 3], None, kind);
+    for (a, b, expected) in [
+        (FloatType::F16, FloatType::F16, FloatType::F16),
+        (FloatType::F16, FloatType::Bf16, FloatType::F32),
+        (FloatType::Bf16, FloatType::F64, FloatType::F64),
+    ] {
+        let (first, second) = (make(1, a), make(5, b));
+        let found = combine(&[(&first, 1.0), (&second, 1.0)], &CombineOptions::default(), &mut |_| {}).unwrap();
+        assert!(found.modules["m"].tensors().iter().all(|(_, tensor)| tensor.dtype() == expected.dtype()));
+    }
+}
+
+#[test]
+fn errors_by_name() {
+    let run = |pairs: &[(&Adapter, f64)]| combine(pairs, &CombineOptions::default(), &mut |_| {});
+    let one = adapter(1, 1.0, [2, 2], &[3, 3], None, FloatType::F32);
+    let other = adapter(1, 1.0, [3, 2], &[2, 3], None, FloatType::F32);
+    cause(run(&[]), |e| matches!(e, E::JobOption { option: "adapters", .. }));
+    cause(run(&[(&one, f64::NAN)]), |e| matches!(e, E::JobOption { option: "weight", .. }));
+    cause(run(&[(&one, 1.0), (&other, 1.0)]), |e| matches!(e, E::CombineShapes { first_w1: (2, 2), w1: (3, 2), .. }));
+    let lycoris_file = read(&lycoris(&[])).unwrap();
+    cause(run(&[(&one, 1.0), (&lycoris_file, 1.0)]), |e| matches!(e, E::CombineDialects { .. }));
+
+    let dora = read(&lycoris(&[("lycoris_m.dora_scale", filled(&[6, 1], 1.0))])).unwrap();
+    cause(run(&[(&dora, 1.0), (&lycoris_file, 1.0)]), |e| matches!(e, E::Dora { operation: "combined", .. }));
+    cause(run(&[(&dora, 0.5)]), |e| matches!(e, E::Dora { operation: "weighted", .. }));
+    assert!(run(&[(&dora, 1.0)]).unwrap().modules["lycoris_m"].dora_scale().is_some());
+
+    let (folder, folder2) = (Folder::new(), Folder::new());
+    let whole = |seed| [("base_model.model.head.weight", seeded(&[3, 2], seed, FloatType::F32))];
+    let (first, second) = (peft(&folder, CONFIG, &whole(1)).unwrap(), peft(&folder2, CONFIG, &whole(2)).unwrap());
+    assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().extra.len(), 1);
+    cause(run(&[(&first, 1.0), (&second, 1.0)]), |e| matches!(e, E::CombineWhole { key } if key == "head.weight"));
+    cause(run(&[(&first, 0.5)]), |e| matches!(e, E::CombineWhole { .. }));
+}
