@@ -140,3 +140,69 @@ fn signs(length: usize) -> Array1<f64> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::steps::Applied;
+    use crate::{FloatType, Module, Strength, Tensor, W1, W2};
+    use ndarray::{Array2, ArrayD, IxDyn};
+
+    fn matrix(rows: usize, columns: usize, step: usize) -> Array2<f64> {
+        Array2::from_shape_fn((rows, columns), |(i, j)| ((i * columns + j) * step % 23) as f64 / 8.0 - 1.0)
+    }
+
+    fn stored(matrix: &Array2<f64>) -> Tensor {
+        Tensor::from_array(matrix, FloatType::F32)
+    }
+
+    /// The verdict on a merged weight.
+    fn passes(module: &Module, base: &Array2<f64>, merged: &Array2<f64>) -> bool {
+        let applied = [Applied { adapter: 0, module, strength: Strength::default() }];
+        let steps = Steps::<f32>::new(&applied, &stored(base), FloatType::F32).unwrap();
+        let expected = Expected::new(&steps).unwrap();
+        let product = |w: &Array2<f64>, x: &[f32]| -> Vec<f64> {
+            w.rows().into_iter().map(|row| row.iter().zip(x).map(|(w, &x)| w * f64::from(x)).sum()).collect()
+        };
+        let base_products: Vec<_> = expected.vectors.iter().map(|x| product(base, x)).collect();
+        let norms = [base, merged].map(|w| w.mapv(|x| x * x).sum().sqrt()).into_iter().sum();
+        expected.compare(&base_products, &product(merged, &expected.probe), norms).1
+    }
+
+    #[test]
+    fn only_the_right_weight_passes() {
+        let (base, a, b) = (matrix(6, 20, 5), matrix(2, 5, 7), matrix(3, 4, 11));
+        let module = Module::new("m", W1::Full(stored(&a)), W2::Full(stored(&b)), 0.5).unwrap();
+        let merged = |s: f64, element: &dyn Fn(usize, usize) -> f64| {
+            Array2::from_shape_fn(base.dim(), |(i, j)| base[[i, j]] + s * element(i, j))
+        };
+        let right = |i: usize, j: usize| a[[i / 3, j / 4]] * b[[i % 3, j % 4]];
+        let swapped = |i: usize, j: usize| a[[i % 2, j % 5]] * b[[i / 2, j / 5]];
+        assert!(passes(&module, &base, &merged(0.5, &right)));
+        assert!(!passes(&module, &base, &merged(0.25, &right)), "the scale twice");
+        assert!(!passes(&module, &base, &merged(0.5, &swapped)), "the factors the wrong way round");
+        assert!(!passes(&module, &base, &base), "nothing merged");
+        let mut one_wrong = merged(0.5, &right);
+        one_wrong[[3, 7]] += 0.01;
+        assert!(!passes(&module, &base, &one_wrong), "one value");
+        one_wrong[[3, 7]] = f64::NAN;
+        assert!(!passes(&module, &base, &one_wrong), "not a number");
+    }
+
+    /// Over inputs, the norms belong to columns: the adapter's own pass sees a scaled vector.
+    #[test]
+    fn norms_over_inputs_are_part_of_the_forward_pass() {
+        let (base, a, b) = (matrix(6, 20, 5), matrix(2, 5, 7), matrix(3, 4, 11));
+        let norms = Tensor::from_array(&ArrayD::from_elem(IxDyn(&[1, 20]), 2.0), FloatType::F32);
+        let module = Module::new("m", W1::Full(stored(&a)), W2::Full(stored(&b)), 0.5).unwrap();
+        let module = module.with_dora_scale(norms).unwrap();
+        let mut merged =
+            Array2::from_shape_fn(base.dim(), |(i, j)| base[[i, j]] + 0.5 * a[[i / 3, j / 4]] * b[[i % 3, j % 4]]);
+        assert!(!passes(&module, &base, &merged));
+        for mut column in merged.columns_mut() {
+            let norm = column.dot(&column).sqrt();
+            column *= 2.0 / norm;
+        }
+        assert!(passes(&module, &base, &merged));
+    }
+}
