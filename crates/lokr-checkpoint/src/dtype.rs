@@ -106,13 +106,22 @@ impl FloatType {
     }
 
     /// Numbers into little-endian bytes, appended to `out`; each is rounded once, to nearest, ties to even.
-    pub(crate) fn encode<T: Scalar>(self, values: impl Iterator<Item = T>, out: &mut Vec<u8>) {
-        let values = values.map(Scalar::to_f64_exact);
+    pub(crate) fn encode<T: Scalar>(self, values: &[T], out: &mut Vec<u8>) {
+        let start = out.len();
+        out.resize(start + values.len() * self.size(), 0);
+        let out = &mut out[start..];
         match self {
-            Self::F16 => values.for_each(|x| out.extend(f16::from_f32(round_to_odd(x)).to_le_bytes())),
-            Self::Bf16 => values.for_each(|x| out.extend(bf16::from_f32(round_to_odd(x)).to_le_bytes())),
-            Self::F32 => values.for_each(|x| out.extend((x as f32).to_le_bytes())),
-            Self::F64 => values.for_each(|x| out.extend(x.to_le_bytes())),
+            Self::F16 => {
+                let (mut floats, mut halves) = ([0f32; BLOCK], [f16::ZERO; BLOCK]);
+                for (values, out) in values.chunks(BLOCK).zip(out.chunks_mut(2 * BLOCK)) {
+                    floats.iter_mut().zip(values).for_each(|(float, x)| *float = round_to_odd(x.to_f64_exact()));
+                    halves.convert_from_f32_slice(&floats);
+                    spread(&halves[..values.len()], out, f16::to_le_bytes);
+                }
+            }
+            Self::Bf16 => spread(values, out, |x| bf16::from_f32(round_to_odd(x.to_f64_exact())).to_le_bytes()),
+            Self::F32 => spread(values, out, |x| (x.to_f64_exact() as f32).to_le_bytes()),
+            Self::F64 => spread(values, out, |x| x.to_f64_exact().to_le_bytes()),
         }
     }
 }
@@ -136,13 +145,20 @@ fn fill<const N: usize, T>(bytes: &[u8], out: &mut [T], convert: impl Fn([u8; N]
     }
 }
 
+/// `N` bytes per input.
+fn spread<const N: usize, T: Copy>(values: &[T], out: &mut [u8], convert: impl Fn(T) -> [u8; N]) {
+    for (bytes, &value) in out.as_chunks_mut::<N>().0.iter_mut().zip(values) {
+        *bytes = convert(value);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn round_trip(kind: FloatType, values: &[f64]) -> Vec<f64> {
         let mut bytes = Vec::new();
-        kind.encode(values.iter().copied(), &mut bytes);
+        kind.encode(values, &mut bytes);
         assert_eq!(bytes.len(), values.len() * kind.size());
         let mut back = vec![f64::NAN; values.len()];
         kind.decode(&bytes, &mut back);
@@ -156,7 +172,7 @@ mod tests {
             let mut floats = vec![0f32; 1 << 16];
             kind.decode(&bytes, &mut floats);
             let mut back = Vec::new();
-            kind.encode(floats.iter().copied(), &mut back);
+            kind.encode(&floats, &mut back);
             for (i, (&a, &b)) in bytes.as_chunks::<2>().0.iter().zip(back.as_chunks::<2>().0).enumerate() {
                 assert!(a == b || floats[i].is_nan(), "{kind:?} {a:?} became {b:?}");
             }

@@ -55,7 +55,10 @@ impl Tensor {
     #[must_use]
     pub fn from_array<T: Scalar, S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>, kind: FloatType) -> Self {
         let mut bytes = Vec::with_capacity(array.len() * kind.size());
-        kind.encode(array.iter().copied(), &mut bytes);
+        match array.as_slice() {
+            Some(values) => kind.encode(values, &mut bytes),
+            None => kind.encode(&array.iter().copied().collect::<Vec<_>>(), &mut bytes),
+        }
         let range = 0..bytes.len();
         Self::part(Arc::new(Source::Owned(bytes)), kind.dtype(), array.shape().to_vec(), range)
     }

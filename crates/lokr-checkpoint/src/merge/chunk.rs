@@ -12,7 +12,6 @@ use crate::{CheckpointError, FloatType, Result};
 /// Sums over some rows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Sums {
-    base: f64,
     merged: f64,
     delta: f64,
     rounding: f64,
@@ -51,7 +50,7 @@ pub(crate) fn merge_rows<T: Scalar>(
         merged.copy_from_slice(before);
         steps.apply(&mut rows_mut(merged, columns), first..first + length / columns);
         let start = bytes.len();
-        kind.encode(merged.iter().copied(), &mut bytes);
+        kind.encode(merged, &mut bytes);
         kind.decode(&bytes[start..], rounded);
         sums.measure(before, merged, rounded);
         for (vector, products) in expected.vectors.iter().zip(&mut sums.base_products) {
@@ -66,15 +65,10 @@ pub(crate) fn merge_rows<T: Scalar>(
 impl Sums {
     fn measure<T: Scalar>(&mut self, before: &[T], merged: &[T], rounded: &[T]) {
         let square_of_difference = |x: T, y: T| (x - y) * (x - y);
-        self.base += sum(before, before, |x, y| x * y);
         self.merged += sum(merged, merged, |x, y| x * y);
         self.delta += sum(merged, before, square_of_difference);
         self.rounding += sum(rounded, merged, square_of_difference);
-        let largest = rounded
-            .iter()
-            .zip(merged.iter())
-            .fold(T::zero(), |max, (&x, &y)| if (x - y).abs() > max { (x - y).abs() } else { max })
-            .to_f64_exact();
+        let largest = largest_difference(rounded, merged);
         self.largest = self.largest.max(largest);
         if largest.is_infinite() {
             let overflows = |(x, y): (&T, &T)| x.is_infinite() && y.is_finite();
@@ -84,7 +78,6 @@ impl Sums {
 
     /// Joins the sums of the rows that follow.
     pub(crate) fn append(&mut self, next: Self) {
-        self.base += next.base;
         self.merged += next.merged;
         self.delta += next.delta;
         self.rounding += next.rounding;
@@ -103,7 +96,8 @@ impl Sums {
             let (key, dtype) = (key.to_owned(), kind.dtype());
             return Err(CheckpointError::MergeOverflow { key, dtype, count: self.overflows });
         }
-        let norms = self.base.sqrt() + self.merged.sqrt();
+        // `‖W‖` is no larger than these two.
+        let norms = self.merged.sqrt() + self.delta.sqrt();
         let (guard_error, passed) = expected.compare(&self.base_products, &self.merged_products, norms);
         if !passed {
             return Err(CheckpointError::Guard { key: key.to_owned(), error: guard_error });
@@ -114,21 +108,31 @@ impl Sums {
     }
 }
 
-/// `Σ f(aᵢ, bᵢ)`: short sums in the arithmetic's type, on as many lanes as registers take, added up in f64.
+/// As many numbers as are worked on side by side.
+const LANES: usize = 8;
+
+/// `Σ f(aᵢ, bᵢ)`: short sums in the arithmetic's type, on lanes, added up in f64.
 fn sum<T: Scalar>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f64 {
-    const LANES: usize = 8;
     let blocks = a.chunks(32 * LANES).zip(b.chunks(32 * LANES));
-    blocks
-        .map(|(a, b)| {
-            let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-            let mut lanes = [T::zero(); LANES];
-            for (a, b) in a.iter().zip(b) {
-                for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-                    *lane += f(a, b);
-                }
-            }
-            let rest: T = a_rest.iter().zip(b_rest).map(|(&a, &b)| f(a, b)).sum();
-            (rest + lanes.into_iter().sum::<T>()).to_f64_exact()
-        })
-        .sum()
+    blocks.map(|(a, b)| fold(a, b, |sum, a, b| sum + f(a, b)).into_iter().sum::<T>().to_f64_exact()).sum()
+}
+
+/// `max |aᵢ − bᵢ|`, without NaN.
+fn largest_difference<T: Scalar>(a: &[T], b: &[T]) -> f64 {
+    let larger = |max: T, x: T| if x > max { x } else { max };
+    fold(a, b, |max, a, b| larger(max, (a - b).abs())).into_iter().fold(T::zero(), larger).to_f64_exact()
+}
+
+/// Folds pairs from zero, each lane its own.
+fn fold<T: Scalar>(a: &[T], b: &[T], f: impl Fn(T, T, T) -> T) -> [T; LANES] {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [T::zero(); LANES];
+    let mut step = |a: &[T], b: &[T]| {
+        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
+            *lane = f(*lane, a, b);
+        }
+    };
+    a.iter().zip(b).for_each(|(a, b)| step(a, b));
+    step(a_rest, b_rest);
+    lanes
 }

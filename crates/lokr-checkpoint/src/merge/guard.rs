@@ -43,7 +43,7 @@ impl<T: Scalar> Expected<T> {
     }
 
     /// The relative error of `merged (out)`, the merged weight's products with the probe, beside `base[v] (out)`, the base
-    /// weight's products with [`Expected::vectors`]; and whether it is small enough. `norms` is `‖W‖ + ‖merged‖`. Rows
+    /// weight's products with [`Expected::vectors`]; and whether it is small enough. `norms` is `‖merged‖` and that of the change. Rows
     /// whose expected value is not finite are left out: an adapter with such values was asked for.
     pub(crate) fn compare(&self, base: &[Vec<f64>], merged: &[f64], norms: f64) -> (f64, bool) {
         let mut square = 0.0;

@@ -41,7 +41,7 @@ pub(crate) struct Step<T> {
 #[derive(Debug)]
 enum Delta<T> {
     /// Full factors of the arithmetic's type, and the product as it is stored for the adapter's own forward pass.
-    Product { a: Array2<T>, b: Array2<T>, stored: Kron<'static, f64> },
+    Product { a: Array2<T>, b: Array2<T>, stored: Box<Kron<'static, f64>> },
     /// PEFT's conv1d layout, which is no product.
     Dense(Array2<T>),
 }
@@ -68,7 +68,7 @@ impl<T: Scalar> Steps<T> {
                 let stored = module.kron::<f64>()?;
                 // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
                 let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
-                Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored }
+                Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
             } else {
                 Delta::Dense(flat(module.delta(shape, 1.0)?, all.columns))
             };
