@@ -8,7 +8,10 @@ use thiserror::Error;
 
 const USAGE: u8 = 2;
 const BAD_INPUT: u8 = 3;
+const MISMATCH: u8 = 4;
 const INPUT_OUTPUT: u8 = 5;
+/// What shells report of a program that an interrupt ends.
+pub const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Error)]
 pub enum CliError {
@@ -18,6 +21,12 @@ pub enum CliError {
     Exists { path: PathBuf },
     #[error("{}: expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
+    #[error("{multipliers} multipliers for {adapters} adapters; give none, or one for each")]
+    Multipliers { adapters: usize, multipliers: usize },
+    #[error("{}: {}", path.display(), differences(*wrong, *others))]
+    Mismatch { path: PathBuf, wrong: usize, others: usize },
+    #[error("cannot catch interrupts")]
+    Signal(#[source] ctrlc::Error),
     #[error("{}", path.display())]
     Write { path: PathBuf, source: std::io::Error },
     #[error("cannot draw the picture")]
@@ -30,11 +39,14 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Checkpoint(error) => match error.cause() {
-                CheckpointError::Io(_) => INPUT_OUTPUT,
+                CheckpointError::Io(_) | CheckpointError::DiskSpace { .. } => INPUT_OUTPUT,
+                CheckpointError::OutputKind { .. } | CheckpointError::OutputOthers { .. } => USAGE,
+                CheckpointError::Interrupted => INTERRUPTED,
                 _ => BAD_INPUT,
             },
-            Self::Exists { .. } | Self::Extension { .. } => USAGE,
-            Self::Write { .. } | Self::Plot { .. } | Self::Print(_) => INPUT_OUTPUT,
+            Self::Exists { .. } | Self::Extension { .. } | Self::Multipliers { .. } => USAGE,
+            Self::Mismatch { .. } => MISMATCH,
+            Self::Write { .. } | Self::Plot { .. } | Self::Print(_) | Self::Signal(_) => INPUT_OUTPUT,
         }
     }
 }
@@ -52,6 +64,17 @@ pub fn check_absent(path: &Path, force: bool) -> Result<(), CliError> {
         return Err(CliError::Exists { path: path.to_owned() });
     }
     Ok(())
+}
+
+fn differences(wrong: usize, others: usize) -> String {
+    match (wrong, others) {
+        (wrong, 0) => format!("{wrong} tensors differ from what base and adapters make"),
+        (wrong, others) => {
+            format!(
+                "{wrong} tensors differ from what base and adapters make, and {others} are in one of the models only"
+            )
+        }
+    }
 }
 
 /// A message and its causes in one line. Messages that hold their cause already are not repeated.

@@ -1,4 +1,4 @@
-//! The program `lokr`: looks into `LoKr` adapters.
+//! The program `lokr`: looks into and merges `LoKr` adapters.
 //!
 //! [`args`] is the command line and its help, [`commands`] holds one function per subcommand, [`report`] is how results,
 //! warnings and progress are shown, [`error`] what can go wrong and the exit code of each.
@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod error;
+mod interrupt;
 mod plot;
 mod report;
 mod table;
@@ -39,6 +40,9 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     let reporter = Reporter::new(cli.json, cli.quiet);
     match &cli.command {
         Command::Inspect(args) => commands::inspect::run(args, &reporter),
+        Command::Merge(args) => commands::merge::run(args, &reporter),
+        Command::Unmerge(args) => commands::merge::run_unmerge(args, &reporter),
+        Command::Verify(args) => commands::verify::run(args, &reporter),
         Command::Doctor => commands::doctor::run(&reporter),
         Command::Completions(args) => commands::completions::run(args),
     }

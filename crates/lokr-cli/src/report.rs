@@ -2,11 +2,14 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use lokr_checkpoint::Progress;
 use serde::Serialize;
 
 use crate::error::CliError;
+use crate::interrupt;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -47,6 +50,14 @@ impl Reporter {
         }
     }
 
+    /// Prints what a job did, unless that is not wanted: its result is a file.
+    pub fn summary<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
+        match (self.format, self.verbosity) {
+            (Format::Text, Verbosity::Quiet) => Ok(()),
+            _ => self.result(report),
+        }
+    }
+
     /// Warnings on standard error. A JSON report holds them itself.
     pub fn warnings<W: Display>(&self, warnings: &[W]) {
         if self.format == Format::Text {
@@ -56,14 +67,56 @@ impl Reporter {
         }
     }
 
+    fn shows_progress(&self) -> bool {
+        self.verbosity == Verbosity::Normal && stderr().is_terminal()
+    }
+
+    /// A bar over the bytes of a job.
+    pub fn job(&self) -> JobProgress {
+        if !self.shows_progress() {
+            return JobProgress { bar: hidden() };
+        }
+        let style = ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes}, {eta} left  {wide_msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        JobProgress { bar: ProgressBar::new(0).with_style(style) }
+    }
+
     /// A bar on a terminal, nothing elsewhere.
     pub fn progress(&self, what: &'static str, length: usize) -> ProgressBar {
-        if self.verbosity == Verbosity::Quiet || !stderr().is_terminal() {
-            return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        if !self.shows_progress() {
+            return hidden();
         }
         let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}, {eta} left");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
         ProgressBar::new(length as u64).with_style(style).with_message(what)
+    }
+}
+
+fn hidden() -> ProgressBar {
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
+}
+
+/// The progress of a job on a model, which an interrupt stops.
+pub struct JobProgress {
+    bar: ProgressBar,
+}
+
+impl JobProgress {
+    pub fn tell(&mut self, event: Progress<'_>) -> ControlFlow<()> {
+        match event {
+            Progress::Started { bytes, .. } => self.bar.set_length(bytes),
+            Progress::Tensor { name, bytes } => {
+                self.bar.set_message(name.to_owned());
+                self.bar.inc(bytes);
+            }
+            _ => self.bar.set_message("finishing"),
+        }
+        if interrupt::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(self) {
+        self.bar.finish_and_clear();
     }
 }
 

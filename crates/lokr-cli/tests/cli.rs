@@ -1,67 +1,16 @@
 //! The built program, on the recorded files of `lokr-checkpoint`.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+mod support;
+
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../lokr-checkpoint/tests/data/fixtures")
-}
-
-fn bad(name: &str) -> String {
-    fixtures().join("bad").join(name).to_str().unwrap().to_owned()
-}
-
-fn case(path: &str) -> String {
-    fixtures().join(path).to_str().unwrap().to_owned()
-}
-
-fn lokr(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_lokr")).args(args).output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// What it prints, where it succeeds without a word on standard error.
-fn succeeds(args: &[&str]) -> String {
-    let output = lokr(args);
-    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
-    assert_eq!(stderr(&output), "", "{args:?}");
-    stdout(&output)
-}
-
-fn json(args: &[&str]) -> Value {
-    let text = succeeds(&[args, &["--json"]].concat());
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}\n{text}"))
-}
-
-/// The one line on standard error, where it fails with that exit code and prints nothing else.
-fn fails(args: &[&str], code: i32) -> String {
-    let output = lokr(args);
-    let error = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
-    assert_eq!(stdout(&output), "", "{args:?}");
-    assert!(error.starts_with("error: ") && error.lines().count() == 1, "{args:?}: {error}");
-    assert!(!error.contains("panicked"), "{error}");
-    error
-}
-
-fn close(value: &Value, expected: f64) {
-    let value = value.as_f64().unwrap();
-    assert!((value - expected).abs() <= 1e-6 * expected.abs(), "{value} instead of {expected}");
-}
+use support::{bad, case, close, fails, fixtures, json, lokr, stderr, succeeds};
 
 #[test]
 fn help_has_an_example_for_each_command() {
     assert!(succeeds(&["--help"]).contains("Exit codes:"));
-    for command in ["inspect", "doctor", "completions"] {
+    for command in ["inspect", "merge", "unmerge", "verify", "doctor", "completions"] {
         let help = succeeds(&["help", command]);
         assert!(help.contains("Example") && help.contains(&format!("  lokr {command}")), "{help}");
     }

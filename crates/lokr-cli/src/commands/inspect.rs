@@ -8,6 +8,7 @@ use lokr_checkpoint::{Adapter, BaseModel, Module, Resolution, Tensor, Unmatched}
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::sizes;
 use crate::args::InspectArgs;
 use crate::error::{CliError, check_absent};
 use crate::plot;
@@ -309,8 +310,4 @@ impl fmt::Display for Totals {
 /// `10×3·3×5`, the core of a Tucker factor first.
 fn product(shapes: &[Vec<usize>]) -> String {
     shapes.iter().map(|shape| sizes(shape)).collect::<Vec<_>>().join("·")
-}
-
-fn sizes(shape: &[usize]) -> String {
-    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
 }

@@ -3,3 +3,26 @@
 pub mod completions;
 pub mod doctor;
 pub mod inspect;
+pub mod merge;
+pub mod verify;
+
+use std::fmt;
+
+use lokr_checkpoint::AdapterReport;
+
+/// How each adapter was understood, a line each.
+fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterReport]) -> fmt::Result {
+    for adapter in adapters {
+        writeln!(f, "{}: {} modules, multiplier {}", adapter.path, adapter.modules, adapter.multiplier)?;
+        writeln!(f, "  {}", adapter.convention)?;
+        for name in &adapter.unmatched {
+            writeln!(f, "  left out, not in the base model: {name}")?;
+        }
+    }
+    writeln!(f)
+}
+
+/// A shape as `4×3`.
+fn sizes(shape: &[usize]) -> String {
+    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
+}

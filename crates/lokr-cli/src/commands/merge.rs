@@ -1,0 +1,112 @@
+//! `lokr merge` and `lokr unmerge`.
+
+use std::fmt;
+use std::path::Path;
+
+use lokr_checkpoint::{BaseModel, CheckpointError, MergeOptions, MergeReport, Overwrite, Run, merge, unmerge};
+use serde::Serialize;
+
+use crate::args::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs};
+use crate::error::CliError;
+use crate::interrupt;
+use crate::report::{Reporter, bytes, number};
+use crate::table::{Align, Table};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    out: &'a Path,
+    dry_run: bool,
+    #[serde(flatten)]
+    merge: MergeReport,
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    In,
+    Out,
+}
+
+pub fn run(args: &MergeArgs, reporter: &Reporter) -> Result<(), CliError> {
+    job(Direction::In, &args.base, &args.apply, &args.output, reporter)
+}
+
+pub fn run_unmerge(args: &UnmergeArgs, reporter: &Reporter) -> Result<(), CliError> {
+    job(Direction::Out, &args.merged, &args.apply, &args.output, reporter)
+}
+
+fn job(
+    direction: Direction,
+    model: &Path,
+    apply: &ApplyArgs,
+    output: &OutputArgs,
+    reporter: &Reporter,
+) -> Result<(), CliError> {
+    interrupt::catch()?;
+    let adapters = apply.read()?;
+    let model = BaseModel::open(model)?;
+    let options = MergeOptions {
+        unmatched: apply.unmatched(),
+        overwrite: if output.force { Overwrite::Replace } else { Overwrite::Refuse },
+        run: if output.dry_run { Run::Dry } else { Run::Real },
+    };
+    let pairs: Vec<_> = adapters.iter().map(|(adapter, strength)| (adapter, *strength)).collect();
+    let mut progress = reporter.job();
+    let mut tell = |event: lokr_checkpoint::Progress<'_>| progress.tell(event);
+    let report = match direction {
+        Direction::In => merge(&model, &pairs, &output.out, &options, &mut tell),
+        Direction::Out => unmerge(&model, &pairs, &output.out, &options, &mut tell),
+    };
+    progress.finish();
+    let merge = report.map_err(|error| match error.cause() {
+        CheckpointError::OutputExists => CliError::Exists { path: output.out.clone() },
+        _ => error.into(),
+    })?;
+    for (adapter, _) in &adapters {
+        reporter.warnings(adapter.warnings());
+    }
+    reporter.summary(&Report { out: &output.out, dry_run: output.dry_run, merge })
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::write_adapters(f, &self.merge.adapters)?;
+        let columns =
+            [("weight", Align::Left), ("shape", Align::Left), ("dtype", Align::Left), ("scale", Align::Right)];
+        let mut columns = columns.to_vec();
+        if !self.dry_run {
+            columns.extend([("‖change‖", Align::Right), ("lost to rounding", Align::Right)]);
+        }
+        let mut table = Table::new(columns);
+        for weight in &self.merge.weights {
+            let scales: Vec<_> = weight.applied.iter().map(|module| number(Some(module.scale))).collect();
+            let mut cells =
+                vec![weight.weight.clone(), super::sizes(&weight.shape), weight.dtype.clone(), scales.join(", ")];
+            if !self.dry_run {
+                let measured = weight.measured;
+                cells.push(number(measured.map(|m| m.delta_norm)));
+                cells.push(number(measured.map(|m| m.lost)));
+            }
+            table.row(cells);
+        }
+        writeln!(f, "{table}")?;
+        for name in &self.merge.replaced {
+            writeln!(f, "replaced {name}")?;
+        }
+        let done = if self.dry_run { "would be written to" } else { "written to" };
+        writeln!(
+            f,
+            "{} tensors changed, {} copied as they were; {} {done} {}",
+            self.merge.weights.len() + self.merge.replaced.len(),
+            self.merge.unchanged,
+            bytes(self.merge.bytes),
+            self.out.display()
+        )?;
+        if !self.merge.copied_files.is_empty() {
+            writeln!(f, "copied beside: {}", self.merge.copied_files.join(", "))?;
+        }
+        if !self.merge.left_out.is_empty() {
+            writeln!(f, "not copied: {}", self.merge.left_out.join(", "))?;
+        }
+        Ok(())
+    }
+}

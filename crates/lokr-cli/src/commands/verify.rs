@@ -1,0 +1,78 @@
+//! `lokr verify`.
+
+use std::fmt;
+
+use lokr_checkpoint::{BaseModel, Verdict, VerifyOptions, VerifyReport, verify};
+use serde::Serialize;
+
+use crate::args::VerifyArgs;
+use crate::error::CliError;
+use crate::interrupt;
+use crate::report::{Reporter, number};
+use crate::table::{Align, Table};
+
+#[derive(Serialize)]
+#[serde(transparent)]
+struct Report(VerifyReport);
+
+pub fn run(args: &VerifyArgs, reporter: &Reporter) -> Result<(), CliError> {
+    interrupt::catch()?;
+    let adapters = args.apply.read()?;
+    let (base, merged) = (BaseModel::open(&args.base)?, BaseModel::open(&args.merged)?);
+    let options = VerifyOptions { unmatched: args.apply.unmatched(), tolerance: args.tolerance };
+    let pairs: Vec<_> = adapters.iter().map(|(adapter, strength)| (adapter, *strength)).collect();
+    let mut progress = reporter.job();
+    let report = verify(&base, &pairs, &merged, &options, &mut |event| progress.tell(event));
+    progress.finish();
+    let report = report?;
+    for (adapter, _) in &adapters {
+        reporter.warnings(adapter.warnings());
+    }
+    let wrong = report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Mismatch).count();
+    let others = report.missing.len() + report.extra.len();
+    let verdict = report.verdict;
+    reporter.result(&Report(report))?;
+    match verdict {
+        Verdict::Match => Ok(()),
+        Verdict::Mismatch => Err(CliError::Mismatch { path: args.merged.clone(), wrong, others }),
+    }
+}
+
+/// Tensors that nothing should change are listed only where they differ.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        super::write_adapters(f, &self.0.adapters)?;
+        let mut table = Table::new(vec![
+            ("tensor", Align::Left),
+            ("verdict", Align::Left),
+            ("values out", Align::Right),
+            ("largest error", Align::Right),
+            ("relative", Align::Right),
+            ("share of the change", Align::Right),
+        ]);
+        let mut unchanged = 0;
+        for tensor in &self.0.tensors {
+            if tensor.share.is_none() && tensor.verdict == Verdict::Match {
+                unchanged += 1;
+                continue;
+            }
+            table.row(vec![
+                tensor.name.clone(),
+                if tensor.verdict == Verdict::Match { "match" } else { "MISMATCH" }.to_owned(),
+                tensor.wrong.to_string(),
+                format!("{:.2e}", tensor.largest_error),
+                format!("{:.2e}", tensor.relative_error),
+                number(tensor.share),
+            ]);
+        }
+        writeln!(f, "{table}")?;
+        writeln!(f, "{unchanged} other tensors are the base model's")?;
+        for name in &self.0.missing {
+            writeln!(f, "missing: {name}")?;
+        }
+        for name in &self.0.extra {
+            writeln!(f, "not in the base model: {name}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! `lokr merge`, `lokr unmerge` and `lokr verify`.
+
+mod support;
+
+use std::path::Path;
+
+use lokr_checkpoint::TensorFile;
+use support::{bad, case, fails, json, succeeds};
+
+const MLP: &str = "peft_mlp_rank_alpha_pattern";
+
+fn mlp(file: &str) -> String {
+    case(&format!("{MLP}/{file}"))
+}
+
+fn count(folder: &Path) -> usize {
+    std::fs::read_dir(folder).unwrap().count()
+}
+
+/// The largest difference between two files with the same tensors.
+fn difference(first: &str, second: &str) -> f64 {
+    let (first, second) = (TensorFile::open(first).unwrap(), TensorFile::open(second).unwrap());
+    assert!(first.names().eq(second.names()));
+    let array = |file: &TensorFile, name: &str| file.tensor(name).unwrap().to_array::<f64>(name).unwrap();
+    let differences = first.names().map(|name| {
+        let (x, y) = (array(&first, name), array(&second, name));
+        x.iter().zip(&y).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max)
+    });
+    differences.fold(0.0, f64::max)
+}
+
+#[test]
+fn merge_verify_and_unmerge() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (merged, again) = (path("merged.safetensors"), path("base.safetensors"));
+    let (base, adapter) = (mlp("base.safetensors"), case(MLP));
+    let text = succeeds(&["merge", "--base", &base, "--adapter", &adapter, "--out", &merged]);
+    assert!(text.contains("3 tensors changed, 2 copied as they were"), "{text}");
+    assert!(difference(&merged, &mlp("merged.safetensors")) < 1e-6, "the merge that PEFT recorded");
+    for model in [&merged, &mlp("merged.safetensors")] {
+        let report = json(&["verify", "--base", &base, "--adapter", &adapter, "--merged", model]);
+        assert_eq!(report["verdict"], "match");
+    }
+    succeeds(&["unmerge", "--merged", &merged, "--adapter", &adapter, "--out", &again]);
+    assert!(difference(&again, &base) < 1e-6);
+    assert_eq!(count(folder.path()), 2, "nothing else is left");
+}
+
+#[test]
+fn verify_tells_how_much_of_the_change_is_there() {
+    let args = ["verify", "--base", &mlp("base.safetensors"), "--adapter", &case(MLP), "--merged"];
+    let output = support::lokr(&[&args[..], &[&mlp("base.safetensors"), "--json"]].concat());
+    assert_eq!(output.status.code(), Some(4));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "mismatch");
+    assert_eq!(report["tensors"].as_array().unwrap().iter().filter(|t| t["share"] == 0.0).count(), 3);
+    assert!(support::stderr(&output).starts_with("error: "), "{}", support::stderr(&output));
+
+    // What LyCORIS's own merge writes has the scale twice.
+    let (base, adapter) = (case("kohya_unet/base.safetensors"), case("kohya_unet/adapter.safetensors"));
+    let merged = case("kohya_unet/merged.safetensors");
+    let args = ["verify", "--base", &base, "--adapter", &adapter, "--merged", &merged];
+    assert_eq!(support::lokr(&args).status.code(), Some(4));
+    succeeds(&[&args[..], &["--scale", "like-lycoris-merge"]].concat());
+    let effective = case("kohya_unet/effective.safetensors");
+    succeeds(&["verify", "--base", &base, "--adapter", &adapter, "--merged", &effective]);
+}
+
+#[test]
+fn multipliers_belong_to_adapters_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged.safetensors");
+    let out = out.to_str().unwrap();
+    let (base, adapter) = (mlp("base.safetensors"), case(MLP));
+    let args = ["merge", "--base", &base, "--out", out, "--adapter", &adapter, "--multiplier", "1.5"];
+    fails(&[&args[..], &["--adapter", &adapter]].concat(), 2);
+    assert_eq!(
+        support::lokr(&["merge", "--base", &base, "--out", out, "--adapter", &adapter, "--multiplier", "NaN"])
+            .status
+            .code(),
+        Some(2)
+    );
+    assert_eq!(count(folder.path()), 0);
+    let report = json(&[&args[..], &["--adapter", &adapter, "--multiplier", "-0.5"]].concat());
+    assert_eq!(report["adapters"][1]["multiplier"], -0.5);
+    assert!(difference(out, &mlp("merged.safetensors")) < 3e-6, "1.5 − 0.5 = 1");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged.safetensors");
+    let args = ["--base", &mlp("base.safetensors"), "--adapter", &case(MLP), "--out", out.to_str().unwrap()];
+    let report = json(&[&["merge", "--dry-run"][..], &args].concat());
+    assert_eq!((&report["dry_run"], report["weights"].as_array().unwrap().len()), (&true.into(), 3));
+    assert_eq!(count(folder.path()), 0);
+}
+
+#[test]
+fn an_existing_output_stays_unless_forced() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged.safetensors");
+    std::fs::write(&out, "mine").unwrap();
+    let args = ["merge", "--base", &mlp("base.safetensors"), "--adapter", &case(MLP), "--out", out.to_str().unwrap()];
+    assert!(fails(&args, 2).contains("--force"));
+    assert_eq!(std::fs::read(&out).unwrap(), b"mine");
+    assert_eq!(succeeds(&[&args[..], &["--force", "--quiet"]].concat()), "");
+    assert!(difference(out.to_str().unwrap(), &mlp("merged.safetensors")) < 1e-6);
+    assert_eq!(count(folder.path()), 1);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_5() {
+    let out = "/no/such/folder/merged.safetensors";
+    fails(&["merge", "--base", &mlp("base.safetensors"), "--adapter", &case(MLP), "--out", out], 5);
+    fails(&["merge", "--base", "/no/such/model", "--adapter", &case(MLP), "--out", out], 5);
+}
+
+/// Every file of `bad/` but the controls: exit code 3, and an existing output stays as it is, even with `--force`.
+#[test]
+fn bad_files_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("merged.safetensors");
+    std::fs::write(&out, "mine").unwrap();
+    let (base, out_name) = (bad("base.safetensors"), out.to_str().unwrap());
+    let mut refused = 0;
+    for entry in std::fs::read_dir(bad("")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name == "README.md" || name == "base.safetensors" || name.contains("control_good") {
+            continue;
+        }
+        for command in [["merge", "--base"], ["unmerge", "--merged"]] {
+            let rest = [&base, "--adapter", &bad(&name), "--out", out_name, "--force", "--allow-unmatched"];
+            let error = fails(&[&command[..], &rest].concat(), 3);
+            assert!(error.contains(&name), "{error}");
+        }
+        fails(&["verify", "--base", &base, "--adapter", &bad(&name), "--merged", &base], 3);
+        refused += 1;
+    }
+    assert_eq!(refused, 23);
+    assert_eq!(std::fs::read(&out).unwrap(), b"mine");
+    assert_eq!(count(folder.path()), 1);
+    for name in ["control_good.safetensors", "peft_control_good"] {
+        succeeds(&["merge", "--base", &base, "--adapter", &bad(name), "--out", out_name, "--force"]);
+    }
+}
