@@ -7,17 +7,16 @@ use crate::dialect::key::{Key, other_algorithm};
 use crate::dialect::{Evidence, detect, lycoris, peft};
 use crate::module::Layout;
 use crate::parts::{Assembled, Parts};
+use crate::save::{PEFT_CONFIG, PEFT_TENSORS};
 use crate::scale::{StatedRanks, from_alpha};
 use crate::{
     CheckpointError, Dialect, ForeignTensors, Module, NonFinite, PeftConfig, ReadOptions, Result, Tensor, TensorFile,
     W2, Warning, pickle,
 };
 
-const PEFT_TENSORS: &str = "adapter_model.safetensors";
 const PEFT_PICKLE: &str = "adapter_model.bin";
-const PEFT_CONFIG: &str = "adapter_config.json";
 
-/// An adapter on disk: its modules by name, and everything else its files hold.
+/// An adapter, read or made to be written: its modules by name, and everything else its files hold.
 ///
 /// # Examples
 /// ```no_run
@@ -35,14 +34,14 @@ const PEFT_CONFIG: &str = "adapter_config.json";
 /// ```
 #[derive(Debug)]
 pub struct Adapter {
-    path: PathBuf,
-    dialect: Dialect,
-    prefix: String,
-    modules: BTreeMap<String, Module>,
-    extra: BTreeMap<String, Tensor>,
-    config: Option<PeftConfig>,
-    metadata: BTreeMap<String, String>,
-    warnings: Vec<Warning>,
+    pub(crate) path: PathBuf,
+    pub(crate) dialect: Dialect,
+    pub(crate) prefix: String,
+    pub(crate) modules: BTreeMap<String, Module>,
+    pub(crate) extra: BTreeMap<String, Tensor>,
+    pub(crate) config: Option<PeftConfig>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 impl Adapter {
@@ -65,7 +64,7 @@ impl Adapter {
         Reader { options, config }.read(path, &TensorFile::open(file)?)
     }
 
-    /// Where it was read from.
+    /// Where it was read from, or what it was converted from was; empty for one made in memory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path

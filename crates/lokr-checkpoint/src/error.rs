@@ -597,6 +597,35 @@ pub enum CheckpointError {
         /// The dialect.
         dialect: Dialect,
     },
+
+    // Writing and converting.
+    /// What a module or tensor holds, and the dialect has no place for.
+    #[error("{module}: the {dialect} dialect cannot hold it: {reason}")]
+    CannotHold {
+        /// The module or tensor.
+        module: String,
+        /// The dialect to write.
+        dialect: Dialect,
+        /// What stands against it.
+        reason: &'static str,
+    },
+    /// Factors that PEFT would not make: it takes their shapes from the layer's and one `decompose_factor`, not from the file.
+    #[error(
+        "{module}: no decompose_factor makes PEFT split ({}, {}) into w1 {w1:?} and w2 {w2:?}, and the modules before it \
+         as they are",
+        w1.0 * w2.0, w1.1 * w2.1
+    )]
+    PeftFactors {
+        /// The first module that does not fit.
+        module: String,
+        /// The shape `(m, n)` of w1.
+        w1: (usize, usize),
+        /// The shape `(p, q)` of w2, without its kernel.
+        w2: (usize, usize),
+    },
+    /// An error of a layer.
+    #[error(transparent)]
+    Layer(#[from] lokr_layers::LayerError),
 }
 
 impl CheckpointError {

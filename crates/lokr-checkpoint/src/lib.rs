@@ -10,6 +10,8 @@
 //! - [`BaseModel`]: the model to adapt, one file or shards; [`Adapter::resolve`] finds each module's weight in it.
 //! - [`TensorWriter`], [`write_tensors`], [`OutputDirectory`]: outputs that appear whole or not at all.
 //! - [`merge()`], [`unmerge`], [`verify()`]: jobs on whole models, streamed.
+//! - [`Adapter::convert`], [`Adapter::from_modules`] and [`Adapter::write`]: to other dialects and to disk.
+//! - [`Module::to_layer`] and [`Module::from_layer`]: from and to the trainable adapters of `lokr-layers`.
 //! - [`Module::merge_into`]: the adapted weight, plain or DoRA, at any [`Strength`].
 //!
 //! # Conventions
@@ -34,6 +36,7 @@
 mod adapter;
 mod base;
 mod combine;
+mod convert;
 mod delta;
 mod dialect;
 mod dora;
@@ -41,10 +44,12 @@ mod dtype;
 mod error;
 mod extract;
 mod factor;
+mod fit;
 mod header;
 mod job_progress;
 mod json;
 mod lora;
+mod layers;
 mod merge;
 mod mmap;
 mod module;
@@ -54,6 +59,8 @@ mod output;
 mod parts;
 mod pickle;
 mod reader;
+mod rename;
+mod save;
 mod scale;
 mod size;
 mod targets;
@@ -65,6 +72,7 @@ mod writer;
 pub use adapter::Adapter;
 pub use base::BaseModel;
 pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, combine};
+pub use convert::{Conversion, ConvertOptions, Rounding};
 pub use delta::Strength;
 pub use dialect::Dialect;
 pub use dialect::peft_config::PeftConfig;

@@ -76,6 +76,33 @@ impl Module {
         Self { scale, alpha, layout, ..self }
     }
 
+    /// The same module under another name.
+    pub(crate) fn renamed(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
+    /// The same module with each tensor replaced by what `change` makes of it, of the same shape.
+    pub(crate) fn map_tensors(self, mut change: impl FnMut(&'static str, &Tensor) -> Result<Tensor>) -> Result<Self> {
+        let w1 = match &self.w1 {
+            W1::Full(w) => W1::Full(change("lokr_w1", w)?),
+            W1::LowRank { a, b } => W1::LowRank { a: change("lokr_w1_a", a)?, b: change("lokr_w1_b", b)? },
+        };
+        let w2 = match &self.w2 {
+            W2::Full(w) => W2::Full(change("lokr_w2", w)?),
+            W2::LowRank { a, b } => W2::LowRank { a: change("lokr_w2_a", a)?, b: change("lokr_w2_b", b)? },
+            W2::Tucker { core, a, b } => {
+                W2::Tucker { core: change("lokr_t2", core)?, a: change("lokr_w2_a", a)?, b: change("lokr_w2_b", b)? }
+            }
+        };
+        let dora_scale = self.dora_scale.as_ref().map(|tensor| change(DORA_SCALE, tensor)).transpose()?;
+        Ok(Self { w1, w2, dora_scale, ..self })
+    }
+
+    /// The same module with another form of its second factor.
+    pub(crate) fn with_w2(self, w2: W2) -> Self {
+        Self { w2, ..self }
+    }
+
     /// The name in the adapter, without PEFT's prefix and without suffix.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -48,6 +48,11 @@ impl StatedRanks {
         Self { network_dim, conv_dim }
     }
 
+    /// What to store as an `alpha` that is ignored: the rank, so that readers are not warned.
+    pub(crate) fn placeholder(&self) -> f64 {
+        self.network_dim.unwrap_or(1.0)
+    }
+
     /// Whether an ignored `alpha` is what LyCORIS writes there, the rank, up to rounding in bf16.
     fn explain(&self, alpha: f64) -> bool {
         let close = |dim: f64| (alpha - dim).abs() <= dim.abs() / 128.0;

@@ -7,6 +7,7 @@ use lokr_core::Scalar;
 use ndarray::{ArrayBase, ArrayD, Data, Dimension, IxDyn};
 use safetensors::Dtype;
 
+use crate::factor::product;
 use crate::header::byte_size;
 use crate::mmap::Source;
 use crate::{CheckpointError, FloatType, Result};
@@ -112,6 +113,19 @@ impl Tensor {
             kind.decode(self.bytes(), values);
         }
         Ok(array)
+    }
+
+    /// The same bytes under another shape of as many elements.
+    pub(crate) fn reshaped(&self, shape: Vec<usize>) -> Self {
+        debug_assert_eq!(product(&shape), self.element_count());
+        Self { shape, ..self.clone() }
+    }
+
+    /// The values times `s`, each rounded once to `kind`; `name` is for the error.
+    pub(crate) fn scaled(&self, name: &str, s: f64, kind: FloatType) -> Result<Self> {
+        let mut values = self.to_array::<f64>(name)?;
+        values *= s;
+        Ok(Self::from_array(&values, kind))
     }
 
     /// How many values are NaN or infinite; `name` is for the error.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A remark of a reader: the adapter was read, by a rule that the user should know of.
+/// A remark of a reader or converter: it was done, by a rule that the user should know of.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
@@ -39,6 +39,13 @@ pub enum Warning {
         /// Their keys.
         keys: Vec<String>,
     },
+    /// The scale was multiplied into the first factor, because the dialect written has no place for it there.
+    ScaleFolded {
+        /// The module.
+        module: String,
+        /// The scale.
+        scale: f64,
+    },
     /// The file is the state of a whole model; what is not the adapter's was left out.
     BaseTensorsIgnored {
         /// How many tensors.
@@ -62,6 +69,9 @@ impl fmt::Display for Warning {
                 write!(f, "{module}: conv1d with a full lokr_w2, applied in PEFT's own layout; other programs differ")
             }
             Self::Skipped { keys } => write!(f, "{} tensors that are not LoKr's skipped", keys.len()),
+            Self::ScaleFolded { module, scale } => {
+                write!(f, "{module}: the scale {scale} was multiplied into the first factor")
+            }
             Self::BaseTensorsIgnored { count } => write!(f, "{count} tensors of the base model ignored"),
         }
     }

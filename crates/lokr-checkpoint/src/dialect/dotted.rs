@@ -16,3 +16,11 @@ pub(crate) fn alternatives(module: &str) -> impl Iterator<Item = String> {
     let bare = PREFIXES.iter().find_map(|prefix| module.strip_prefix(prefix)).unwrap_or(module);
     BODY.iter().map(move |place| format!("{place}{bare}"))
 }
+
+/// A name without the prefixes that stand for an image model, and that no module of one has.
+pub(crate) fn strip(module: &str) -> &str {
+    ["model.diffusion_model.", "diffusion_model."]
+        .iter()
+        .find_map(|prefix| module.strip_prefix(prefix))
+        .unwrap_or(module)
+}

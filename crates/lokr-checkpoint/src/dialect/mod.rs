@@ -6,6 +6,7 @@ pub(crate) mod kohya;
 pub(crate) mod lycoris;
 pub(crate) mod peft;
 pub(crate) mod peft_config;
+pub(crate) mod peft_fit;
 pub(crate) mod sdxl;
 
 use std::fmt;

@@ -1,0 +1,84 @@
+//! Writing an adapter in its dialect.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ndarray::{ArrayD, IxDyn};
+use serde_json::Value;
+
+use crate::dialect::peft_fit::config_for;
+use crate::fit::{alpha_type, stored_alpha};
+use crate::parts::ALPHA;
+use crate::scale::StatedRanks;
+use crate::{Adapter, Dialect, OutputDirectory, Overwrite, Result, Tensor, write_tensors};
+
+pub(crate) const PEFT_TENSORS: &str = "adapter_model.safetensors";
+pub(crate) const PEFT_CONFIG: &str = "adapter_config.json";
+
+impl Adapter {
+    /// The tensors of its file by their keys, `alpha` included where the dialect stores it.
+    ///
+    /// # Errors
+    /// [`CheckpointError::ScaleUnknown`](crate::CheckpointError::ScaleUnknown).
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
+        let placeholder = StatedRanks::from_metadata(self.metadata()).placeholder();
+        // LyCORIS's prefix is part of its modules' names.
+        let prefix = if self.dialect() == Dialect::Peft { self.prefix() } else { "" };
+        let mut tensors = BTreeMap::new();
+        for (name, module) in self.modules() {
+            let parts = module.tensors().into_iter();
+            tensors.extend(parts.map(|(suffix, tensor)| (format!("{prefix}{name}.{suffix}"), tensor.clone())));
+            if self.dialect().stores_alpha() {
+                let alpha = ArrayD::from_elem(IxDyn(&[]), stored_alpha(module, placeholder)?);
+                tensors.insert(format!("{name}.{ALPHA}"), Tensor::from_array(&alpha, alpha_type(module)));
+            }
+        }
+        tensors.extend(self.extra().iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())));
+        Ok(tensors)
+    }
+
+    /// Writes it in its dialect: a directory with `adapter_config.json` and `adapter_model.safetensors` for PEFT, one
+    /// safetensors file for the others. What is there is replaced only as a whole and at the end; the same adapter gives the
+    /// same bytes.
+    ///
+    /// # Errors
+    /// [`CheckpointError::ScaleUnknown`](crate::CheckpointError::ScaleUnknown); for PEFT without a configuration those of
+    /// making one, as in [`Adapter::from_modules`]; those of [`write_tensors`] and [`OutputDirectory`].
+    /// # Examples
+    /// ```
+    /// use lokr_checkpoint::{Adapter, Dialect, FloatType, Module, Overwrite, ReadOptions, Tensor, W1, W2};
+    /// use ndarray::array;
+    ///
+    /// let w1 = W1::Full(Tensor::from_array(&array![[1.0, 2.0]], FloatType::F32));
+    /// let w2 = W2::Full(Tensor::from_array(&array![[1.0], [3.0]], FloatType::F32));
+    /// let adapter = Adapter::from_modules(Dialect::Peft, [Module::new("layers.0.q", w1, w2, 0.5)?])?;
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// adapter.write(folder.path().join("mine"), Overwrite::Refuse)?;
+    /// let back = Adapter::read(folder.path().join("mine"), &ReadOptions::default())?;
+    /// assert_eq!(back.modules()["layers.0.q"].scale(), Some(0.5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn write(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
+        let path = path.as_ref();
+        let tensors = self.tensors().map_err(|error| error.in_file(path))?;
+        if self.dialect() != Dialect::Peft {
+            return write_tensors(path, &tensors, self.metadata(), overwrite);
+        }
+        let made = self.peft_config().map_err(|error| error.in_file(path))?;
+        let output = OutputDirectory::create(path, overwrite)?;
+        let mut metadata = self.metadata().clone();
+        // What PEFT writes there, and other programs ask for.
+        metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
+        write_tensors(output.path().join(PEFT_TENSORS), &tensors, &metadata, Overwrite::Refuse)?;
+        let write = || -> Result<()> { Ok(std::fs::write(output.path().join(PEFT_CONFIG), made)?) };
+        write().map_err(|error| error.in_file(path))?;
+        output.finish()
+    }
+
+    /// The configuration's text, its fields sorted as PEFT sorts them.
+    fn peft_config(&self) -> Result<Vec<u8>> {
+        let config = config_for(self.modules(), &BTreeMap::new(), self.config())?;
+        Ok(serde_json::to_vec_pretty(&Value::Object(config.fields().clone()))?)
+    }
+}
