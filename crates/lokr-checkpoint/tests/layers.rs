@@ -33,7 +33,7 @@ fn key_of(case: &Case, path: &str) -> String {
 }
 
 /// What a training step leaves in the adapter's parameters.
-fn gradients<L: Layer<f32> + Clone>(adapter: &LoKrAdapter<f32, L>) -> BTreeMap<String, Array2<f32>> {
+fn gradients<L: Layer<f32> + Clone + 'static>(adapter: &LoKrAdapter<f32, L>) -> BTreeMap<String, Array2<f32>> {
     let mut gradients = BTreeMap::new();
     adapter.visit(&mut |name, _, gradient| {
         let gradient = gradient.unwrap().to_owned().into_dimensionality().unwrap();
@@ -51,7 +51,13 @@ struct Names {
     grad: String,
 }
 
-fn check<L: Layer<f32> + Clone>(case: &Case, io: &TensorFile, names: &Names, mut layer: LoKrAdapter<f32, L>, mu: f32) {
+fn check<L: Layer<f32> + Clone + 'static>(
+    case: &Case,
+    io: &TensorFile,
+    names: &Names,
+    mut layer: LoKrAdapter<f32, L>,
+    mu: f32,
+) {
     // A multiplier stands before the scale, as part of it.
     layer.set_scaling(layer.scaling() * mu).unwrap();
     let (x, dy) = (rows(io, &names.x), rows(io, &names.grad_out));
