@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lokr_checkpoint::{
-    Adapter, Dialect, DoraStrength, ForeignTensors, NonFinite, ReadOptions, ScaleRule, Strength, Unmatched, ZeroAlpha,
+    Adapter, Dialect, DoraStrength, FloatType, ForeignTensors, NonFinite, Overwrite, ReadOptions, ScaleRule, Strength,
+    Unmatched, ZeroAlpha,
 };
 
 use crate::error::CliError;
@@ -20,7 +21,7 @@ Exit codes:
 
 `lokr help COMMAND` shows an example of each command.";
 
-/// Looks into LoKr adapters (W + s·(A ⊗ B)) and merges them, without PyTorch and without the model in memory
+/// Looks into LoKr adapters (W + s·(A ⊗ B)), merges, extracts and converts them, without PyTorch and without the model in memory
 #[derive(Debug, Parser)]
 #[command(name = "lokr", version, after_help = EXIT_CODES, max_term_width = 110)]
 pub struct Cli {
@@ -40,6 +41,8 @@ pub enum Command {
     Merge(MergeArgs),
     Unmerge(UnmergeArgs),
     Verify(VerifyArgs),
+    Extract(ExtractArgs),
+    Convert(ConvertArgs),
     /// Show version, backend, threads and processor features, and measure the rate of matrix products for a second
     #[command(after_help = "Example:\n  lokr doctor")]
     Doctor,
@@ -127,6 +130,142 @@ pub struct VerifyArgs {
     pub tolerance: f64,
     #[command(flatten)]
     pub apply: ApplyArgs,
+}
+
+/// Extract the nearest LoKr of what two models differ by, with the share of the difference that it captures
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
+  lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors")]
+pub struct ExtractArgs {
+    /// The model before
+    #[arg(long, value_name = "MODEL")]
+    pub base: PathBuf,
+    /// The model after fine-tuning
+    #[arg(long, value_name = "MODEL")]
+    pub tuned: PathBuf,
+    /// The adapter: a directory for PEFT, a file for the other dialects
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// The dialect to write
+    #[arg(long, default_value = "peft")]
+    pub to: DialectArg,
+    /// Split sizes by this factor, as PEFT and LyCORIS do; evenly otherwise
+    #[arg(long)]
+    pub factor: Option<i64>,
+    /// Hold w2 at this rank where programs hold it low-rank
+    #[arg(long)]
+    pub rank: Option<usize>,
+    /// The smallest rank, and without --factor the smallest split, that captures this share of the difference's energy
+    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
+    pub energy: Option<f64>,
+    /// Only modules in whose name this regular expression is found; may be repeated
+    #[arg(long, value_name = "REGEX")]
+    pub include: Vec<String>,
+    /// Not the modules in whose name this regular expression is found; may be repeated
+    #[arg(long, value_name = "REGEX")]
+    pub exclude: Vec<String>,
+    /// Take modules for unchanged whose relative change is at most this; 1e-2 passes over rounding to bf16
+    #[arg(long, value_name = "CHANGE", default_value_t = 0.0)]
+    pub min_change: f64,
+    /// The type to store factors in; that of the fine-tuned weight otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl ExtractArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+/// Write an adapter in another dialect with the same effect, or as a LoRA
+///
+/// Underscored names (LyCORIS, kohya) cannot be undone, so converting from them to dotted ones needs --base.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lokr convert peft-directory --to lycoris --out adapter.safetensors
+  lokr convert adapter.safetensors --base model.safetensors --to peft --out peft-directory
+  lokr convert peft-directory --to lora --rank 16 --out lora-directory")]
+pub struct ConvertArgs {
+    /// A safetensors file, or a PEFT directory
+    pub adapter: PathBuf,
+    /// `peft`, `lycoris`, `kohya`, `dotted`; or `lora`, PEFT's LoRA
+    #[arg(long, value_parser = target)]
+    pub to: Target,
+    /// The output: a directory for PEFT and LoRA, a file for the others
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// The model that the adapter is of
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// The rank of the LoRA, which is then the best of that rank; the exact one otherwise
+    #[arg(long)]
+    pub rank: Option<usize>,
+    /// What stands before the new names
+    #[arg(long, value_name = "PREFIX")]
+    pub to_prefix: Option<String>,
+    /// The type to round tensors to; their own otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// The scale that the adapter stands for: `trained`, `like-lycoris-merge` or a number; not for LoRA
+    #[arg(long, value_name = "SCALE", default_value = "trained", allow_negative_numbers = true, value_parser = scale)]
+    pub scale: ScaleRule,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl ConvertArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Replace } else { Overwrite::Refuse }
+}
+
+/// What to convert to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Dialect(Dialect),
+    Lora,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if text == "lora" {
+        return Ok(Target::Lora);
+    }
+    DialectArg::from_str(text, false)
+        .map(|dialect| Target::Dialect(dialect.into()))
+        .map_err(|_| "expected peft, lycoris, kohya, dotted or lora".to_owned())
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FloatArg {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl From<FloatArg> for FloatType {
+    fn from(kind: FloatArg) -> Self {
+        match kind {
+            FloatArg::F16 => Self::F16,
+            FloatArg::Bf16 => Self::Bf16,
+            FloatArg::F32 => Self::F32,
+            FloatArg::F64 => Self::F64,
+        }
+    }
 }
 
 /// Where the result goes.

@@ -1,4 +1,4 @@
-//! The program `lokr`: looks into and merges `LoKr` adapters.
+//! The program `lokr`: looks into, merges, extracts and converts `LoKr` adapters.
 //!
 //! [`args`] is the command line and its help, [`commands`] holds one function per subcommand, [`report`] is how results,
 //! warnings and progress are shown, [`error`] what can go wrong and the exit code of each.
@@ -42,6 +42,8 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Inspect(args) => commands::inspect::run(args, &reporter),
         Command::Merge(args) => commands::merge::run(args, &reporter),
         Command::Unmerge(args) => commands::merge::run_unmerge(args, &reporter),
+        Command::Extract(args) => commands::extract::run(args, &reporter),
+        Command::Convert(args) => commands::convert::run(args, &reporter),
         Command::Verify(args) => commands::verify::run(args, &reporter),
         Command::Doctor => commands::doctor::run(&reporter),
         Command::Completions(args) => commands::completions::run(args),

@@ -1,7 +1,9 @@
 //! One function per subcommand.
 
 pub mod completions;
+pub mod convert;
 pub mod doctor;
+pub mod extract;
 pub mod inspect;
 pub mod merge;
 pub mod verify;

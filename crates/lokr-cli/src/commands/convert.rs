@@ -1,0 +1,117 @@
+//! `lokr convert`.
+
+use std::fmt;
+use std::path::Path;
+
+use lokr_checkpoint::{Adapter, BaseModel, ConvertOptions, LoraRank, LoraReport, to_lora};
+use serde::Serialize;
+
+use crate::args::{ConvertArgs, Target};
+use crate::error::{CliError, check_absent};
+use crate::interrupt;
+use crate::report::{Reporter, number};
+use crate::table::{Align, Table};
+
+#[derive(Serialize)]
+struct Report<'a> {
+    out: &'a Path,
+    from: String,
+    to: String,
+    modules: usize,
+    /// Tensors that another type rounds, and by how much relative to their norm.
+    roundings: Vec<Loss>,
+    /// Of a LoRA: what it captures.
+    lora: Option<LoraReport>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Loss {
+    module: String,
+    key: &'static str,
+    relative_error: f64,
+}
+
+pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
+    interrupt::catch()?;
+    check_absent(&args.out, args.force)?;
+    let adapter = Adapter::read(&args.adapter, &args.read.options())?;
+    let base = args.base.as_ref().map(BaseModel::open).transpose()?;
+    let mut report = Report {
+        out: &args.out,
+        from: adapter.dialect().to_string(),
+        to: String::new(),
+        modules: adapter.modules().len(),
+        roundings: Vec::new(),
+        lora: None,
+        warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
+    };
+    let kind = args.dtype.map(Into::into);
+    match args.to {
+        Target::Lora => {
+            let rank = args.rank.map_or(LoraRank::Exact, LoraRank::Best);
+            let bar = reporter.progress("modules", adapter.modules().len());
+            let lora = to_lora(&adapter, base.as_ref(), rank, kind, &mut |at| {
+                interrupt::exit_if_happened();
+                bar.set_position(at.done as u64);
+            })?;
+            bar.finish_and_clear();
+            lora.write(&args.out, args.overwrite())?;
+            report.to = "PEFT's LoRA".to_owned();
+            report.lora = Some(lora.report);
+        }
+        Target::Dialect(dialect) => {
+            let options = ConvertOptions {
+                prefix: args.to_prefix.clone(),
+                dtype: kind,
+                scale: args.scale,
+                ..ConvertOptions::to(dialect)
+            };
+            let conversion = adapter.convert(&options, base.as_ref())?;
+            conversion.adapter.write(&args.out, args.overwrite())?;
+            report.to = dialect.to_string();
+            report.warnings.extend(conversion.adapter.warnings().iter().map(ToString::to_string));
+            report.roundings = conversion
+                .roundings
+                .into_iter()
+                .map(|r| Loss { module: r.module, key: r.key, relative_error: r.relative_error })
+                .collect();
+        }
+    }
+    report.warnings.dedup();
+    reporter.warnings(&report.warnings);
+    reporter.summary(&report)
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(lora) = &self.lora {
+            let mut table = Table::new(vec![
+                ("module", Align::Left),
+                ("rank", Align::Right),
+                ("‖ΔW‖", Align::Right),
+                ("energy captured", Align::Right),
+            ]);
+            for module in &lora.modules {
+                table.row(vec![
+                    module.name.clone(),
+                    module.rank.to_string(),
+                    number(Some(module.norm)),
+                    number(Some(module.energy)),
+                ]);
+            }
+            writeln!(f, "{table}")?;
+            writeln!(
+                f,
+                "{} values instead of {}, energy captured in all: {}",
+                lora.lora_parameters,
+                lora.lokr_parameters,
+                number(Some(lora.energy))
+            )?;
+        }
+        for loss in &self.roundings {
+            writeln!(f, "{}.{}: rounded by {:.2e} of its norm", loss.module, loss.key, loss.relative_error)?;
+        }
+        writeln!(f, "{} modules from {} to {}, written to {}", self.modules, self.from, self.to, self.out.display())
+    }
+}
