@@ -71,6 +71,7 @@ fn spectrum(change: &ArrayD<f64>, (m, n): (usize, usize), count: usize) -> Vec<f
 #[test]
 fn what_was_merged_comes_back() {
     // Plain, prime, one-sized and convolutional; factor, the adapter's (m, n) and its rank.
+    #[allow(clippy::type_complexity)] // A table, read once.
     let shapes: [(&[usize], i64, (usize, usize), Option<usize>); 8] = [
         (&[24, 36], -1, (4, 6), None),
         (&[24, 36], 2, (2, 2), Some(3)),
