@@ -49,8 +49,9 @@ impl Adapter {
     /// use lokr_checkpoint::{Adapter, Dialect, FloatType, Module, Overwrite, ReadOptions, Tensor, W1, W2};
     /// use ndarray::array;
     ///
-    /// let w1 = W1::Full(Tensor::from_array(&array![[1.0, 2.0]], FloatType::F32));
-    /// let w2 = W2::Full(Tensor::from_array(&array![[1.0], [3.0]], FloatType::F32));
+    /// // Factors as PEFT makes them of a 2 × 2 weight: it does not take their shapes from the file.
+    /// let w1 = W1::Full(Tensor::from_array(&array![[2.0]], FloatType::F32));
+    /// let w2 = W2::Full(Tensor::from_array(&array![[1.0, 0.0], [3.0, 1.0]], FloatType::F32));
     /// let adapter = Adapter::from_modules(Dialect::Peft, [Module::new("layers.0.q", w1, w2, 0.5)?])?;
     ///
     /// let folder = tempfile::tempdir()?;
