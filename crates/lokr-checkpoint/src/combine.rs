@@ -6,7 +6,7 @@ use lokr_core::{Factor, Kron, nearest_to_sum};
 use serde::Serialize;
 
 use crate::size::{hold, is_low_rank, module, stored_type};
-use crate::{Adapter, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result, Tensor};
+use crate::{Adapter, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy};
 
 /// Choices of [`combine`].
 ///
@@ -104,9 +104,7 @@ pub fn combine(
         lines.push(line);
     }
     progress(JobProgress { done: total, total, name: "" });
-    let sum: f64 = lines.iter().map(|line| line.norm.powi(2)).sum();
-    let captured: f64 = lines.iter().map(|line| line.energy * line.norm.powi(2)).sum();
-    let energy = if sum > 0.0 { captured / sum } else { 1.0 };
+    let energy = energy::captured(lines.iter().map(|line| (line.norm, line.energy)));
     Ok(Combination { modules, extra, report: CombineReport { modules: lines, energy } })
 }
 

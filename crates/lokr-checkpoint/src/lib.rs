@@ -41,6 +41,7 @@ mod delta;
 mod dialect;
 mod dora;
 mod dtype;
+mod energy;
 mod error;
 mod extract;
 mod factor;

@@ -9,11 +9,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialect::peft::PREFIX;
+use crate::save::write_peft;
 use crate::size::{stored_type, with_kernel};
 use crate::targets::targets;
 use crate::{
-    Adapter, BaseModel, CheckpointError, FloatType, JobProgress, Module, OutputDirectory, Overwrite, Result, ScaleRule,
-    Tensor, write_tensors,
+    Adapter, BaseModel, CheckpointError, FloatType, JobProgress, Module, Overwrite, Result, ScaleRule, Tensor, energy,
 };
 
 /// Which LoRA [`to_lora`] makes.
@@ -116,14 +116,12 @@ pub fn to_lora(
         report.lokr_parameters += module.parameter_count();
         report.lora_parameters += left.len() + right.len();
         report.modules.push(LoraModule { name: target.name.clone(), rank: left.ncols(), norm, energy });
-        tensors.insert(key("A"), with_kernel(&right, kernel, kind)?);
-        tensors.insert(key("B"), with_kernel(&left, &ones, kind)?);
+        tensors.insert(key("A"), with_kernel(&right, kernel, kind));
+        tensors.insert(key("B"), with_kernel(&left, &ones, kind));
     }
     progress(JobProgress { done: total, total, name: "" });
     report.modules.sort_by(|a, b| a.name.cmp(&b.name));
-    let sum: f64 = report.modules.iter().map(|module| module.norm.powi(2)).sum();
-    let captured: f64 = report.modules.iter().map(|module| module.energy * module.norm.powi(2)).sum();
-    report.energy = if sum > 0.0 { captured / sum } else { 1.0 };
+    report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
     tensors.extend(adapter.extra().iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone())));
     Ok(Lora { tensors, config: config(adapter, &report.modules), report })
 }
@@ -132,15 +130,10 @@ impl Lora {
     /// Writes a PEFT directory: `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same LoRA.
     ///
     /// # Errors
-    /// Those of [`OutputDirectory`] and [`write_tensors`].
+    /// Those of [`OutputDirectory`](crate::OutputDirectory) and [`write_tensors`](crate::write_tensors).
     pub fn write(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
-        let output = OutputDirectory::create(path, overwrite)?;
         let config = serde_json::to_string_pretty(&self.config)? + "\n";
-        std::fs::write(output.path().join("adapter_config.json"), config)?;
-        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let file = output.path().join("adapter_model.safetensors");
-        write_tensors(file, &self.tensors, &metadata, Overwrite::Refuse)?;
-        output.finish()
+        write_peft(path.as_ref(), &self.tensors, BTreeMap::new(), config.as_bytes(), overwrite)
     }
 }
 

@@ -149,10 +149,7 @@ impl Job<'_> {
             bytes += file.data_bytes() as u64;
         }
         self.check_output(directory.is_some(), bytes).map_err(|error| error.in_file(self.out))?;
-        let mut tell = |event: Progress<'_>| match progress(event) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
-        };
+        let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
             self.all_tensors(None, &mut report, None, &mut |_| Ok(()))?;

@@ -3,7 +3,8 @@
 use crate::dialect::kohya::{self, TextEncoders};
 use crate::dialect::lycoris::{self, flatten};
 use crate::dialect::{dotted, peft};
-use crate::{Adapter, BaseModel, CheckpointError, Dialect, Result, Unmatched};
+use crate::targets::targets;
+use crate::{Adapter, BaseModel, CheckpointError, Dialect, Result};
 
 /// Where a module belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +24,11 @@ pub(crate) struct Located {
 
 /// The places of an adapter's modules: from the base model, or as far as the names themselves tell.
 pub(crate) fn locate(adapter: &Adapter, base: Option<&BaseModel>) -> Result<Vec<Located>> {
-    if let Some(base) = base {
-        let resolution = adapter.resolve(base, Unmatched::Refuse)?;
-        let located = resolution.targets().map(|(name, target)| Located {
-            name: name.to_owned(),
-            place: Place::Path(target.strip_suffix(".weight").unwrap_or(target).to_owned()),
-            weight: base.info(target).map(|(_, shape)| shape.to_vec()),
+    if base.is_some() {
+        let located = targets(adapter, base)?.into_iter().map(|target| Located {
+            name: target.module.name().to_owned(),
+            place: Place::Path(target.name),
+            weight: target.weight,
         });
         return Ok(located.collect());
     }

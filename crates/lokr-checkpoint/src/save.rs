@@ -10,7 +10,7 @@ use crate::dialect::peft_fit::config_for;
 use crate::fit::{alpha_type, stored_alpha};
 use crate::parts::ALPHA;
 use crate::scale::StatedRanks;
-use crate::{Adapter, Dialect, OutputDirectory, Overwrite, Result, Tensor, write_tensors};
+use crate::{Adapter, CheckpointError, Dialect, OutputDirectory, Overwrite, Result, Tensor, write_tensors};
 
 pub(crate) const PEFT_TENSORS: &str = "adapter_model.safetensors";
 pub(crate) const PEFT_CONFIG: &str = "adapter_config.json";
@@ -19,7 +19,7 @@ impl Adapter {
     /// The tensors of its file by their keys, `alpha` included where the dialect stores it.
     ///
     /// # Errors
-    /// [`CheckpointError::ScaleUnknown`](crate::CheckpointError::ScaleUnknown).
+    /// [`CheckpointError::ScaleUnknown`].
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let placeholder = StatedRanks::from_metadata(self.metadata()).placeholder();
         // LyCORIS's prefix is part of its modules' names.
@@ -42,7 +42,7 @@ impl Adapter {
     /// same bytes.
     ///
     /// # Errors
-    /// [`CheckpointError::ScaleUnknown`](crate::CheckpointError::ScaleUnknown); for PEFT without a configuration those of
+    /// [`CheckpointError::ScaleUnknown`]; for PEFT without a configuration those of
     /// making one, as in [`Adapter::from_modules`]; those of [`write_tensors`] and [`OutputDirectory`].
     /// # Examples
     /// ```
@@ -66,15 +66,8 @@ impl Adapter {
         if self.dialect() != Dialect::Peft {
             return write_tensors(path, &tensors, self.metadata(), overwrite);
         }
-        let made = self.peft_config().map_err(|error| error.in_file(path))?;
-        let output = OutputDirectory::create(path, overwrite)?;
-        let mut metadata = self.metadata().clone();
-        // What PEFT writes there, and other programs ask for.
-        metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
-        write_tensors(output.path().join(PEFT_TENSORS), &tensors, &metadata, Overwrite::Refuse)?;
-        let write = || -> Result<()> { Ok(std::fs::write(output.path().join(PEFT_CONFIG), made)?) };
-        write().map_err(|error| error.in_file(path))?;
-        output.finish()
+        let config = self.peft_config().map_err(|error| error.in_file(path))?;
+        write_peft(path, &tensors, self.metadata().clone(), &config, overwrite)
     }
 
     /// The configuration's text, its fields sorted as PEFT sorts them.
@@ -82,4 +75,21 @@ impl Adapter {
         let config = config_for(self.modules(), &BTreeMap::new(), self.config())?;
         Ok(serde_json::to_vec_pretty(&Value::Object(config.fields().clone()))?)
     }
+}
+
+/// Writes a directory as PEFT does, which appears whole or not at all.
+pub(crate) fn write_peft(
+    path: &Path,
+    tensors: &BTreeMap<String, Tensor>,
+    mut metadata: BTreeMap<String, String>,
+    config: &[u8],
+    overwrite: Overwrite,
+) -> Result<()> {
+    let output = OutputDirectory::create(path, overwrite)?;
+    // What PEFT writes there, and other programs ask for.
+    metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
+    write_tensors(output.path().join(PEFT_TENSORS), tensors, &metadata, Overwrite::Refuse)?;
+    std::fs::write(output.path().join(PEFT_CONFIG), config)
+        .map_err(|error| CheckpointError::from(error).in_file(path))?;
+    output.finish()
 }

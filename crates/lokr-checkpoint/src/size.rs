@@ -127,7 +127,7 @@ pub(crate) fn module(
     scale: f64,
 ) -> Result<Module> {
     let w2 = match b {
-        Factor::Full(b) => W2::Full(with_kernel(b, kernel, kind)?),
+        Factor::Full(b) => W2::Full(with_kernel(b, kernel, kind)),
         Factor::LowRank(low) => {
             W2::LowRank { a: Tensor::from_array(&low.left(), kind), b: Tensor::from_array(&low.right(), kind) }
         }
@@ -136,16 +136,11 @@ pub(crate) fn module(
 }
 
 /// A matrix `(rows, columns·K)` as a tensor `(rows, columns, kernel…)`.
-pub(crate) fn with_kernel<T: Scalar>(
-    matrix: &ndarray::ArrayRef2<T>,
-    kernel: &[usize],
-    kind: FloatType,
-) -> Result<Tensor> {
+pub(crate) fn with_kernel<T: Scalar>(matrix: &ndarray::ArrayRef2<T>, kernel: &[usize], kind: FloatType) -> Tensor {
     let (rows, columns) = matrix.dim();
     let mut shape = vec![rows, columns / crate::factor::product(kernel).max(1)];
     shape.extend(kernel);
-    let flat = Tensor::from_array(&matrix.view(), kind);
-    Tensor::new("factor", flat.dtype(), shape, flat.bytes().to_vec())
+    Tensor::from_array(&matrix.view(), kind).reshaped(shape)
 }
 
 /// The wider of the types in which a module's factors are stored.

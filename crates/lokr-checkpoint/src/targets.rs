@@ -8,7 +8,7 @@ pub(crate) struct Target<'a> {
     pub(crate) name: String,
     pub(crate) module: &'a Module,
     /// The weight's shape, where the base model is at hand.
-    weight: Option<Vec<usize>>,
+    pub(crate) weight: Option<Vec<usize>>,
 }
 
 impl Target<'_> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::merge::Plan;
 use crate::merge::report::{AdapterReport, Progress};
 use crate::merge::steps::{Steps, rows_mut};
-use crate::{Adapter, BaseModel, CheckpointError, FloatType, Result, Strength, Tensor, Unmatched};
+use crate::{Adapter, BaseModel, FloatType, Result, Strength, Tensor, Unmatched};
 
 /// Choices of [`verify`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,8 +93,8 @@ pub struct VerifyReport {
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).
 ///
 /// # Errors
-/// Those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`], [`CheckpointError::ReplacementShape`],
-/// [`CheckpointError::DuplicateTarget`]; [`CheckpointError::Interrupted`].
+/// Those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`](crate::CheckpointError::ScaleUnknown), [`CheckpointError::ReplacementShape`](crate::CheckpointError::ReplacementShape),
+/// [`CheckpointError::DuplicateTarget`](crate::CheckpointError::DuplicateTarget); [`CheckpointError::Interrupted`](crate::CheckpointError::Interrupted).
 ///
 /// # Examples
 /// ```no_run
@@ -119,10 +119,7 @@ pub fn verify(
     let (both, missing): (Vec<_>, Vec<_>) = base.names().partition(|name| merged.info(name).is_some());
     let extra = merged.names().filter(|name| base.info(name).is_none()).map(str::to_owned).collect();
     let missing = missing.into_iter().map(str::to_owned).collect();
-    let mut tell = |event: Progress<'_>| match progress(event) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
-    };
+    let mut tell = |event: Progress<'_>| event.tell(progress);
     let bytes = base.files().iter().map(|file| file.data_bytes() as u64).sum();
     tell(Progress::Started { tensors: both.len(), bytes })?;
     let mut tensors = Vec::with_capacity(both.len());

@@ -76,6 +76,12 @@ pub struct InspectArgs {
     pub read: ReadArgs,
 }
 
+impl InspectArgs {
+    pub fn unmatched(&self) -> Unmatched {
+        unmatched(self.allow_unmatched)
+    }
+}
+
 /// Merge adapters into a model: W + μ·s·(w1 ⊗ w2), each weight rounded once to its stored type
 ///
 /// The model is streamed, whatever its size; tensors that no adapter changes are copied bit for bit. The output appears whole,
@@ -282,6 +288,12 @@ pub struct OutputArgs {
     pub force: bool,
 }
 
+impl OutputArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
 /// Which adapters, and how strongly.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
@@ -320,8 +332,12 @@ impl ApplyArgs {
     }
 
     pub fn unmatched(&self) -> Unmatched {
-        if self.allow_unmatched { Unmatched::Allow } else { Unmatched::Refuse }
+        unmatched(self.allow_unmatched)
     }
+}
+
+fn unmatched(allowed: bool) -> Unmatched {
+    if allowed { Unmatched::Allow } else { Unmatched::Refuse }
 }
 
 fn finite(text: &str) -> Result<f64, String> {

@@ -67,33 +67,24 @@ impl Reporter {
         }
     }
 
-    fn shows_progress(&self) -> bool {
-        self.verbosity == Verbosity::Normal && stderr().is_terminal()
-    }
-
     /// A bar over the bytes of a job.
     pub fn job(&self) -> JobProgress {
-        if !self.shows_progress() {
-            return JobProgress { bar: hidden() };
-        }
-        let style = ProgressStyle::with_template("{bar:32} {bytes}/{total_bytes}, {eta} left  {wide_msg}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        JobProgress { bar: ProgressBar::new(0).with_style(style) }
+        JobProgress { bar: self.bar("{bar:32} {bytes}/{total_bytes}, {eta} left  {wide_msg}", 0) }
+    }
+
+    /// A bar over so many things.
+    pub fn progress(&self, what: &'static str, length: usize) -> ProgressBar {
+        self.bar("{msg} {bar:32} {pos}/{len}, {eta} left", length as u64).with_message(what)
     }
 
     /// A bar on a terminal, nothing elsewhere.
-    pub fn progress(&self, what: &'static str, length: usize) -> ProgressBar {
-        if !self.shows_progress() {
-            return hidden();
+    fn bar(&self, template: &str, length: u64) -> ProgressBar {
+        if self.verbosity == Verbosity::Quiet || !stderr().is_terminal() {
+            return ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         }
-        let style = ProgressStyle::with_template("{msg} {bar:32} {pos}/{len}, {eta} left");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        ProgressBar::new(length as u64).with_style(style).with_message(what)
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(length).with_style(style)
     }
-}
-
-fn hidden() -> ProgressBar {
-    ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden())
 }
 
 /// The progress of a job on a model, which an interrupt stops.

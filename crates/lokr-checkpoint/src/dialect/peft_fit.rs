@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::peft_config::PeftConfig;
 use crate::factor::product;
+use crate::size::is_low_rank;
 use crate::{CheckpointError, Dialect, Module, Result, W1, W2};
 
 /// What a module demands of the configuration.
@@ -91,15 +92,14 @@ fn demand<'a>(module: &'a Module, weight: Option<&[usize]>, both: bool, effectiv
     let (w1, (p, columns)) = (module.w1().dim(), module.w2().dim());
     let w2 = (p, columns / kernel.max(1));
     let (large1, large2) = (w1.0.max(w1.1), w2.0.max(w2.1));
-    let is_low = |rank: usize, large: usize| rank.saturating_mul(2) < large;
     let rank = match module.rank() {
         Some(rank) => Rank::Exactly(rank),
         None => Rank::AtLeast(large2.max(if both { large1 } else { 0 }).div_ceil(2)),
     };
     if let Rank::Exactly(rank) = rank {
         match module.w1() {
-            W1::LowRank { .. } if !is_low(rank, large1) => return refuse("PEFT makes lokr_w1 full at this rank"),
-            W1::Full(_) if both && is_low(rank, large1) => {
+            W1::LowRank { .. } if !is_low_rank(rank, w1) => return refuse("PEFT makes lokr_w1 full at this rank"),
+            W1::Full(_) if both && is_low_rank(rank, w1) => {
                 return refuse(
                     "lokr_w1 is full, but low-rank in other modules, and PEFT has one decompose_both for all",
                 );
@@ -107,9 +107,9 @@ fn demand<'a>(module: &'a Module, weight: Option<&[usize]>, both: bool, effectiv
             _ => {}
         }
         match module.w2() {
-            W2::Full(_) if is_low(rank, large2) => return refuse("PEFT makes lokr_w2 low-rank at this rank"),
+            W2::Full(_) if is_low_rank(rank, w2) => return refuse("PEFT makes lokr_w2 low-rank at this rank"),
             W2::Full(_) => {}
-            _ if !is_low(rank, large2) => return refuse("PEFT makes lokr_w2 full at this rank"),
+            _ if !is_low_rank(rank, w2) => return refuse("PEFT makes lokr_w2 full at this rank"),
             W2::LowRank { .. } if effective && kernel > 1 => {
                 return refuse("lokr_t2 is in other convolutions, and PEFT has one use_effective_conv2d for all");
             }

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::energy;
+
 /// How well an adapter captures the difference of two models, and what it leaves out.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ExtractReport {
@@ -20,9 +22,7 @@ pub struct ExtractReport {
 
 impl ExtractReport {
     pub(super) fn add_up(&mut self) {
-        let total: f64 = self.modules.iter().map(|module| module.norm.powi(2)).sum();
-        let captured: f64 = self.modules.iter().map(|module| module.energy * module.norm.powi(2)).sum();
-        self.energy = captured / total;
+        self.energy = energy::captured(self.modules.iter().map(|module| (module.norm, module.energy)));
         self.parameters = self.modules.iter().map(|module| module.parameters).sum();
     }
 }

@@ -1,6 +1,10 @@
 //! What a job did, for people and programs.
 
+use std::ops::ControlFlow;
+
 use serde::Serialize;
+
+use crate::{CheckpointError, Result};
 
 /// What a merge did, or in a dry run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -105,4 +109,14 @@ pub enum Progress<'a> {
     },
     /// All tensors are on their way; the files are being completed.
     Finishing,
+}
+
+impl Progress<'_> {
+    /// Tells the caller; an error if it wants to stop.
+    pub(crate) fn tell(self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<()> {
+        match progress(self) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
+        }
+    }
 }

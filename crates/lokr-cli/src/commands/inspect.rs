@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use lokr_checkpoint::{Adapter, BaseModel, Module, Resolution, Tensor, Unmatched};
+use lokr_checkpoint::{Adapter, BaseModel, Module, Resolution, Tensor};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -86,8 +86,7 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         None => None,
         Some(path) => {
             let base = BaseModel::open(path)?;
-            let unmatched = if args.allow_unmatched { Unmatched::Allow } else { Unmatched::Refuse };
-            let resolution = adapter.resolve(&base, unmatched)?;
+            let resolution = adapter.resolve(&base, args.unmatched())?;
             Some((base, resolution))
         }
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{BaseModel, CheckpointError, MergeOptions, MergeReport, Overwrite, Run, merge, unmerge};
+use lokr_checkpoint::{BaseModel, CheckpointError, MergeOptions, MergeReport, Run, merge, unmerge};
 use serde::Serialize;
 
 use crate::args::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs};
@@ -46,7 +46,7 @@ fn job(
     let model = BaseModel::open(model)?;
     let options = MergeOptions {
         unmatched: apply.unmatched(),
-        overwrite: if output.force { Overwrite::Replace } else { Overwrite::Refuse },
+        overwrite: output.overwrite(),
         run: if output.dry_run { Run::Dry } else { Run::Real },
     };
     let pairs: Vec<_> = adapters.iter().map(|(adapter, strength)| (adapter, *strength)).collect();
