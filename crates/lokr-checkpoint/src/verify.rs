@@ -93,8 +93,13 @@ pub struct VerifyReport {
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).
 ///
 /// # Errors
-/// Those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`](crate::CheckpointError::ScaleUnknown), [`CheckpointError::ReplacementShape`](crate::CheckpointError::ReplacementShape),
-/// [`CheckpointError::DuplicateTarget`](crate::CheckpointError::DuplicateTarget); [`CheckpointError::Interrupted`](crate::CheckpointError::Interrupted).
+/// Those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`], [`CheckpointError::ReplacementShape`],
+/// [`CheckpointError::DuplicateTarget`]; [`CheckpointError::Interrupted`].
+///
+/// [`CheckpointError::ScaleUnknown`]: crate::CheckpointError::ScaleUnknown
+/// [`CheckpointError::ReplacementShape`]: crate::CheckpointError::ReplacementShape
+/// [`CheckpointError::DuplicateTarget`]: crate::CheckpointError::DuplicateTarget
+/// [`CheckpointError::Interrupted`]: crate::CheckpointError::Interrupted
 ///
 /// # Examples
 /// ```no_run
