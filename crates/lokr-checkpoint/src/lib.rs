@@ -61,6 +61,7 @@ mod parts;
 mod pickle;
 mod reader;
 mod rename;
+mod resize;
 mod save;
 mod scale;
 mod size;
@@ -91,6 +92,7 @@ pub use names::{Resolution, Unmatched};
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 pub use output::OutputDirectory;
 pub use reader::TensorFile;
+pub use resize::{ResizeOptions, ResizeReport, Resized, ResizedModule, resize};
 /// The element types a safetensors file can hold.
 pub use safetensors::Dtype;
 pub use scale::ScaleRule;

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::dialect::peft::PREFIX;
 use crate::save::write_peft;
 use crate::size::{stored_type, with_kernel};
-use crate::targets::targets;
+use crate::targets::{Names, targets};
 use crate::{
     Adapter, BaseModel, CheckpointError, FloatType, JobProgress, Module, Overwrite, Result, ScaleRule, Tensor, energy,
 };
@@ -103,7 +103,7 @@ pub fn to_lora(
         let (option, expected, found) = ("rank", "a positive number", "0".to_owned());
         return Err(CheckpointError::JobOption { option, expected, found });
     }
-    let targets = targets(adapter, base)?;
+    let targets = targets(adapter, base, Names::Base)?;
     let (mut tensors, mut report) = (BTreeMap::new(), LoraReport::default());
     let total = targets.len();
     for (done, target) in targets.iter().enumerate() {

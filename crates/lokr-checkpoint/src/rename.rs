@@ -3,7 +3,7 @@
 use crate::dialect::kohya::{self, TextEncoders};
 use crate::dialect::lycoris::{self, flatten};
 use crate::dialect::{dotted, peft};
-use crate::targets::targets;
+use crate::targets::{Names, targets};
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Result};
 
 /// Where a module belongs.
@@ -25,7 +25,7 @@ pub(crate) struct Located {
 /// The places of an adapter's modules: from the base model, or as far as the names themselves tell.
 pub(crate) fn locate(adapter: &Adapter, base: Option<&BaseModel>) -> Result<Vec<Located>> {
     if base.is_some() {
-        let located = targets(adapter, base)?.into_iter().map(|target| Located {
+        let located = targets(adapter, base, Names::Base)?.into_iter().map(|target| Located {
             name: target.module.name().to_owned(),
             place: Place::Path(target.name),
             weight: target.weight,

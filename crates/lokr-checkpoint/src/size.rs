@@ -5,7 +5,7 @@ use ndarray::{Array1, Array2, array, s};
 
 use crate::{CheckpointError, FloatType, Module, Result, Tensor, W1, W2};
 
-/// How `w2` is to be held by [`extract`](crate::extract), resizing and [`combine`](crate::combine).
+/// How `w2` is to be held by [`extract`](crate::extract), [`resize`](crate::resize()) and [`combine`](crate::combine()).
 ///
 /// A rank is used only where LyCORIS and PEFT use one too, `rank < max(p, q)/2` with `q` counted without the kernel; they
 /// take everything else for full.

@@ -2,9 +2,18 @@
 
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Module, Result, Unmatched};
 
+/// How to name the modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// As in the adapter.
+    Adapter,
+    /// As in the base model, without `.weight`.
+    Base,
+}
+
 /// One module.
 pub(crate) struct Target<'a> {
-    /// The base model's name, without `.weight`.
+    /// As [`Names`] says.
     pub(crate) name: String,
     pub(crate) module: &'a Module,
     /// The weight's shape, where the base model is at hand.
@@ -22,9 +31,10 @@ impl Target<'_> {
 }
 
 /// The modules, sorted by their names in the adapter.
-pub(crate) fn targets<'a>(adapter: &'a Adapter, base: Option<&BaseModel>) -> Result<Vec<Target<'a>>> {
+pub(crate) fn targets<'a>(adapter: &'a Adapter, base: Option<&BaseModel>, names: Names) -> Result<Vec<Target<'a>>> {
     let Some(base) = base else {
         let own = |(name, module): (&String, &'a Module)| match adapter.dialect() {
+            _ if names == Names::Adapter => Ok(Target { name: name.clone(), module, weight: None }),
             Dialect::Peft | Dialect::Dotted => Ok(Target { name: name.clone(), module, weight: None }),
             dialect => Err(CheckpointError::BaseNeeded { module: name.clone(), dialect }.in_file(adapter.path())),
         };
@@ -32,7 +42,10 @@ pub(crate) fn targets<'a>(adapter: &'a Adapter, base: Option<&BaseModel>) -> Res
     };
     let resolution = adapter.resolve(base, Unmatched::Refuse)?;
     let found = |(name, weight): (&str, &str)| Target {
-        name: weight.strip_suffix(".weight").unwrap_or(weight).to_owned(),
+        name: match names {
+            Names::Adapter => name.to_owned(),
+            Names::Base => weight.strip_suffix(".weight").unwrap_or(weight).to_owned(),
+        },
         module: &adapter.modules()[name],
         weight: base.info(weight).map(|(_, shape)| shape.to_vec()),
     };
