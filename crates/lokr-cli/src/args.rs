@@ -43,6 +43,7 @@ pub enum Command {
     Verify(VerifyArgs),
     Extract(ExtractArgs),
     Convert(ConvertArgs),
+    Combine(CombineArgs),
     /// Show version, backend, threads and processor features, and measure the rate of matrix products for a second
     #[command(after_help = "Example:\n  lokr doctor")]
     Doctor,
@@ -230,6 +231,43 @@ pub struct ConvertArgs {
 }
 
 impl ConvertArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+/// Make the best single LoKr of a weighted sum of PEFT adapters, without forming a weight
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  lokr combine --adapter a/ --weight 0.7 --adapter b/ --weight 0.3 --out both/")]
+pub struct CombineArgs {
+    /// A PEFT adapter; all must split each module alike
+    #[arg(long = "adapter", value_name = "ADAPTER", required = true)]
+    pub adapters: Vec<PathBuf>,
+    /// The weight of each adapter, in the same order: none, or as many as adapters
+    #[arg(long = "weight", value_name = "NUMBER", allow_negative_numbers = true, value_parser = finite)]
+    pub weights: Vec<f64>,
+    /// The directory to write
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// Hold w2 at this rank where programs hold it low-rank
+    #[arg(long)]
+    pub rank: Option<usize>,
+    /// The smallest rank that keeps this share of the energy of w2
+    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
+    pub energy: Option<f64>,
+    /// The type to store factors in
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl CombineArgs {
     pub fn overwrite(&self) -> Overwrite {
         overwrite(self.force)
     }

@@ -59,6 +59,21 @@ fn extract_finds_the_merged_adapter() {
 }
 
 #[test]
+fn combine_parts_of_one_adapter_into_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("sum");
+    let out = out.to_str().unwrap();
+    let adapter = case(MLP);
+    let args = ["combine", "--out", out, "--adapter", &adapter, "--weight", "1.5", "--adapter", &adapter];
+    fails(&args, 2);
+    let report = json(&[&args[..], &["--weight", "-0.5"]].concat());
+    assert!((report["energy"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{report}");
+    assert!(makes_the_recorded_merge(out));
+    fails(&["combine", "--out", out, "--force", "--adapter", &case("kohya_unet/adapter.safetensors")], 3);
+    assert!(makes_the_recorded_merge(out));
+}
+
+#[test]
 fn bad_files_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.safetensors");

@@ -1,5 +1,6 @@
 //! One function per subcommand.
 
+pub mod combine;
 pub mod completions;
 pub mod convert;
 pub mod doctor;
