@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::dialect::key::{Key, other_algorithm};
-use crate::dialect::{Evidence, detect, lycoris, peft};
+use crate::dialect::{ConfigPlace, Evidence, detect, lycoris, peft};
 use crate::module::Layout;
 use crate::parts::{Assembled, Parts};
 use crate::save::{PEFT_CONFIG, PEFT_TENSORS};
@@ -52,7 +52,8 @@ impl Adapter {
     ///
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
-    /// [`CheckpointError::FileMissing`]; of the configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
+    /// [`CheckpointError::FileMissing`]; [`CheckpointError::JobOption`] for a configuration of a dialect that has none; of the
+    /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
     /// keys, [`CheckpointError::NotLokr`], [`CheckpointError::MixedDialects`], [`CheckpointError::DialectUnclear`],
     /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::UnknownKey`],
     /// [`CheckpointError::DuplicateTarget`]; of one module, [`CheckpointError::HalfMissing`],
@@ -156,11 +157,21 @@ impl Reader<'_> {
     fn read(&self, path: &Path, file: &TensorFile) -> Result<Adapter> {
         let in_file = |error: CheckpointError| error.in_file(file.path());
         let prefix = self.options.prefix.as_deref().unwrap_or(lycoris::PREFIX);
-        let evidence = Evidence { prefix, has_config: self.config.is_some() };
+        let config = match &self.config {
+            None => ConfigPlace::Nowhere,
+            Some(_) if path.is_dir() || self.options.config.is_some() => ConfigPlace::Given,
+            Some(_) => ConfigPlace::Beside,
+        };
+        let evidence = Evidence { prefix, config };
         let dialect = match self.options.dialect {
             Some(dialect) => dialect,
             None => self.detect(file, &evidence).map_err(in_file)?,
         };
+        if dialect != Dialect::Peft && self.options.config.is_some() {
+            let expected = "that of PEFT, which alone has a configuration";
+            let found = format!("the {dialect} dialect");
+            return Err(in_file(CheckpointError::JobOption { option: "config", expected, found }));
+        }
         let config = match (&self.config, dialect) {
             (Some(path), Dialect::Peft) => Some(PeftConfig::read(path)?),
             _ => None,

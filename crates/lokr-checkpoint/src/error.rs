@@ -42,6 +42,12 @@ pub enum CheckpointError {
     Kron(#[from] lokr_core::KronError),
 
     // The container.
+    /// A directory, pipe or device where a file should be.
+    #[error("this is {found}, not a file")]
+    NotAFile {
+        /// What is there.
+        found: &'static str,
+    },
     /// The file is a pickle, which runs code when it is loaded, or is named like one.
     #[error("this is a {format}, which can run code when loaded; convert it to safetensors first")]
     Pickle {
@@ -55,7 +61,9 @@ pub enum CheckpointError {
         length: usize,
     },
     /// The header is said to be longer than the file, or than any sane header.
-    #[error("the header is said to have {found} bytes, but at most {limit} are possible here")]
+    #[error(
+        "not a safetensors file, or damaged: its header would have {found} bytes, but at most {limit} are possible here"
+    )]
     HeaderLength {
         /// The length stated.
         found: u64,

@@ -277,7 +277,11 @@ fn others(directory: &Path, base: &BaseModel) -> Result<Others> {
         if base.files().iter().any(|file| file.path().file_name() == path.file_name()) {
             continue;
         }
-        let metadata = std::fs::metadata(&path).map_err(in_directory)?;
+        // A link to nowhere has none.
+        let Ok(metadata) = std::fs::metadata(&path) else {
+            others.left_out.push(name);
+            continue;
+        };
         let is_index = base.index_path().is_some_and(|index| index.file_name() == path.file_name());
         let is_weights = WEIGHTS.iter().any(|ending| name.ends_with(&format!(".{ending}")));
         if metadata.is_file() && !name.starts_with('.') && (is_index || !is_weights) {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
+use crate::{CheckpointError, Result};
+
 /// The bytes of a file, mapped, or bytes held in memory.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -15,7 +17,13 @@ pub(crate) enum Source {
 
 impl Source {
     /// Maps a file for reading.
-    pub(crate) fn map(path: &Path) -> std::io::Result<Self> {
+    pub(crate) fn map(path: &Path) -> Result<Self> {
+        // Asked before it is opened: opening a pipe waits for who writes into it.
+        match std::fs::metadata(path)? {
+            other if other.is_dir() => return Err(CheckpointError::NotAFile { found: "a directory" }),
+            other if !other.is_file() => return Err(CheckpointError::NotAFile { found: "a pipe or device" }),
+            _ => {}
+        }
         let file = File::open(path)?;
         if file.metadata()?.len() == 0 {
             return Ok(Self::Owned(Vec::new())); // An empty mapping is an error on some systems.

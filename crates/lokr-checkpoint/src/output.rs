@@ -19,11 +19,13 @@ pub(crate) fn parent(path: &Path) -> &Path {
 
 /// An error if a file of that name cannot be written.
 pub(crate) fn check_file(path: &Path, overwrite: Overwrite) -> Result<()> {
-    if path.is_dir() {
-        return Err(CheckpointError::OutputKind { expected: "a file", found: "a directory" });
-    }
-    match overwrite {
-        Overwrite::Refuse if path.symlink_metadata().is_ok() => Err(CheckpointError::OutputExists),
+    let in_the_way = |found| Err(CheckpointError::OutputKind { expected: "a file", found });
+    match path.metadata() {
+        Ok(found) if found.is_dir() => in_the_way("a directory"),
+        // Replacing it would take the device away from every other program.
+        Ok(found) if !found.is_file() => in_the_way("a pipe or device"),
+        // A link to nowhere is there as well.
+        _ if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() => Err(CheckpointError::OutputExists),
         _ => Ok(()),
     }
 }

@@ -40,7 +40,7 @@ impl TensorFile {
     /// another file over it is fine.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`]; [`CheckpointError::Pickle`] for a `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with
+    /// [`CheckpointError::Io`]; [`CheckpointError::NotAFile`]; [`CheckpointError::Pickle`] for a `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with
     /// such content; for a damaged file [`CheckpointError::NoHeader`], [`CheckpointError::HeaderLength`],
     /// [`CheckpointError::Json`], [`CheckpointError::DuplicateKey`], [`CheckpointError::UnknownDtype`],
     /// [`CheckpointError::ShapeOverflow`], [`CheckpointError::TensorSize`], [`CheckpointError::TensorRange`] or
@@ -48,7 +48,7 @@ impl TensorFile {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         pickle::check_name(path).map_err(|error| error.in_file(path))?;
-        let source = Source::map(path).map_err(|error| CheckpointError::from(error).in_file(path))?;
+        let source = Source::map(path).map_err(|error| error.in_file(path))?;
         Self::new(path, source)
     }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::merge::Plan;
 use crate::merge::report::{AdapterReport, Progress};
 use crate::merge::steps::{Steps, rows_mut};
-use crate::{Adapter, BaseModel, FloatType, Result, Strength, Tensor, Unmatched};
+use crate::{Adapter, BaseModel, CheckpointError, FloatType, Result, Strength, Tensor, Unmatched};
 
 /// Choices of [`verify`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,13 +93,8 @@ pub struct VerifyReport {
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).
 ///
 /// # Errors
-/// Those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`], [`CheckpointError::ReplacementShape`],
-/// [`CheckpointError::DuplicateTarget`]; [`CheckpointError::Interrupted`].
-///
-/// [`CheckpointError::ScaleUnknown`]: crate::CheckpointError::ScaleUnknown
-/// [`CheckpointError::ReplacementShape`]: crate::CheckpointError::ReplacementShape
-/// [`CheckpointError::DuplicateTarget`]: crate::CheckpointError::DuplicateTarget
-/// [`CheckpointError::Interrupted`]: crate::CheckpointError::Interrupted
+/// [`CheckpointError::JobOption`]; those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],
+/// [`CheckpointError::ReplacementShape`], [`CheckpointError::DuplicateTarget`]; [`CheckpointError::Interrupted`].
 ///
 /// # Examples
 /// ```no_run
@@ -120,6 +115,10 @@ pub fn verify(
     options: &VerifyOptions,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<VerifyReport> {
+    if !(options.tolerance >= 0.0 && options.tolerance.is_finite()) {
+        let expected = "a finite number that is not negative";
+        return Err(CheckpointError::JobOption { option: "tolerance", expected, found: options.tolerance.to_string() });
+    }
     let plan = Plan::new(base, adapters, options.unmatched)?;
     let (both, missing): (Vec<_>, Vec<_>) = base.names().partition(|name| merged.info(name).is_some());
     let extra = merged.names().filter(|name| base.info(name).is_none()).map(str::to_owned).collect();

@@ -3,7 +3,7 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, CheckpointError as E, Dialect, Dtype, ForeignTensors, ReadOptions, ScaleRule, Strength, Tensor,
+    Adapter, BaseModel, CheckpointError as E, Dialect, Dtype, ForeignTensors, ReadOptions, ScaleRule, Strength, Tensor,
     TensorFile, Unmatched, Warning,
 };
 use ndarray::ArrayD;
@@ -72,6 +72,47 @@ fn mixed_dialects_in_a_peft_directory() {
         [("base_model.model.m.alpha", filled(&[], 4.0)), ("base_model.model.m.dora_scale", tensor(&[6, 1]))]
     {
         cause(peft(&Folder::new(), CONFIG, &[(key, extra)]), |e| matches!(e, E::NotPeft { key: k } if k == key));
+    }
+    // Bare names in a PEFT directory are PEFT's too; the same file outside of one is not.
+    let read = |tensors: &[(&str, Tensor)]| {
+        let folder = Folder::new();
+        folder.write("adapter_config.json", CONFIG);
+        let file = folder.tensors("adapter_model.safetensors", tensors);
+        (Adapter::read(folder.root(), &ReadOptions::default()), Adapter::read(file, &ReadOptions::default()))
+    };
+    let (directory, file) =
+        read(&[("m.alpha", filled(&[], 4.0)), ("m.lokr_w1", tensor(&[2, 5])), ("m.lokr_w2", tensor(&[3, 2]))]);
+    cause(directory, |e| matches!(e, E::NotPeft { key } if key == "m.alpha"));
+    assert_eq!(file.unwrap().dialect(), Dialect::Dotted);
+    let (directory, file) = read(&lycoris(&[]));
+    cause(directory, |e| {
+        matches!(e, E::MixedDialects { first, second, second_dialect: Dialect::Lycoris, .. }
+            if first == "adapter_config.json" && second == "lycoris_m.lokr_w1")
+    });
+    assert_eq!(file.unwrap().dialect(), Dialect::Lycoris);
+}
+
+// A configuration said to be that of a dialect without one.
+#[test]
+fn config_of_another_dialect() {
+    let folder = Folder::new();
+    let (file, config) = (folder.tensors("a.safetensors", &lycoris(&[])), folder.write("c.json", CONFIG));
+    let options = ReadOptions { config: Some(config), ..ReadOptions::default() };
+    cause(Adapter::read(&file, &options), |e| matches!(e, E::MixedDialects { .. }));
+    let options = ReadOptions { dialect: Some(Dialect::Lycoris), ..options };
+    cause(Adapter::read(&file, &options), |e| matches!(e, E::JobOption { option: "config", .. }));
+}
+
+// Directories, pipes and devices where a file should be; a pipe must not be waited for.
+#[test]
+fn not_a_file() {
+    let folder = Folder::new();
+    cause(TensorFile::open(folder.root()), |e| matches!(e, E::NotAFile { found: "a directory" }));
+    #[cfg(unix)]
+    for device in ["/dev/null", "/dev/zero"] {
+        cause(TensorFile::open(device), |e| matches!(e, E::NotAFile { found: "a pipe or device" }));
+        cause(Adapter::read(device, &ReadOptions::default()), |e| matches!(e, E::NotAFile { .. }));
+        cause(BaseModel::open(device), |e| matches!(e, E::NotAFile { .. }));
     }
 }
 

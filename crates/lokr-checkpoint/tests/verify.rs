@@ -5,8 +5,8 @@ mod support;
 use std::ops::ControlFlow;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, Expectation, FloatType, MergeOptions, ReadOptions, ScaleRule, Strength, Verdict, VerifyOptions,
-    VerifyReport, merge, verify,
+    Adapter, BaseModel, CheckpointError, Expectation, FloatType, MergeOptions, ReadOptions, ScaleRule, Strength,
+    Verdict, VerifyOptions, VerifyReport, merge, verify,
 };
 use support::Case;
 use support::build::{Folder, base, lycoris, read, tensor, typed};
@@ -80,4 +80,16 @@ fn differences_are_found_and_named() {
     assert_eq!((report.missing, report.extra), (vec!["b".to_owned()], vec!["c".to_owned()]));
     assert_eq!(report.tensors[1].wrong, 60);
     assert_eq!(report.verdict, Verdict::Mismatch);
+}
+
+#[test]
+fn a_tolerance_that_is_no_number_is_refused() {
+    let folder = Folder::new();
+    let (model, adapter) = (base(&folder, &[("m.weight", tensor(&[6, 10]))]), read(&lycoris(&[])).unwrap());
+    for tolerance in [f64::NAN, f64::INFINITY, -1.0] {
+        let options = VerifyOptions { tolerance, ..VerifyOptions::default() };
+        let adapters = [(&adapter, Strength::default())];
+        let error = verify(&model, &adapters, &model, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
+        assert!(matches!(error, CheckpointError::JobOption { option: "tolerance", .. }), "{error}");
+    }
 }

@@ -191,6 +191,20 @@ fn folders_in_the_way_or_missing_are_errors() {
     assert_eq!(error.path(), Some(&*path));
 }
 
+/// A socket stands for whatever is no file: as root, replacing a device would take it from the whole system.
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let error = write_tensors(&path, &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
+    assert!(matches!(error.cause(), CheckpointError::OutputKind { found: "a pipe or device", .. }), "{error}");
+    assert!(std::fs::metadata(&path).unwrap().file_type().is_socket());
+    assert_eq!(entries(folder.path()), ["socket"]);
+}
+
 #[cfg(unix)]
 #[test]
 fn files_have_the_permissions_of_any_new_file() {

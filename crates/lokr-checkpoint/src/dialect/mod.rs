@@ -11,6 +11,7 @@ pub(crate) mod sdxl;
 
 use std::fmt;
 
+use crate::save::PEFT_CONFIG;
 use crate::{CheckpointError, Result};
 use key::Key;
 
@@ -67,7 +68,17 @@ pub(crate) struct Evidence<'a> {
     /// The prefix of LyCORIS names.
     pub(crate) prefix: &'a str,
     /// Whether a PEFT configuration is at hand.
-    pub(crate) has_config: bool,
+    pub(crate) config: ConfigPlace,
+}
+
+/// Where PEFT's configuration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConfigPlace {
+    Nowhere,
+    /// In the same folder as the tensors, perhaps by chance.
+    Beside,
+    /// In the PEFT directory that is read, or where an option says: the tensors are meant as PEFT's.
+    Given,
 }
 
 /// The dialect of a file's keys.
@@ -90,7 +101,18 @@ pub(crate) fn detect<'a>(keys: impl Iterator<Item = &'a str> + Clone, evidence: 
             None => found = Some((key, dialect)),
         }
     }
-    found.map(|(_, dialect)| dialect).ok_or(CheckpointError::NotLokr)
+    match found {
+        None => Err(CheckpointError::NotLokr),
+        Some((key, dialect)) if dialect != Dialect::Peft && evidence.config == ConfigPlace::Given => {
+            Err(CheckpointError::MixedDialects {
+                first: PEFT_CONFIG.to_owned(),
+                first_dialect: Dialect::Peft,
+                second: key.to_owned(),
+                second_dialect: dialect,
+            })
+        }
+        Some((_, dialect)) => Ok(dialect),
+    }
 }
 
 fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect> {
@@ -104,11 +126,11 @@ fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool
     if Dialect::Kohya.accepts(module, evidence.prefix) {
         return Ok(Dialect::Kohya);
     }
-    if dotted::is_unmistakable(module) || has_alpha {
-        return Ok(Dialect::Dotted);
-    }
-    if evidence.has_config {
-        return Ok(Dialect::Peft);
+    match evidence.config {
+        ConfigPlace::Given => return Ok(Dialect::Peft),
+        _ if dotted::is_unmistakable(module) || has_alpha => return Ok(Dialect::Dotted),
+        ConfigPlace::Beside => return Ok(Dialect::Peft),
+        ConfigPlace::Nowhere => {}
     }
     Err(CheckpointError::DialectUnclear { key: key.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
 }

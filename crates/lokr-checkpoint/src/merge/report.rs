@@ -21,7 +21,8 @@ pub struct MergeReport {
     pub bytes: u64,
     /// Other files copied into an output directory.
     pub copied_files: Vec<String>,
-    /// Entries of the base model's directory that were not copied: weights in other formats, hidden files, directories.
+    /// Entries of the base model's directory that were not copied: weights in other formats, hidden files, directories
+    /// and links to nowhere.
     pub left_out: Vec<String>,
 }
 
