@@ -1,12 +1,13 @@
 //! One adapter from several.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use lokr_core::{Factor, Kron, nearest_to_sum};
 use serde::Serialize;
 
 use crate::size::{hold, is_low_rank, module, stored_type};
-use crate::{Adapter, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy};
+use crate::{Adapter, BaseModel, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy};
 
 /// Choices of [`combine`].
 ///
@@ -27,12 +28,11 @@ pub struct CombineOptions {
 }
 
 /// What [`combine`] made.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Combination {
-    /// The modules, named as in the adapters. Those of sums have scale 1.
-    pub modules: BTreeMap<String, Module>,
-    /// Tensors that replace whole tensors of the base model, taken over.
-    pub extra: BTreeMap<String, Tensor>,
+    /// The sum, in the adapters' dialect, with the names, the metadata and the configuration of the first one. Modules of
+    /// several adapters have scale 1. Tensors that replace whole tensors of the base model are taken over.
+    pub adapter: Adapter,
     /// How well single products capture the sums.
     pub report: CombineReport,
 }
@@ -67,27 +67,31 @@ pub struct CombinedModule {
 /// this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
 ///
 /// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone has is
-/// passed on as it is stored, its scale times the weight.
+/// passed on as it is stored, its scale times the weight. The base model is needed only where convolutions of PEFT's dialect,
+/// whose kernels no file tells, come out in a form that the first adapter's configuration does not describe.
 /// # Errors
 /// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
 /// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
-/// with weight 1; [`CheckpointError::CombineWhole`]; those of [`Module::kron`] and [`Module::scale_by`].
+/// with weight 1; [`CheckpointError::CombineWhole`]; [`CheckpointError::Interrupted`]; those of [`Module::kron`] and
+/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
 /// # Examples
 /// ```no_run
+/// use std::ops::ControlFlow;
 /// use lokr_checkpoint::{Adapter, CombineOptions, ReadOptions, combine};
 ///
 /// let style = Adapter::read("style.safetensors", &ReadOptions::default())?;
 /// let person = Adapter::read("person.safetensors", &ReadOptions::default())?;
-/// let both = combine(&[(&style, 0.7), (&person, 1.0)], &CombineOptions::default(), &mut |_| {})?;
+/// let both = combine(&[(&style, 0.7), (&person, 1.0)], None, &CombineOptions::default(), &mut |_| ControlFlow::Continue(()))?;
 /// println!("{:.1} % of the sum", 100.0 * both.report.energy);
 /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
 /// ```
 pub fn combine(
     adapters: &[(&Adapter, f64)],
+    base: Option<&BaseModel>,
     options: &CombineOptions,
-    progress: &mut dyn FnMut(JobProgress<'_>),
+    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Combination> {
-    check(adapters, options)?;
+    let first = check(adapters, options)?;
     let mut summands: BTreeMap<&str, Vec<(&Module, f64)>> = BTreeMap::new();
     for (adapter, weight) in adapters {
         for (name, module) in adapter.modules() {
@@ -98,20 +102,22 @@ pub fn combine(
     let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
     let total = summands.len();
     for (done, (name, summands)) in summands.into_iter().enumerate() {
-        progress(JobProgress { done, total, name });
+        JobProgress { done, total, name }.tell(progress)?;
         let (module, line) = combine_modules(name, &summands, options)?;
         modules.insert(name.to_owned(), module);
         lines.push(line);
     }
-    progress(JobProgress { done: total, total, name: "" });
+    JobProgress { done: total, total, name: "" }.tell(progress)?;
     let energy = energy::captured(lines.iter().map(|line| (line.norm, line.energy)));
-    Ok(Combination { modules, extra, report: CombineReport { modules: lines, energy } })
+    let adapter = first.with_modules(modules, extra, base)?;
+    Ok(Combination { adapter, report: CombineReport { modules: lines, energy } })
 }
 
-fn check(adapters: &[(&Adapter, f64)], options: &CombineOptions) -> Result<()> {
+/// The first adapter, all of them checked.
+fn check<'a>(adapters: &[(&'a Adapter, f64)], options: &CombineOptions) -> Result<&'a Adapter> {
     options.size.map_or(Ok(()), FactorSize::check)?;
     let error = |option, expected, found| Err(CheckpointError::JobOption { option, expected, found });
-    let Some((first, _)) = adapters.first() else {
+    let Some(&(first, _)) = adapters.first() else {
         return error("adapters", "at least one", "none".to_owned());
     };
     for (adapter, weight) in adapters {
@@ -123,7 +129,7 @@ fn check(adapters: &[(&Adapter, f64)], options: &CombineOptions) -> Result<()> {
             return Err(CheckpointError::CombineDialects { first, second });
         }
     }
-    Ok(())
+    Ok(first)
 }
 
 /// Whole tensors that one adapter has, or several alike, all with weight 1.

@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use serde_json::json;
+
 use crate::dialect::kohya::TextEncoders;
-use crate::dialect::peft_fit::config_for;
+use crate::dialect::peft::whole_modules;
+use crate::dialect::peft_fit::{Holds, config_for};
 use crate::fit::{Surroundings, fit};
 use crate::rename::{Located, Namer, Place, locate};
-use crate::{Adapter, BaseModel, CheckpointError, Dialect, FloatType, Module, Result, ScaleRule, Tensor, Unmatched};
+use crate::targets::{Names, targets};
+use crate::{
+    Adapter, BaseModel, CheckpointError, Dialect, FloatType, Module, Result, ScaleRule, Tensor, Unmatched, W1, W2,
+};
 
 /// What [`Adapter::convert`] makes of an adapter.
 ///
@@ -127,7 +133,7 @@ impl Adapter {
         let encoders = base.map_or_else(|| encoders(&parts), |base| TextEncoders::count(base.names()));
         let kept = (dialect == self.dialect() && options.prefix.is_none()).then(|| self.prefix());
         let namer = Namer { dialect, prefix: options.prefix.as_deref(), encoders };
-        let origin = Origin { adapter: Some(self), kept_prefix: kept };
+        let origin = Origin { adapter: Some(self), kept_prefix: kept, config: Holds::Everything };
         let mut adapter = assemble(parts, &namer, &origin, options.scale)?;
         let roundings = match options.dtype {
             Some(kind) => adapter.round(kind)?,
@@ -137,6 +143,63 @@ impl Adapter {
             adapter.resolve(base, Unmatched::Refuse)?;
         }
         Ok(Conversion { adapter, roundings })
+    }
+
+    /// An adapter like this one, in its dialect and with its metadata, of other modules and whole tensors, named as those of
+    /// this file are. What PEFT's configuration says of shapes, ranks and scales is made anew where it no longer holds.
+    pub(crate) fn with_modules(
+        &self,
+        modules: BTreeMap<String, Module>,
+        extra: BTreeMap<String, Tensor>,
+        base: Option<&BaseModel>,
+    ) -> Result<Self> {
+        let same_splits = modules.iter().all(|(name, module)| self.splits_as(name, module));
+        let same_whole = extra.keys().all(|key| self.extra().contains_key(key));
+        let config = match &self.config {
+            Some(config) if !same_whole => Some(config.with_field("modules_to_save", json!(whole_modules(&extra)))),
+            config => config.clone(),
+        };
+        let new = Self {
+            path: self.path.clone(),
+            dialect: self.dialect,
+            prefix: self.prefix.clone(),
+            modules,
+            extra,
+            config,
+            metadata: self.metadata.clone(),
+            warnings: Vec::new(),
+        };
+        let holds = if same_splits { Holds::Splits } else { Holds::Rest };
+        new.rebuilt(holds, base).map_err(|error| error.in_file(self.path()))
+    }
+
+    /// Whether PEFT would make the factors of both in the same form, up to their rank.
+    fn splits_as(&self, name: &str, module: &Module) -> bool {
+        let form = |module: &Module| {
+            let low_rank_w1 = matches!(module.w1(), W1::LowRank { .. });
+            (module.w1().dim(), module.w2().dim(), low_rank_w1, matches!(module.w2(), W2::Tucker { .. }))
+        };
+        self.modules().get(name).is_some_and(|own| form(own) == form(module))
+    }
+
+    fn rebuilt(&self, holds: Holds, base: Option<&BaseModel>) -> Result<Self> {
+        let weights: BTreeMap<_, _> = match base {
+            Some(_) => targets(self, base, Names::Adapter)?.into_iter().map(|t| (t.name, t.weight)).collect(),
+            None => BTreeMap::new(),
+        };
+        let part = |(name, module): (&String, &Module)| {
+            if !self.dialect.accepts(name, &self.prefix) {
+                let (module, reason) = (name.clone(), "its name is none of this file's");
+                return Err(CheckpointError::CannotHold { module, dialect: self.dialect, reason });
+            }
+            let place = Place::Flat { name: name.clone(), rest: name.clone() };
+            let weight = weights.get(name).cloned().flatten();
+            Ok(Part { module: module.clone(), located: Located { name: name.clone(), place, weight } })
+        };
+        let parts = self.modules.iter().map(part).collect::<Result<Vec<_>>>()?;
+        let namer = Namer { dialect: self.dialect, prefix: None, encoders: encoders(&parts) };
+        let origin = Origin { adapter: Some(self), kept_prefix: Some(self.prefix()), config: holds };
+        assemble(parts, &namer, &origin, ScaleRule::Trained)
     }
 
     /// Rounds all tensors of the modules, and tells what that cost.
@@ -191,6 +254,8 @@ struct Origin<'a> {
     adapter: Option<&'a Adapter>,
     /// The prefix of names that stay as they are.
     kept_prefix: Option<&'a str>,
+    /// What of its configuration holds for the modules.
+    config: Holds,
 }
 
 fn assemble(parts: Vec<Part>, namer: &Namer<'_>, origin: &Origin<'_>, rule: ScaleRule) -> Result<Adapter> {
@@ -212,7 +277,11 @@ fn assemble(parts: Vec<Part>, namer: &Namer<'_>, origin: &Origin<'_>, rule: Scal
         return Err(CheckpointError::NotLokr);
     }
     let config = match dialect {
-        Dialect::Peft => Some(config_for(&modules, &weights, origin.adapter.and_then(Adapter::config))?),
+        Dialect::Peft => Some(config_for(
+            &modules,
+            &weights,
+            origin.adapter.and_then(Adapter::config).map(|config| (config, origin.config)),
+        )?),
         _ => None,
     };
     Ok(Adapter {

@@ -6,6 +6,7 @@ mod survey;
 mod weight;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use lokr_core::FactorizationRule;
 
@@ -95,13 +96,18 @@ pub struct Extraction {
 /// The same files and options give the same bits, whatever the number of threads.
 /// # Errors
 /// [`CheckpointError::JobOption`], [`CheckpointError::ConfigPattern`], [`CheckpointError::NothingShared`],
-/// [`CheckpointError::NothingChanged`]; [`CheckpointError::NonFinite`] in the model it is in.
+/// [`CheckpointError::NothingChanged`]; [`CheckpointError::NonFinite`] in the model it is in;
+/// [`CheckpointError::Interrupted`].
 /// # Examples
 /// ```no_run
+/// use std::ops::ControlFlow;
 /// use lokr_checkpoint::{BaseModel, ExtractOptions, extract};
 ///
 /// let (base, tuned) = (BaseModel::open("base")?, BaseModel::open("tuned")?);
-/// let found = extract(&base, &tuned, &ExtractOptions::default(), &mut |at| eprintln!("{}/{}", at.done, at.total))?;
+/// let found = extract(&base, &tuned, &ExtractOptions::default(), &mut |at| {
+///     eprintln!("{}/{}", at.done, at.total);
+///     ControlFlow::Continue(())
+/// })?;
 /// println!("{} modules capture {:.1} %", found.terms[0].len(), 100.0 * found.report.energy);
 /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
 /// ```
@@ -109,7 +115,7 @@ pub fn extract(
     base: &BaseModel,
     tuned: &BaseModel,
     options: &ExtractOptions,
-    progress: &mut dyn FnMut(JobProgress<'_>),
+    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Extraction> {
     check(options)?;
     let survey = survey(base, tuned, options)?;
@@ -118,7 +124,7 @@ pub fn extract(
     let mut terms = Vec::new();
     let total = survey.candidates.len();
     for (done, candidate) in survey.candidates.iter().enumerate() {
-        progress(JobProgress { done, total, name: &candidate.module });
+        JobProgress { done, total, name: &candidate.module }.tell(progress)?;
         let found = if candidate.wide {
             extract_weight::<f64>(base, tuned, candidate, options)
         } else {
@@ -136,7 +142,7 @@ pub fn extract(
         }
         report.modules.push(line);
     }
-    progress(JobProgress { done: total, total, name: "" });
+    JobProgress { done: total, total, name: "" }.tell(progress)?;
     if report.modules.is_empty() {
         return Err(CheckpointError::NothingChanged { compared: total }.in_file(tuned.path()));
     }

@@ -1,11 +1,22 @@
 //! What long jobs say while they run.
 
+use std::ops::ControlFlow;
+
+use crate::{CheckpointError, Result};
+
 /// How far a job is: `done` of `total` modules, and which comes next. The last call has `done == total`.
+///
+/// The caller returns whether to go on; [`ControlFlow::Break`] ends the job with [`CheckpointError::Interrupted`].
 ///
 /// # Examples
 /// ```
-/// let mut print = |at: lokr_checkpoint::JobProgress<'_>| println!("{}/{} {}", at.done, at.total, at.name);
-/// print(lokr_checkpoint::JobProgress { done: 2, total: 7, name: "layers.0.q_proj" });
+/// use std::ops::ControlFlow;
+///
+/// let mut print = |at: lokr_checkpoint::JobProgress<'_>| {
+///     println!("{}/{} {}", at.done, at.total, at.name);
+///     ControlFlow::<()>::Continue(())
+/// };
+/// assert!(print(lokr_checkpoint::JobProgress { done: 2, total: 7, name: "layers.0.q_proj" }).is_continue());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobProgress<'a> {
@@ -15,4 +26,14 @@ pub struct JobProgress<'a> {
     pub total: usize,
     /// The module that comes next; empty at the end.
     pub name: &'a str,
+}
+
+impl JobProgress<'_> {
+    /// Tells the caller; an error if it wants to stop.
+    pub(crate) fn tell(self, progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>) -> Result<()> {
+        match progress(self) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! A LoRA from a LoKr, for programs that know only LoRA.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use lokr_core::{Factor, Kron};
@@ -8,7 +9,7 @@ use ndarray::Array2;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::dialect::peft::PREFIX;
+use crate::dialect::peft::{PREFIX, whole_modules};
 use crate::save::write_peft;
 use crate::size::{stored_type, with_kernel};
 use crate::targets::{Names, targets};
@@ -81,13 +82,14 @@ pub struct LoraModule {
 /// factors.
 /// # Errors
 /// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`]; [`CheckpointError::Dora`]; those of
-/// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`].
+/// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`CheckpointError::Interrupted`].
 /// # Examples
 /// ```no_run
+/// use std::ops::ControlFlow;
 /// use lokr_checkpoint::{Adapter, LoraRank, Overwrite, ReadOptions, to_lora};
 ///
 /// let adapter = Adapter::read("my-lokr", &ReadOptions::default())?;
-/// let lora = to_lora(&adapter, None, LoraRank::Best(64), None, &mut |_| {})?;
+/// let lora = to_lora(&adapter, None, LoraRank::Best(64), None, &mut |_| ControlFlow::Continue(()))?;
 /// println!("{:.1} % of the change", 100.0 * lora.report.energy);
 /// lora.write("my-lora", Overwrite::Refuse)?;
 /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
@@ -97,7 +99,7 @@ pub fn to_lora(
     base: Option<&BaseModel>,
     rank: LoraRank,
     kind: Option<FloatType>,
-    progress: &mut dyn FnMut(JobProgress<'_>),
+    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Lora> {
     if rank == LoraRank::Best(0) {
         let (option, expected, found) = ("rank", "a positive number", "0".to_owned());
@@ -107,7 +109,7 @@ pub fn to_lora(
     let (mut tensors, mut report) = (BTreeMap::new(), LoraReport::default());
     let total = targets.len();
     for (done, target) in targets.iter().enumerate() {
-        progress(JobProgress { done, total, name: &target.name });
+        JobProgress { done, total, name: &target.name }.tell(progress)?;
         let (module, kernel) = (target.module, target.kernel());
         let Halves { left, right, norm, energy } = halves(module, rank)?;
         let kind = kind.unwrap_or_else(|| stored_type(module));
@@ -119,7 +121,7 @@ pub fn to_lora(
         tensors.insert(key("A"), with_kernel(&right, kernel, kind));
         tensors.insert(key("B"), with_kernel(&left, &ones, kind));
     }
-    progress(JobProgress { done: total, total, name: "" });
+    JobProgress { done: total, total, name: "" }.tell(progress)?;
     report.modules.sort_by(|a, b| a.name.cmp(&b.name));
     report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
     tensors.extend(adapter.extra().iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone())));
@@ -194,8 +196,7 @@ fn config(adapter: &Adapter, modules: &[LoraModule]) -> Map<String, Value> {
     let ranks: Map<String, Value> = others.map(|module| (pattern(&module.name), json!(module.rank))).collect();
     let from_config =
         |field| adapter.config().and_then(|config| config.fields().get(field)).cloned().unwrap_or_default();
-    let whole: BTreeSet<&str> =
-        adapter.extra().keys().map(|key| key.rsplit_once('.').map_or(key.as_str(), |(m, _)| m)).collect();
+    let whole = whole_modules(adapter.extra());
     let fields = [
         ("alpha_pattern", json!(ranks)),
         ("base_model_name_or_path", from_config("base_model_name_or_path")),

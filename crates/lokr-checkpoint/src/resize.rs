@@ -1,6 +1,7 @@
 //! An adapter with other factor shapes or ranks.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use lokr_core::{Factor, FactorizationRule, Kron, KronShape, NearestOptions, factorization, nearest_kron};
 use ndarray::Array2;
@@ -34,10 +35,10 @@ pub struct ResizeOptions {
 }
 
 /// What [`resize`] made.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Resized {
-    /// The modules, named as in the adapter.
-    pub modules: BTreeMap<String, Module>,
+    /// The new adapter, in the dialect of the old one and named like it, with its metadata.
+    pub adapter: Adapter,
     /// What they keep.
     pub report: ResizeReport,
 }
@@ -83,32 +84,37 @@ pub struct ResizedModule {
 /// DoRA's norms are kept: they then belong to a slightly different direction.
 ///
 /// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
-/// layer's; the values are the same, but a full `w2` would have the wrong number of axes, which reading it reports.
+/// layer's, which another split or a full `w2` makes wrong; the new adapter then does not fit the model, and merging says so.
 /// # Errors
-/// [`CheckpointError::JobOption`](crate::CheckpointError::JobOption); those of [`Adapter::resolve`], [`Module::kron`] and
-/// [`Module::scale_by`].
+/// [`CheckpointError::JobOption`], [`CheckpointError::Interrupted`]; those of [`Adapter::resolve`], [`Module::kron`] and
+/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
+///
+/// [`CheckpointError::JobOption`]: crate::CheckpointError::JobOption
+/// [`CheckpointError::Interrupted`]: crate::CheckpointError::Interrupted
 /// # Examples
 /// ```no_run
-/// use lokr_checkpoint::{Adapter, FactorSize, ReadOptions, ResizeOptions, resize};
+/// use std::ops::ControlFlow;
+/// use lokr_checkpoint::{Adapter, FactorSize, Overwrite, ReadOptions, ResizeOptions, resize};
 ///
 /// let adapter = Adapter::read("large.safetensors", &ReadOptions::default())?;
 /// let options = ResizeOptions { size: Some(FactorSize::Energy(0.95)), ..ResizeOptions::default() };
-/// let small = resize(&adapter, None, &options, &mut |_| {})?;
+/// let small = resize(&adapter, None, &options, &mut |_| ControlFlow::Continue(()))?;
 /// println!("{} values instead of {}", small.report.parameters, small.report.parameters_before);
+/// small.adapter.write("small.safetensors", Overwrite::Refuse)?;
 /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
 /// ```
 pub fn resize(
     adapter: &Adapter,
     base: Option<&BaseModel>,
     options: &ResizeOptions,
-    progress: &mut dyn FnMut(JobProgress<'_>),
+    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Resized> {
     options.size.map_or(Ok(()), FactorSize::check)?;
     let targets = targets(adapter, base, Names::Adapter)?;
     let (mut modules, mut report) = (BTreeMap::new(), ResizeReport::default());
     let total = targets.len();
     for (done, target) in targets.iter().enumerate() {
-        progress(JobProgress { done, total, name: &target.name });
+        JobProgress { done, total, name: &target.name }.tell(progress)?;
         let (new, energy) = resize_module(target, options).map_err(|error| error.in_file(adapter.path()))?;
         let old = target.module;
         let s = old.scale_by(ScaleRule::Trained)?;
@@ -124,9 +130,10 @@ pub fn resize(
         });
         modules.insert(target.name.clone(), new);
     }
-    progress(JobProgress { done: total, total, name: "" });
+    JobProgress { done: total, total, name: "" }.tell(progress)?;
     report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
-    Ok(Resized { modules, report })
+    let adapter = adapter.with_modules(modules, adapter.extra().clone(), base)?;
+    Ok(Resized { adapter, report })
 }
 
 /// The module and the share of its energy that is kept.

@@ -6,7 +6,7 @@ use std::path::Path;
 use ndarray::{ArrayD, IxDyn};
 use serde_json::Value;
 
-use crate::dialect::peft_fit::config_for;
+use crate::dialect::peft_fit::{Holds, config_for};
 use crate::fit::{alpha_type, stored_alpha};
 use crate::parts::ALPHA;
 use crate::scale::StatedRanks;
@@ -72,7 +72,8 @@ impl Adapter {
 
     /// The configuration's text, its fields sorted as PEFT sorts them.
     fn peft_config(&self) -> Result<Vec<u8>> {
-        let config = config_for(self.modules(), &BTreeMap::new(), self.config())?;
+        let config =
+            config_for(self.modules(), &BTreeMap::new(), self.config().map(|config| (config, Holds::Everything)))?;
         Ok(serde_json::to_vec_pretty(&Value::Object(config.fields().clone()))?)
     }
 }

@@ -2,9 +2,12 @@
 
 mod support;
 
-use lokr_checkpoint::{Adapter, CheckpointError as E, CombineOptions, FactorSize, FloatType, Tensor, combine};
+use lokr_checkpoint::{
+    Adapter, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobProgress, Overwrite, ReadOptions, Tensor,
+    combine,
+};
 use ndarray::{Array2, ArrayD};
-use support::build::{CONFIG, Folder, cause, filled, lycoris, peft, read, tensor};
+use support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor};
 
 /// Values that differ from seed to seed.
 fn seeded(shape: &[usize], seed: u32, kind: FloatType) -> Tensor {
@@ -69,9 +72,9 @@ fn the_best_single_product_of_a_weighted_sum() {
             .zip(weights)
             .fold(ArrayD::zeros(weight), |sum, (adapter, w)| sum + dense(adapter, weight) * w);
         let pairs: Vec<_> = adapters.iter().zip(weights).collect();
-        let found = combine(&pairs, &CombineOptions::default(), &mut |_| {}).unwrap();
+        let found = combine(&pairs, None, &CombineOptions::default(), &mut go_on).unwrap();
         let energy = found.report.energy;
-        let delta = found.modules["m"].delta::<f64>(weight, 1.0).unwrap();
+        let delta = found.adapter.modules()["m"].delta::<f64>(weight, 1.0).unwrap();
         assert!((energy - best(&sum, (w1[0], w1[1]))).abs() < 1e-8, "{weight:?} {energy}");
         assert!((energy - captured(&delta, &sum)).abs() < 1e-10, "{weight:?}");
         let norm = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
@@ -79,8 +82,8 @@ fn the_best_single_product_of_a_weighted_sum() {
         assert_eq!(found.report.modules[0].summands, 3);
 
         let options = CombineOptions { size: Some(FactorSize::Rank(1)), ..CombineOptions::default() };
-        let small = combine(&pairs, &options, &mut |_| {}).unwrap();
-        let delta = small.modules["m"].delta::<f64>(weight, 1.0).unwrap();
+        let small = combine(&pairs, None, &options, &mut go_on).unwrap();
+        let delta = small.adapter.modules()["m"].delta::<f64>(weight, 1.0).unwrap();
         assert!((small.report.energy - captured(&delta, &sum)).abs() < 1e-10, "{weight:?}");
         assert!(small.report.energy <= energy + 1e-12);
     }
@@ -90,15 +93,15 @@ fn the_best_single_product_of_a_weighted_sum() {
 fn multiples_of_one_adapter_add_up_exactly_and_stay_low_rank() {
     let make = |alpha| adapter(3, alpha, [2, 3], &[20, 30], Some(2), FloatType::F32);
     let (one, three) = (make(2.0), make(6.0));
-    let found = combine(&[(&one, 0.5), (&three, 0.5)], &CombineOptions::default(), &mut |_| {}).unwrap();
-    let module = &found.modules["m"];
+    let found = combine(&[(&one, 0.5), (&three, 0.5)], None, &CombineOptions::default(), &mut go_on).unwrap();
+    let module = &found.adapter.modules()["m"];
     assert_eq!(module.rank(), Some(4));
     assert!(found.report.energy > 1.0 - 1e-12);
     let (delta, expected) = (module.delta::<f64>(&[40, 90], 1.0).unwrap(), dense(&one, &[40, 90]) * 2.0);
     assert!(captured(&delta, &expected) > 1.0 - 1e-12);
     // They cancel.
-    let found = combine(&[(&one, 3.0), (&three, -1.0)], &CombineOptions::default(), &mut |_| {}).unwrap();
-    let delta = found.modules["m"].delta::<f64>(&[40, 90], 1.0).unwrap();
+    let found = combine(&[(&one, 3.0), (&three, -1.0)], None, &CombineOptions::default(), &mut go_on).unwrap();
+    let delta = found.adapter.modules()["m"].delta::<f64>(&[40, 90], 1.0).unwrap();
     let size = dense(&one, &[40, 90]).iter().fold(0.0f64, |largest, x| largest.max(x.abs()));
     assert!(delta.iter().all(|x| x.abs() < 1e-12 * size));
 }
@@ -116,9 +119,18 @@ fn a_module_of_one_adapter_is_passed_on_with_its_weight() {
     .unwrap();
     let second = read(&[("b.alpha", alpha()), ("b.lokr_w1", t(&[2, 2])), ("b.lokr_w2", t(&[3, 2]))]).unwrap();
     let mut seen = 0;
-    let found = combine(&[(&first, 0.5), (&second, 3.0)], &CombineOptions::default(), &mut |_| seen += 1).unwrap();
-    assert_eq!((found.modules["a"].scale(), found.modules["b"].scale()), (Some(1.0), Some(3.0)));
-    assert_eq!(found.modules["a"].w1().tensors()[0].1.bytes(), first.modules()["a"].w1().tensors()[0].1.bytes());
+    let mut count = |at: JobProgress<'_>| {
+        seen += 1;
+        go_on(at)
+    };
+    let found = combine(&[(&first, 0.5), (&second, 3.0)], None, &CombineOptions::default(), &mut count).unwrap();
+    let (a, b) = (&found.adapter.modules()["a"], &found.adapter.modules()["b"]);
+    assert_eq!((a.scale(), b.scale()), (Some(1.0), Some(1.0)));
+    assert_eq!(a.w1().tensors()[0].1.bytes(), first.modules()["a"].w1().tensors()[0].1.bytes());
+    // Beside two full factors this dialect has no scale, so it is in the first one.
+    let (now, before) =
+        (b.delta::<f64>(&[6, 4], 1.0).unwrap(), second.modules()["b"].delta::<f64>(&[6, 4], 3.0).unwrap());
+    assert!(now.iter().zip(&before).all(|(now, before)| (now - before).abs() < 1e-6));
     assert_eq!((found.report.energy, seen), (1.0, 3));
 }
 
@@ -131,14 +143,14 @@ fn the_widest_type_is_kept() {
         (FloatType::Bf16, FloatType::F64, FloatType::F64),
     ] {
         let (first, second) = (make(1, a), make(5, b));
-        let found = combine(&[(&first, 1.0), (&second, 1.0)], &CombineOptions::default(), &mut |_| {}).unwrap();
-        assert!(found.modules["m"].tensors().iter().all(|(_, tensor)| tensor.dtype() == expected.dtype()));
+        let found = combine(&[(&first, 1.0), (&second, 1.0)], None, &CombineOptions::default(), &mut go_on).unwrap();
+        assert!(found.adapter.modules()["m"].tensors().iter().all(|(_, tensor)| tensor.dtype() == expected.dtype()));
     }
 }
 
 #[test]
 fn errors_by_name() {
-    let run = |pairs: &[(&Adapter, f64)]| combine(pairs, &CombineOptions::default(), &mut |_| {});
+    let run = |pairs: &[(&Adapter, f64)]| combine(pairs, None, &CombineOptions::default(), &mut go_on);
     let one = adapter(1, 1.0, [2, 2], &[3, 3], None, FloatType::F32);
     let other = adapter(1, 1.0, [3, 2], &[2, 3], None, FloatType::F32);
     cause(run(&[]), |e| matches!(e, E::JobOption { option: "adapters", .. }));
@@ -149,13 +161,34 @@ fn errors_by_name() {
 
     let dora = read(&lycoris(&[("lycoris_m.dora_scale", filled(&[6, 1], 1.0))])).unwrap();
     cause(run(&[(&dora, 1.0), (&lycoris_file, 1.0)]), |e| matches!(e, E::Dora { operation: "combined", .. }));
+    cause(combine(&[(&one, 1.0)], None, &CombineOptions::default(), &mut stop), |e| matches!(e, E::Interrupted));
     cause(run(&[(&dora, 0.5)]), |e| matches!(e, E::Dora { operation: "weighted", .. }));
-    assert!(run(&[(&dora, 1.0)]).unwrap().modules["lycoris_m"].dora_scale().is_some());
+    assert!(run(&[(&dora, 1.0)]).unwrap().adapter.modules()["lycoris_m"].dora_scale().is_some());
 
     let (folder, folder2) = (Folder::new(), Folder::new());
     let whole = |seed| [("base_model.model.head.weight", seeded(&[3, 2], seed, FloatType::F32))];
     let (first, second) = (peft(&folder, CONFIG, &whole(1)).unwrap(), peft(&folder2, CONFIG, &whole(2)).unwrap());
-    assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().extra.len(), 1);
+    assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().adapter.extra().len(), 1);
     cause(run(&[(&first, 1.0), (&second, 1.0)]), |e| matches!(e, E::CombineWhole { key } if key == "head.weight"));
     cause(run(&[(&first, 0.5)]), |e| matches!(e, E::CombineWhole { .. }));
+}
+
+#[test]
+fn the_configuration_of_the_first_adapter_is_kept_as_far_as_it_holds() {
+    let (folder, folder2) = (Folder::new(), Folder::new());
+    let mine = r#"{"peft_type": "LOKR", "r": 2, "alpha": 4, "mine": [1], "base_model_name_or_path": "a/b"}"#;
+    let first = peft(&folder, mine, &[]).unwrap();
+    let second = peft(&folder2, CONFIG, &[("base_model.model.head.weight", tensor(&[3, 2]))]).unwrap();
+    let found = combine(&[(&first, 1.0), (&second, 1.0)], None, &CombineOptions::default(), &mut go_on).unwrap();
+    let fields = found.adapter.config().unwrap().fields();
+    assert_eq!((&fields["mine"][0], &fields["base_model_name_or_path"]), (&1.into(), &"a/b".into()));
+    assert_eq!(fields["modules_to_save"], serde_json::json!(["head"]));
+    // Twice the same, with both scales 2: rank 4 is not low-rank for sides of 3 and 2, so w2 is full with scale 1.
+    let module = &found.adapter.modules()["m"];
+    assert_eq!((module.rank(), module.scale()), (None, Some(1.0)));
+    assert_eq!(found.adapter.config().unwrap().scale("m", None).unwrap(), 1.0);
+    assert!(fields["r"].as_u64().unwrap() >= 2, "PEFT makes full factors from r = 2 on");
+    found.adapter.write(folder.path("sum"), Overwrite::Refuse).unwrap();
+    let back = Adapter::read(folder.path("sum"), &ReadOptions::default()).unwrap();
+    assert_eq!(back.extra().keys().collect::<Vec<_>>(), ["head.weight"]);
 }

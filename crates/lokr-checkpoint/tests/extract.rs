@@ -3,11 +3,11 @@
 mod support;
 
 use lokr_checkpoint::{
-    BaseModel, CheckpointError as E, Dtype, ExtractOptions, Extraction, FactorSize, FloatType, Module,
+    BaseModel, CheckpointError as E, Dtype, ExtractOptions, Extraction, FactorSize, FloatType, JobProgress, Module,
     NotAdaptedReason, Strength, Tensor, W1, W2, extract,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
-use support::build::{Folder, cause, raw};
+use support::build::{Folder, cause, go_on, raw, stop};
 
 /// Values in (−1, 1) that depend on the seed.
 fn random(shape: &[usize], seed: u64) -> ArrayD<f64> {
@@ -29,7 +29,7 @@ fn one(base: &ArrayD<f64>, change: &ArrayD<f64>, kind: FloatType, options: &Extr
     let folder = Folder::new();
     let first = model(&folder, "base.safetensors", &[("m.weight", Tensor::from_array(base, kind))]);
     let second = model(&folder, "tuned.safetensors", &[("m.weight", Tensor::from_array(&(base + change), kind))]);
-    extract(&first, &second, options, &mut |_| {}).unwrap()
+    extract(&first, &second, options, &mut go_on).unwrap()
 }
 
 /// The sum of the terms.
@@ -104,7 +104,7 @@ fn what_was_merged_comes_back() {
         let second = model(&folder, "b.safetensors", &[("m.weight", Tensor::from_array(&merged, FloatType::F32))]);
         let size = rank.map_or(FactorSize::Full, FactorSize::Rank);
         let options = ExtractOptions { factor: Some(factor), size, ..ExtractOptions::default() };
-        let found = extract(&first, &second, &options, &mut |_| {}).unwrap();
+        let found = extract(&first, &second, &options, &mut go_on).unwrap();
 
         let delta = adapter.delta::<f64>(weight, 0.7).unwrap();
         let module = &found.terms[0]["m"];
@@ -259,7 +259,11 @@ fn everything_else_that_differs_is_reported() {
         ..ExtractOptions::default()
     };
     let mut seen = Vec::new();
-    let found = extract(&base, &tuned, &options, &mut |at| seen.push((at.done, at.total, at.name.to_owned()))).unwrap();
+    let mut note = |at: JobProgress<'_>| {
+        seen.push((at.done, at.total, at.name.to_owned()));
+        go_on(at)
+    };
+    let found = extract(&base, &tuned, &options, &mut note).unwrap();
     assert_eq!(found.terms[0].keys().collect::<Vec<_>>(), ["a"]);
     assert_eq!(seen, [(0, 2, "a".to_owned()), (1, 2, "wider".to_owned()), (2, 2, String::new())]);
     let others: Vec<_> = found.report.not_adapted.iter().map(|other| (other.tensor.as_str(), other.reason)).collect();
@@ -300,12 +304,13 @@ fn errors_by_name() {
     let mut values = random(&[4, 6], 2);
     (values[[1, 1]], values[[2, 2]]) = (f64::NAN, f64::INFINITY);
     let broken = model(&folder, "d.safetensors", &[("m.weight", Tensor::from_array(&values, FloatType::F32))]);
-    let run = |tuned: &BaseModel, options: &ExtractOptions| extract(&base, tuned, options, &mut |_| {});
+    let run = |tuned: &BaseModel, options: &ExtractOptions| extract(&base, tuned, options, &mut go_on);
     let plain = ExtractOptions::default();
     cause(run(&other, &plain), |e| matches!(e, E::NothingShared { example } if example == "x.weight"));
     cause(run(&base, &plain), |e| matches!(e, E::NothingChanged { compared: 0 }));
     let strict = ExtractOptions { min_change: 100.0, ..plain.clone() };
     cause(run(&tuned, &strict), |e| matches!(e, E::NothingChanged { compared: 1 }));
+    cause(extract(&base, &tuned, &plain, &mut stop), |e| matches!(e, E::Interrupted));
     cause(run(&broken, &plain), |e| matches!(e, E::NonFinite { module, count: 2, .. } if module == "m"));
     let pattern = ExtractOptions { include: vec!["(".to_owned()], ..plain.clone() };
     cause(run(&tuned, &pattern), |e| matches!(e, E::ConfigPattern { field: "include", .. }));

@@ -6,14 +6,14 @@ use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FloatType, ResizeOptions, Resized, resize,
 };
 use ndarray::{Array2, ArrayD};
-use support::build::{Folder, cause, filled, lycoris, read, tensor, typed};
+use support::build::{Folder, cause, filled, go_on, lycoris, read, stop, tensor, typed};
 
 fn run(adapter: &Adapter, options: &ResizeOptions) -> Resized {
-    resize(adapter, None, options, &mut |_| {}).unwrap()
+    resize(adapter, None, options, &mut go_on).unwrap()
 }
 
 fn delta(resized: &Resized, weight: &[usize]) -> ArrayD<f64> {
-    let module = &resized.modules["m"];
+    let module = &resized.adapter.modules()["m"];
     module.delta(weight, module.scale().unwrap()).unwrap()
 }
 
@@ -65,7 +65,7 @@ fn a_lower_rank_keeps_what_it_says() {
         for rank in 1..=3 {
             let options = ResizeOptions { size: Some(FactorSize::Rank(rank)), ..ResizeOptions::default() };
             let resized = run(&adapter, &options);
-            assert_eq!(resized.modules["m"].rank(), Some(rank));
+            assert_eq!(resized.adapter.modules()["m"].rank(), Some(rank));
             let energy = resized.report.energy;
             assert!((captured(&delta(&resized, &[40, 72]), &all) - energy).abs() < 1e-12, "{old:?} {rank}");
             assert!(energy >= last);
@@ -85,12 +85,12 @@ fn a_rank_that_is_there_already_keeps_every_byte() {
     for size in [None, Some(FactorSize::Rank(4))] {
         let resized = run(&adapter, &ResizeOptions { size, ..ResizeOptions::default() });
         let bytes = |(_, tensor): &(_, &lokr_checkpoint::Tensor)| tensor.bytes().to_vec();
-        let (old, new) = (&adapter.modules()["m"], &resized.modules["m"]);
+        let (old, new) = (&adapter.modules()["m"], &resized.adapter.modules()["m"]);
         assert!(old.tensors().iter().map(bytes).eq(new.tensors().iter().map(bytes)));
         assert_eq!((resized.report.energy, resized.report.parameters), (1.0, resized.report.parameters_before));
     }
     let full = run(&adapter, &ResizeOptions { size: Some(FactorSize::Full), ..ResizeOptions::default() });
-    assert_eq!(full.modules["m"].rank(), None);
+    assert_eq!(full.adapter.modules()["m"].rank(), None);
     assert!(captured(&delta(&full, &[40, 72]), &dense(&adapter, &[40, 72])) > 1.0 - 1e-14);
 }
 
@@ -100,7 +100,7 @@ fn another_split_is_the_nearest_product() {
     for (factor, split) in [(2, (2, 2)), (8, (5, 8)), (1, (1, 1)), (-1, (5, 8)), (4, (4, 4))] {
         for rank in [None, Some(4)] {
             let resized = run(&adapter(rank), &ResizeOptions { factor: Some(factor), ..ResizeOptions::default() });
-            assert_eq!(resized.modules["m"].w1().dim(), split);
+            assert_eq!(resized.adapter.modules()["m"].w1().dim(), split);
             let energy = resized.report.energy;
             assert!((energy - best(&all(rank), split)).abs() < 1e-8, "{factor} {rank:?} {energy}");
             assert!((captured(&delta(&resized, &[40, 72]), &all(rank)) - energy).abs() < 1e-8, "{factor} {rank:?}");
@@ -117,7 +117,7 @@ fn splits_that_divide_need_one_factor_only() {
     let all = dense(&adapter, &[32, 24]);
     for (factor, split) in [(4, (4, 4)), (1, (1, 1))] {
         let resized = run(&adapter, &ResizeOptions { factor: Some(factor), ..ResizeOptions::default() });
-        assert_eq!(resized.modules["m"].w1().dim(), split);
+        assert_eq!(resized.adapter.modules()["m"].w1().dim(), split);
         assert!((resized.report.energy - best(&all, split)).abs() < 1e-8);
         assert!((captured(&delta(&resized, &[32, 24]), &all) - resized.report.energy).abs() < 1e-8);
     }
@@ -130,8 +130,8 @@ fn convolutions_keep_their_kernels() {
         read(&[("m.alpha", filled(&[], 1.0)), ("m.lokr_w1", t(&[2, 3])), ("m.lokr_w2", t(&[4, 2, 3, 2]))]).unwrap();
     let weight = [8, 6, 3, 2];
     let resized = run(&full, &ResizeOptions { factor: Some(-1), ..ResizeOptions::default() });
-    assert_eq!(resized.modules["m"].w2().kernel(), Some(&[3, 2][..]));
-    assert_eq!(resized.modules["m"].w1().dim(), (2, 2));
+    assert_eq!(resized.adapter.modules()["m"].w2().kernel(), Some(&[3, 2][..]));
+    assert_eq!(resized.adapter.modules()["m"].w1().dim(), (2, 2));
     assert!((captured(&delta(&resized, &weight), &dense(&full, &weight)) - resized.report.energy).abs() < 1e-9);
 
     // A flat low-rank factor: the base model knows the kernel.
@@ -139,10 +139,13 @@ fn convolutions_keep_their_kernels() {
     let base = BaseModel::open(folder.tensors("conv.safetensors", &[("m.weight", tensor(&[6, 5, 2]))])).unwrap();
     let adapter = read(&lycoris(&[])).unwrap();
     let options = ResizeOptions { size: Some(FactorSize::Full), ..ResizeOptions::default() };
-    let resized = resize(&adapter, Some(&base), &options, &mut |_| {}).unwrap();
-    assert_eq!(resized.modules["lycoris_m"].w2().dim(), (3, 2));
-    assert_eq!(resized.modules["lycoris_m"].w2().kernel(), Some(&[2][..]));
-    assert_eq!(resized.modules["lycoris_m"].scale(), Some(2.0));
+    let resized = resize(&adapter, Some(&base), &options, &mut go_on).unwrap();
+    assert_eq!(resized.adapter.modules()["lycoris_m"].w2().dim(), (3, 2));
+    assert_eq!(resized.adapter.modules()["lycoris_m"].w2().kernel(), Some(&[2][..]));
+    // Beside two full factors this dialect has no scale, so it is in the first one.
+    assert_eq!(resized.adapter.modules()["lycoris_m"].scale(), Some(1.0));
+    let delta = |adapter: &Adapter, s| adapter.modules()["lycoris_m"].delta::<f64>(&[6, 5, 2], s).unwrap();
+    assert!(captured(&delta(&resized.adapter, 1.0), &delta(&adapter, 2.0)) > 1.0 - 1e-12);
 }
 
 #[test]
@@ -150,9 +153,11 @@ fn types_dora_and_errors() {
     let dora = read(&lycoris(&[("lycoris_m.dora_scale", filled(&[6, 1], 1.0))])).unwrap();
     let options =
         ResizeOptions { size: Some(FactorSize::Full), kind: Some(FloatType::Bf16), ..ResizeOptions::default() };
-    let module = &run(&dora, &options).modules["lycoris_m"];
+    let resized = run(&dora, &options);
+    let module = &resized.adapter.modules()["lycoris_m"];
     assert_eq!(module.w1().tensors()[0].1.dtype(), Dtype::BF16);
     assert!(module.dora_scale().is_some());
+    cause(resize(&dora, None, &options, &mut stop), |e| matches!(e, E::Interrupted));
     let bad = ResizeOptions { size: Some(FactorSize::Rank(0)), ..ResizeOptions::default() };
-    cause(resize(&dora, None, &bad, &mut |_| {}), |e| matches!(e, E::JobOption { option: "rank", .. }));
+    cause(resize(&dora, None, &bad, &mut go_on), |e| matches!(e, E::JobOption { option: "rank", .. }));
 }

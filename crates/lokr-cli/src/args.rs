@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use lokr_checkpoint::{
-    Adapter, Dialect, DoraStrength, FloatType, ForeignTensors, NonFinite, Overwrite, ReadOptions, ScaleRule, Strength,
-    Unmatched, ZeroAlpha,
+    Adapter, Dialect, DoraStrength, FactorSize, FloatType, ForeignTensors, NonFinite, Overwrite, ReadOptions,
+    ScaleRule, Strength, Unmatched, ZeroAlpha,
 };
 
 use crate::error::CliError;
@@ -43,6 +43,7 @@ pub enum Command {
     Verify(VerifyArgs),
     Extract(ExtractArgs),
     Convert(ConvertArgs),
+    Resize(ResizeArgs),
     Combine(CombineArgs),
     /// Show version, backend, threads and processor features, and measure the rate of matrix products for a second
     #[command(after_help = "Example:\n  lokr doctor")]
@@ -158,15 +159,11 @@ pub struct ExtractArgs {
     /// The dialect to write
     #[arg(long, default_value = "peft")]
     pub to: DialectArg,
-    /// Split sizes by this factor, as PEFT and LyCORIS do; evenly otherwise
+    /// Split sizes by this factor, as PEFT and LyCORIS do; otherwise evenly, or with --energy as needs the fewest values
     #[arg(long)]
     pub factor: Option<i64>,
-    /// Hold w2 at this rank where programs hold it low-rank
-    #[arg(long)]
-    pub rank: Option<usize>,
-    /// The smallest rank, and without --factor the smallest split, that captures this share of the difference's energy
-    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
-    pub energy: Option<f64>,
+    #[command(flatten)]
+    pub size: SizeArgs,
     /// Only modules in whose name this regular expression is found; may be repeated
     #[arg(long, value_name = "REGEX")]
     pub include: Vec<String>,
@@ -236,28 +233,85 @@ impl ConvertArgs {
     }
 }
 
-/// Make the best single LoKr of a weighted sum of PEFT adapters, without forming a weight
+/// Make an adapter smaller, or split it otherwise: the nearest LoKr of another rank or factor, in the same dialect
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("change").args(["rank", "energy", "factor", "dtype"]).required(true).multiple(true),
+    after_help = "\
+Examples:
+  lokr resize adapter.safetensors --energy 0.95 --out small.safetensors
+  lokr resize peft-directory --base model/ --factor 16 --rank 8 --out other-directory"
+)]
+pub struct ResizeArgs {
+    /// A safetensors file, or a PEFT directory
+    pub adapter: PathBuf,
+    /// The output: a directory for PEFT, a file for the other dialects
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// Split sizes by this factor, as PEFT and LyCORIS do; needs --base, because files do not tell all kernels
+    #[arg(long, requires = "base", allow_negative_numbers = true)]
+    pub factor: Option<i64>,
+    /// The type to store factors in; their own otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// The model that the adapter is of
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl ResizeArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+/// How large w2 may be.
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// Hold w2 at this rank where programs hold it low-rank
+    #[arg(long)]
+    pub rank: Option<usize>,
+    /// Hold w2 at the smallest rank that keeps this share of the energy, above 0 and at most 1
+    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
+    pub energy: Option<f64>,
+}
+
+impl SizeArgs {
+    pub fn size(&self) -> Option<FactorSize> {
+        self.rank.map(FactorSize::Rank).or(self.energy.map(FactorSize::Energy))
+    }
+}
+
+/// Make the best single LoKr of a weighted sum of adapters, without forming a weight
+///
+/// The sum of Kronecker products is in general none; the report says what share of it the best one holds.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:
   lokr combine --adapter a/ --weight 0.7 --adapter b/ --weight 0.3 --out both/")]
 pub struct CombineArgs {
-    /// A PEFT adapter; all must split each module alike
+    /// An adapter; all are of one dialect and split each module alike, and the result is named like the first
     #[arg(long = "adapter", value_name = "ADAPTER", required = true)]
     pub adapters: Vec<PathBuf>,
     /// The weight of each adapter, in the same order: none, or as many as adapters
     #[arg(long = "weight", value_name = "NUMBER", allow_negative_numbers = true, value_parser = finite)]
     pub weights: Vec<f64>,
-    /// The directory to write
+    /// The output: a directory for PEFT, a file for the other dialects
     #[arg(long, value_name = "PATH")]
     pub out: PathBuf,
-    /// Hold w2 at this rank where programs hold it low-rank
-    #[arg(long)]
-    pub rank: Option<usize>,
-    /// The smallest rank that keeps this share of the energy of w2
-    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
-    pub energy: Option<f64>,
-    /// The type to store factors in
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// The model that the adapters are of, where PEFT's convolutions are combined into another form
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// The type to store sums in; the widest of the summands' otherwise
     #[arg(long)]
     pub dtype: Option<FloatArg>,
     /// Replace an existing output

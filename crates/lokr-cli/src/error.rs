@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use lokr_checkpoint::{CheckpointError, Dialect};
+use lokr_checkpoint::CheckpointError;
 use thiserror::Error;
 
 const USAGE: u8 = 2;
@@ -23,11 +23,6 @@ pub enum CliError {
     Extension { path: PathBuf, expected: &'static str },
     #[error("{multipliers} multipliers for {adapters} adapters; give none, or one for each")]
     Multipliers { adapters: usize, multipliers: usize },
-    #[error(
-        "{}: combine takes PEFT adapters without modules_to_save, this is {dialect}; lokr convert makes one",
-        path.display()
-    )]
-    Combine { path: PathBuf, dialect: Dialect },
     #[error("{}: {}", path.display(), differences(*wrong, *others))]
     Mismatch { path: PathBuf, wrong: usize, others: usize },
     #[error("cannot catch interrupts")]
@@ -45,12 +40,13 @@ impl CliError {
         match self {
             Self::Checkpoint(error) => match error.cause() {
                 CheckpointError::Io(_) | CheckpointError::DiskSpace { .. } => INPUT_OUTPUT,
-                CheckpointError::OutputKind { .. } | CheckpointError::OutputOthers { .. } => USAGE,
+                CheckpointError::OutputKind { .. }
+                | CheckpointError::OutputOthers { .. }
+                | CheckpointError::JobOption { .. } => USAGE,
                 CheckpointError::Interrupted => INTERRUPTED,
                 _ => BAD_INPUT,
             },
             Self::Exists { .. } | Self::Extension { .. } | Self::Multipliers { .. } => USAGE,
-            Self::Combine { .. } => BAD_INPUT,
             Self::Mismatch { .. } => MISMATCH,
             Self::Write { .. } | Self::Plot { .. } | Self::Print(_) | Self::Signal(_) => INPUT_OUTPUT,
         }

@@ -19,10 +19,3 @@ pub fn catch() -> Result<(), CliError> {
 pub fn happened() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
-
-/// Ends the program after an interrupt, for jobs that have written nothing yet.
-pub fn exit_if_happened() {
-    if happened() {
-        std::process::exit(INTERRUPTED_CODE.into());
-    }
-}

@@ -43,6 +43,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
         Command::Merge(args) => commands::merge::run(args, &reporter),
         Command::Unmerge(args) => commands::merge::run_unmerge(args, &reporter),
         Command::Extract(args) => commands::extract::run(args, &reporter),
+        Command::Resize(args) => commands::resize::run(args, &reporter),
         Command::Combine(args) => commands::combine::run(args, &reporter),
         Command::Convert(args) => commands::convert::run(args, &reporter),
         Command::Verify(args) => commands::verify::run(args, &reporter),

@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write, stderr, stdout};
 use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lokr_checkpoint::Progress;
+use lokr_checkpoint::{JobProgress, Progress};
 use serde::Serialize;
 
 use crate::error::CliError;
@@ -68,8 +68,13 @@ impl Reporter {
     }
 
     /// A bar over the bytes of a job.
-    pub fn job(&self) -> JobProgress {
-        JobProgress { bar: self.bar("{bar:32} {bytes}/{total_bytes}, {eta} left  {wide_msg}", 0) }
+    pub fn job(&self) -> JobBar {
+        JobBar { bar: self.bar("{bar:32} {bytes}/{total_bytes}, {eta} left  {wide_msg}", 0) }
+    }
+
+    /// A bar over the modules of a job.
+    pub fn module_job(&self) -> JobBar {
+        JobBar { bar: self.progress("modules", 0) }
     }
 
     /// A bar over so many things.
@@ -87,12 +92,13 @@ impl Reporter {
     }
 }
 
-/// The progress of a job on a model, which an interrupt stops.
-pub struct JobProgress {
+/// The progress of a job, which an interrupt stops.
+pub struct JobBar {
     bar: ProgressBar,
 }
 
-impl JobProgress {
+impl JobBar {
+    /// Of a job on a model's bytes.
     pub fn tell(&mut self, event: Progress<'_>) -> ControlFlow<()> {
         match event {
             Progress::Started { bytes, .. } => self.bar.set_length(bytes),
@@ -102,13 +108,24 @@ impl JobProgress {
             }
             _ => self.bar.set_message("finishing"),
         }
-        if interrupt::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        go_on()
+    }
+
+    /// Of a job on an adapter's modules.
+    pub fn tell_module(&mut self, at: JobProgress<'_>) -> ControlFlow<()> {
+        self.bar.set_length(at.total as u64);
+        self.bar.set_position(at.done as u64);
+        go_on()
     }
 
     /// Takes the bar away.
     pub fn finish(self) {
         self.bar.finish_and_clear();
     }
+}
+
+fn go_on() -> ControlFlow<()> {
+    if interrupt::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Bytes to standard output.

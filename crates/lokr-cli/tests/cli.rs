@@ -10,7 +10,9 @@ use support::{bad, case, close, fails, fixtures, json, lokr, stderr, succeeds};
 #[test]
 fn help_has_an_example_for_each_command() {
     assert!(succeeds(&["--help"]).contains("Exit codes:"));
-    for command in ["inspect", "merge", "unmerge", "verify", "extract", "convert", "combine", "doctor", "completions"] {
+    for command in
+        ["inspect", "merge", "unmerge", "verify", "extract", "convert", "resize", "combine", "doctor", "completions"]
+    {
         let help = succeeds(&["help", command]);
         assert!(help.contains("Example") && help.contains(&format!("  lokr {command}")), "{help}");
     }

@@ -1,4 +1,4 @@
-//! `lokr extract` and `lokr convert`.
+//! `lokr extract`, `lokr convert`, `lokr resize` and `lokr combine`.
 
 mod support;
 
@@ -61,16 +61,88 @@ fn extract_finds_the_merged_adapter() {
 #[test]
 fn combine_parts_of_one_adapter_into_it() {
     let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("sum");
-    let out = out.to_str().unwrap();
-    let adapter = case(MLP);
-    let args = ["combine", "--out", out, "--adapter", &adapter, "--weight", "1.5", "--adapter", &adapter];
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, adapter) = (path("sum"), case(MLP));
+    let args = ["combine", "--out", &out, "--adapter", &adapter, "--weight", "1.5", "--adapter", &adapter];
     fails(&args, 2);
     let report = json(&[&args[..], &["--weight", "-0.5"]].concat());
     assert!((report["energy"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{report}");
-    assert!(makes_the_recorded_merge(out));
-    fails(&["combine", "--out", out, "--force", "--adapter", &case("kohya_unet/adapter.safetensors")], 3);
-    assert!(makes_the_recorded_merge(out));
+    assert!(makes_the_recorded_merge(&out));
+    let unet = case("kohya_unet/adapter.safetensors");
+    let error = fails(&["combine", "--out", &out, "--force", "--adapter", &adapter, "--adapter", &unet], 3);
+    assert!(error.contains("PEFT") && error.contains("kohya"), "{error}");
+    assert!(makes_the_recorded_merge(&out));
+    assert_eq!(succeeds(&["combine", "--out", &out, "--force", "--quiet", "--adapter", &adapter]), "");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+/// Whether an adapter makes the same weights as another one.
+fn means_the_same(base: &str, adapter: &str, as_this: &str) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let merged = folder.path().join("merged.safetensors");
+    let merged = merged.to_str().unwrap();
+    let merge = ["merge", "--base", base, "--adapter", as_this, "--out", merged, "--quiet"];
+    assert_eq!(lokr(&merge).status.code(), Some(0));
+    let verify = ["verify", "--base", base, "--merged", merged, "--adapter", adapter, "--tolerance", "16"];
+    lokr(&verify).status.code() == Some(0)
+}
+
+#[test]
+fn combine_files_of_other_dialects_with_convolutions() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("sum.safetensors");
+    let out = out.to_str().unwrap();
+    for name in ["kohya_unet", "lycoris_mlp_wrapper"] {
+        let (base, adapter) = (case(&format!("{name}/base.safetensors")), case(&format!("{name}/adapter.safetensors")));
+        let args =
+            ["combine", "--out", out, "--force", "--adapter", &adapter, "--weight", "0.25", "--adapter", &adapter];
+        let report = json(&[&args[..], &["--weight", "0.75"]].concat());
+        assert!((report["energy"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{report}");
+        assert!(means_the_same(&base, out, &adapter), "{name}");
+    }
+}
+
+#[test]
+fn resize_keeps_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, adapter, base) = (path("small"), case(MLP), mlp("base.safetensors"));
+    let report = json(&["resize", &adapter, "--rank", "1", "--out", &out]);
+    let energy = report["energy"].as_f64().unwrap();
+    assert!(energy > 0.0 && energy < 1.0, "{report}");
+    assert!(report["parameters"].as_u64() < report["parameters_before"].as_u64());
+    let modules = json(&["inspect", &out, "--base", &base])["modules"].as_array().unwrap().clone();
+    assert!(modules.iter().all(|module| module["rank"] == 1), "{modules:?}");
+    assert!(!means_the_same(&base, &out, &adapter));
+    fails(&["resize", &adapter, "--rank", "1", "--out", &out], 2);
+    fails(&["resize", &adapter, "--rank", "0", "--out", &out, "--force"], 2);
+    for usage in [&["--factor", "4"][..], &[], &["--rank", "1", "--energy", "0.5"]] {
+        let output = lokr(&[&["resize", &adapter, "--out", &path("none")], usage].concat());
+        assert_eq!(output.status.code(), Some(2), "{usage:?}");
+    }
+    // All the energy is kept where nothing is taken away; the configuration still makes PEFT build these factors.
+    let report = json(&["resize", &adapter, "--energy", "1", "--out", &out, "--force"]);
+    assert!((report["energy"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{report}");
+    assert!(makes_the_recorded_merge(&out));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn resize_splits_convolutions_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("split.safetensors");
+    let out = out.to_str().unwrap();
+    let (base, adapter) = (case("kohya_unet/base.safetensors"), case("kohya_unet/adapter.safetensors"));
+    let report = json(&["resize", &adapter, "--base", &base, "--factor", "2", "--out", out]);
+    let lines = report["modules"].as_array().unwrap();
+    assert!(lines.iter().all(|line| line["w1"][1][0].as_u64().unwrap() <= 2), "{report}");
+    // The kernels are where the base has them, or this would not fit.
+    let inspected = json(&["inspect", out, "--base", &base]);
+    assert_eq!(inspected["dialect"], "kohya");
+    for (line, module) in lines.iter().zip(inspected["modules"].as_array().unwrap()) {
+        let kept = module["frobenius_norm"].as_f64().unwrap() / line["norm"].as_f64().unwrap();
+        assert!((kept.powi(2) - line["energy"].as_f64().unwrap()).abs() < 1e-5, "{line} {module}");
+    }
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! PEFT: dotted names behind `base_model.model.`, and modules stored whole.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Tensor;
+
 /// What stands before the names of a saved adapter; an injected model's adapter has bare names.
 pub(crate) const PREFIX: &str = "base_model.model.";
 
@@ -20,6 +24,11 @@ pub(crate) fn saved_tensor(key: &str, live: bool) -> Option<String> {
     let (module, rest) = key.split_once(".modules_to_save.")?;
     let (_adapter, parameter) = rest.split_once('.')?;
     Some(format!("{module}.{parameter}"))
+}
+
+/// The modules of such tensors.
+pub(crate) fn whole_modules(tensors: &BTreeMap<String, Tensor>) -> BTreeSet<&str> {
+    tensors.keys().map(|key| key.rsplit_once('.').map_or(key.as_str(), |(module, _)| module)).collect()
 }
 
 #[cfg(test)]

@@ -75,6 +75,13 @@ impl PeftConfig {
         &self.fields
     }
 
+    /// The same with another value of a field that is not read here.
+    pub(crate) fn with_field(&self, field: &str, value: Value) -> Self {
+        let mut changed = self.clone();
+        changed.fields.insert(field.to_owned(), value);
+        changed
+    }
+
     /// The scale `alpha / r` of a module. `rank` is that of its tensors, or `None` when both factors are full.
     ///
     /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that does,

@@ -40,17 +40,32 @@ impl Rank {
     }
 }
 
-/// The configuration for these modules. That of a PEFT adapter is kept as it is, but for ranks and scales it does not give.
+/// What of a configuration is true of the modules it is to be written for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Holds {
+    /// They are those it was read with; ranks and scales are checked all the same.
+    #[default]
+    Everything,
+    /// Names and splits. Ranks and scales are written anew.
+    Splits,
+    /// What says nothing of names, shapes, ranks and scales.
+    Rest,
+}
+
+/// The configuration for these modules. That of a PEFT adapter is kept as far as it holds.
 pub(crate) fn config_for(
     modules: &BTreeMap<String, Module>,
     weights: &BTreeMap<String, Vec<usize>>,
-    source: Option<&PeftConfig>,
+    source: Option<(&PeftConfig, Holds)>,
 ) -> Result<PeftConfig> {
     let given = |config: &PeftConfig, name: &String, module: &Module| {
         config.scale(name, module.rank()).ok().is_some_and(|s| Some(s) == module.scale())
     };
-    if let Some(config) = source.filter(|config| modules.iter().all(|(name, module)| given(config, name, module))) {
-        return Ok(config.clone());
+    match source {
+        Some((config, Holds::Everything)) if modules.iter().all(|(name, module)| given(config, name, module)) => {
+            return Ok(config.clone());
+        }
+        _ => {}
     }
     let both = modules.values().any(|module| matches!(module.w1(), W1::LowRank { .. }));
     let effective = modules.values().any(|module| matches!(module.w2(), W2::Tucker { .. }));
@@ -58,8 +73,11 @@ pub(crate) fn config_for(
         .iter()
         .map(|(name, module)| demand(module, weights.get(name).map(Vec::as_slice), both, effective))
         .collect::<Result<Vec<_>>>()?;
-    let mut fields = source.map_or_else(defaults, |config| config.fields().clone());
-    if source.is_none() {
+    let mut fields = source.map_or_else(defaults, |(config, _)| config.fields().clone());
+    if let None | Some((_, Holds::Rest)) = source {
+        for field in ["exclude_modules", "layers_pattern", "layers_to_transform"] {
+            fields.insert(field.to_owned(), Value::Null);
+        }
         fields.insert("decompose_both".to_owned(), both.into());
         fields.insert("decompose_factor".to_owned(), decompose_factor(&demands)?.into());
         fields.insert("use_effective_conv2d".to_owned(), effective.into());

@@ -1,9 +1,12 @@
 //! Small files made for one test each.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use lokr_checkpoint::{Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, ReadOptions, Tensor, TensorFile};
+use lokr_checkpoint::{
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobProgress, ReadOptions, Tensor, TensorFile,
+};
 use ndarray::{ArrayD, IxDyn};
 
 /// A tensor of distinct values, `0.1, 0.2, …` in alternating signs.
@@ -112,6 +115,16 @@ pub(crate) fn removed() -> Tensor {
 pub(crate) fn cause<T>(result: Result<T, E>, right: impl Fn(&E) -> bool) {
     let error = result.err().expect("this must be refused");
     assert!(right(error.cause()), "{error:?}");
+}
+
+/// Lets a job run.
+pub(crate) fn go_on(_: JobProgress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Stops a job before its last module.
+pub(crate) fn stop(at: JobProgress<'_>) -> ControlFlow<()> {
+    if at.done + 1 >= at.total { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// A PEFT folder with a good module `m`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{Adapter, CombineOptions, CombineReport, Dialect, FactorSize, combine};
+use lokr_checkpoint::{Adapter, BaseModel, Combination, CombineOptions, CombineReport, combine};
 use serde::Serialize;
 
 use crate::args::CombineArgs;
@@ -15,8 +15,10 @@ use crate::table::{Align, Table};
 #[derive(Serialize)]
 struct Report<'a> {
     out: &'a Path,
+    dialect: String,
     #[serde(flatten)]
     combine: CombineReport,
+    warnings: Vec<String>,
 }
 
 pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
@@ -28,30 +30,20 @@ pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
     }
     let options = args.read.options();
     let adapters = args.adapters.iter().map(|path| Adapter::read(path, &options)).collect::<Result<Vec<_>, _>>()?;
-    // Names of the other dialects are not those of the model, so a new file could not be named like the old ones.
-    let unsuited = |adapter: &&Adapter| adapter.dialect() != Dialect::Peft || !adapter.extra().is_empty();
-    if let Some(adapter) = adapters.iter().find(unsuited) {
-        return Err(CliError::Combine { path: adapter.path().to_owned(), dialect: adapter.dialect() });
-    }
+    let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let weights = args.weights.iter().copied().chain(std::iter::repeat(1.0));
     let pairs: Vec<_> = adapters.iter().zip(weights).collect();
-    let size = match (args.rank, args.energy) {
-        (Some(rank), _) => Some(FactorSize::Rank(rank)),
-        (None, Some(share)) => Some(FactorSize::Energy(share)),
-        (None, None) => None,
-    };
-    let bar = reporter.progress("modules", 0);
-    let combination = combine(&pairs, &CombineOptions { size, kind: args.dtype.map(Into::into) }, &mut |at| {
-        interrupt::exit_if_happened();
-        bar.set_length(at.total as u64);
-        bar.set_position(at.done as u64);
-    })?;
-    bar.finish_and_clear();
-    Adapter::from_modules(Dialect::Peft, combination.modules.into_values())?.write(&args.out, args.overwrite())?;
-    for adapter in &adapters {
-        reporter.warnings(adapter.warnings());
-    }
-    reporter.summary(&Report { out: &args.out, combine: combination.report })
+    let options = CombineOptions { size: args.size.size(), kind: args.dtype.map(Into::into) };
+    let mut bar = reporter.module_job();
+    let combination = combine(&pairs, base.as_ref(), &options, &mut |at| bar.tell_module(at));
+    bar.finish();
+    let Combination { adapter: combined, report } = combination?;
+    combined.write(&args.out, args.overwrite())?;
+    let mut warnings: Vec<_> =
+        adapters.iter().chain([&combined]).flat_map(Adapter::warnings).map(ToString::to_string).collect();
+    warnings.dedup();
+    reporter.warnings(&warnings);
+    reporter.summary(&Report { out: &args.out, dialect: combined.dialect().to_string(), combine: report, warnings })
 }
 
 impl fmt::Display for Report<'_> {
@@ -75,8 +67,9 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "{table}")?;
         writeln!(
             f,
-            "energy of the sum captured in all: {}; written to {}",
+            "energy of the sums captured in all: {}; {} dialect, written to {}",
             number(Some(self.combine.energy)),
+            self.dialect,
             self.out.display()
         )
     }

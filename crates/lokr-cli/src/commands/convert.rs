@@ -50,12 +50,10 @@ pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
     match args.to {
         Target::Lora => {
             let rank = args.rank.map_or(LoraRank::Exact, LoraRank::Best);
-            let bar = reporter.progress("modules", adapter.modules().len());
-            let lora = to_lora(&adapter, base.as_ref(), rank, kind, &mut |at| {
-                interrupt::exit_if_happened();
-                bar.set_position(at.done as u64);
-            })?;
-            bar.finish_and_clear();
+            let mut bar = reporter.module_job();
+            let lora = to_lora(&adapter, base.as_ref(), rank, kind, &mut |at| bar.tell_module(at));
+            bar.finish();
+            let lora = lora?;
             lora.write(&args.out, args.overwrite())?;
             report.to = "PEFT's LoRA".to_owned();
             report.lora = Some(lora.report);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{Adapter, BaseModel, Dialect, ExtractOptions, ExtractReport, FactorSize, extract};
+use lokr_checkpoint::{Adapter, BaseModel, Dialect, ExtractOptions, ExtractReport, extract};
 use serde::Serialize;
 
 use super::sizes;
@@ -27,24 +27,17 @@ pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
     let (base, tuned) = (BaseModel::open(&args.base)?, BaseModel::open(&args.tuned)?);
     let options = ExtractOptions {
         factor: args.factor,
-        size: match (args.rank, args.energy) {
-            (Some(rank), _) => FactorSize::Rank(rank),
-            (None, Some(share)) => FactorSize::Energy(share),
-            (None, None) => FactorSize::Full,
-        },
+        size: args.size.size().unwrap_or_default(),
         include: args.include.clone(),
         exclude: args.exclude.clone(),
         min_change: args.min_change,
         kind: args.dtype.map(Into::into),
         ..ExtractOptions::default()
     };
-    let bar = reporter.progress("modules", 0);
-    let extraction = extract(&base, &tuned, &options, &mut |at| {
-        interrupt::exit_if_happened();
-        bar.set_length(at.total as u64);
-        bar.set_position(at.done as u64);
-    })?;
-    bar.finish_and_clear();
+    let mut bar = reporter.module_job();
+    let extraction = extract(&base, &tuned, &options, &mut |at| bar.tell_module(at));
+    bar.finish();
+    let extraction = extraction?;
     let dialect = Dialect::from(args.to);
     // One term is asked for, so one adapter comes out.
     let modules = extraction.terms.into_iter().flatten().map(|(_, module)| module);

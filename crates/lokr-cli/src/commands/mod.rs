@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod extract;
 pub mod inspect;
 pub mod merge;
+pub mod resize;
 pub mod verify;
 
 use std::fmt;
