@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::dialect::key::{Key, other_algorithm};
-use crate::dialect::{ConfigPlace, Evidence, detect, lycoris, peft};
+use crate::dialect::{ConfigPlace, Evidence, detect, lycoris, peft, terms};
 use crate::module::Layout;
 use crate::parts::{Assembled, Parts};
 use crate::save::{PEFT_CONFIG, PEFT_TENSORS};
@@ -165,6 +165,7 @@ impl Reader<'_> {
         let evidence = Evidence { prefix, config };
         let dialect = match self.options.dialect {
             Some(dialect) => dialect,
+            None if terms::is_said(file.metadata()) => Dialect::Terms,
             None => self.detect(file, &evidence).map_err(in_file)?,
         };
         if dialect != Dialect::Peft && self.options.config.is_some() {
@@ -292,6 +293,10 @@ impl Reader<'_> {
         let Assembled { w1, w2, alpha, dora_scale } = parts;
         let mut module = Module::new(name, w1, w2, 1.0)?;
         if let Some(dora_scale) = dora_scale {
+            if dialect == Dialect::Terms {
+                let (module, operation) = (name.to_owned(), "one of several terms");
+                return Err(CheckpointError::Dora { module, operation });
+            }
             module = module.with_dora_scale(dora_scale)?;
         }
         if self.options.non_finite == NonFinite::Refuse {

@@ -6,8 +6,11 @@ use std::ops::ControlFlow;
 use lokr_core::{Factor, Kron, nearest_to_sum};
 use serde::Serialize;
 
+use crate::dialect::terms;
 use crate::size::{hold, is_low_rank, module, stored_type};
-use crate::{Adapter, BaseModel, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy};
+use crate::{
+    Adapter, BaseModel, CheckpointError, Dialect, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy,
+};
 
 /// Choices of [`combine`].
 ///
@@ -51,7 +54,7 @@ pub struct CombineReport {
 pub struct CombinedModule {
     /// Its name.
     pub name: String,
-    /// In how many of the adapters it is; where in one only, it is passed on with its weight.
+    /// How many modules were summed; where only one, it is passed on with its weight.
     pub summands: usize,
     /// Rank of `w2`, where it is low-rank.
     pub rank: Option<usize>,
@@ -67,7 +70,7 @@ pub struct CombinedModule {
 /// this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
 ///
 /// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone has is
-/// passed on as it is stored, its scale times the weight. The base model is needed only where convolutions of PEFT's dialect,
+/// passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those of one adapter. The base model is needed only where convolutions of PEFT's dialect,
 /// whose kernels no file tells, come out in a form that the first adapter's configuration does not describe.
 /// # Errors
 /// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
@@ -92,9 +95,14 @@ pub fn combine(
     progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Combination> {
     let first = check(adapters, options)?;
-    let mut summands: BTreeMap<&str, Vec<(&Module, f64)>> = BTreeMap::new();
+    let mut summands: BTreeMap<String, Vec<(&Module, f64)>> = BTreeMap::new();
     for (adapter, weight) in adapters {
         for (name, module) in adapter.modules() {
+            // All terms of a sum become one.
+            let name = match (adapter.dialect(), terms::path(name)) {
+                (Dialect::Terms, Some(path)) => terms::name(path, 0),
+                _ => name.clone(),
+            };
             summands.entry(name).or_default().push((module, *weight));
         }
     }
@@ -102,9 +110,9 @@ pub fn combine(
     let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
     let total = summands.len();
     for (done, (name, summands)) in summands.into_iter().enumerate() {
-        JobProgress { done, total, name }.tell(progress)?;
-        let (module, line) = combine_modules(name, &summands, options)?;
-        modules.insert(name.to_owned(), module);
+        JobProgress { done, total, name: &name }.tell(progress)?;
+        let (module, line) = combine_modules(&name, &summands, options)?;
+        modules.insert(name, module);
         lines.push(line);
     }
     JobProgress { done: total, total, name: "" }.tell(progress)?;

@@ -591,6 +591,14 @@ pub enum CheckpointError {
         /// What was to be done with it.
         operation: &'static str,
     },
+    /// A job on a weight's change that is possible for a single Kronecker product only.
+    #[error("{module}: a sum of several Kronecker products cannot be {operation}; combine it into the best single one")]
+    SeveralTerms {
+        /// The module.
+        module: String,
+        /// What was to be done with it.
+        operation: &'static str,
+    },
     /// A tensor stored whole in several adapters, with different values, or with a weight that is not 1.
     #[error("{key} is stored whole, not as a change, and cannot be weighted or summed")]
     CombineWhole {

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use lokr_core::FactorizationRule;
 
-use crate::{BaseModel, CheckpointError, FactorSize, FloatType, JobProgress, Module, Result};
+use crate::{Adapter, BaseModel, CheckpointError, Dialect, FactorSize, FloatType, JobProgress, Module, Result};
 pub use report::{ExtractReport, ExtractedModule, NotAdapted, NotAdaptedReason};
 use survey::survey;
 use weight::extract_weight;
@@ -75,11 +75,28 @@ impl Default for ExtractOptions {
 pub struct Extraction {
     /// The adapters, one per term: modules by the base model's names, scale 1.
     ///
-    /// The best sum of several Kronecker products is no LoKr, and no dialect holds it. So each term is an adapter of its own,
-    /// which every program reads, and they are to be applied together. The first `j` are the best sum of `j` terms.
+    /// The best sum of several Kronecker products is no LoKr, and no other program's dialect holds it; [`Dialect::Terms`]
+    /// does. The first `j` are the best sum of `j` terms.
     pub terms: Vec<BTreeMap<String, Module>>,
     /// How well they capture the difference, and what else differs.
     pub report: ExtractReport,
+}
+
+impl Extraction {
+    /// The adapter to write, in any dialect for one term and in [`Dialect::Terms`] for several.
+    ///
+    /// # Errors
+    /// [`CheckpointError::SeveralTerms`] for several terms in another dialect; those of [`Adapter::from_modules`].
+    pub fn into_adapter(self, dialect: Dialect) -> Result<Adapter> {
+        if dialect == Dialect::Terms {
+            return Adapter::from_terms(self.terms);
+        }
+        if let Some((module, _)) = self.terms.get(1).and_then(BTreeMap::first_key_value) {
+            let (module, operation) = (module.clone(), "written in this dialect");
+            return Err(CheckpointError::SeveralTerms { module, operation });
+        }
+        Adapter::from_modules(dialect, self.terms.into_iter().flatten().map(|(_, module)| module))
+    }
 }
 
 /// The nearest LoKr of every weight that differs between a model and its fine-tuned version.

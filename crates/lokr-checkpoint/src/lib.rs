@@ -34,6 +34,7 @@
 #![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod adapter;
+mod assemble;
 mod base;
 mod combine;
 mod convert;

@@ -1,6 +1,6 @@
 //! A LoRA from a LoKr, for programs that know only LoRA.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -81,7 +81,8 @@ pub struct LoraModule {
 /// `w2` whose file does not tell its kernel is taken for a linear layer's. `kind` is the type to store; `None`: that of the
 /// factors.
 /// # Errors
-/// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`]; [`CheckpointError::Dora`]; those of
+/// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`]; [`CheckpointError::Dora`];
+/// [`CheckpointError::SeveralTerms`]; those of
 /// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`CheckpointError::Interrupted`].
 /// # Examples
 /// ```no_run
@@ -106,6 +107,11 @@ pub fn to_lora(
         return Err(CheckpointError::JobOption { option, expected, found });
     }
     let targets = targets(adapter, base, Names::Base)?;
+    let mut names = BTreeSet::new();
+    if let Some(twice) = targets.iter().find(|target| !names.insert(&target.name)) {
+        let (module, operation) = (twice.name.clone(), "converted to LoRA");
+        return Err(CheckpointError::SeveralTerms { module, operation }.in_file(adapter.path()));
+    }
     let (mut tensors, mut report) = (BTreeMap::new(), LoraReport::default());
     let total = targets.len();
     for (done, target) in targets.iter().enumerate() {

@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dialect::lycoris::flatten;
-use crate::dialect::{dotted, kohya, sdxl};
+use crate::dialect::{dotted, kohya, sdxl, terms};
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Result};
 
 /// What to do about modules that the base model does not have.
@@ -20,7 +20,7 @@ pub enum Unmatched {
     Allow,
 }
 
-/// Which weight of the base model each module of an adapter belongs to.
+/// Which weight of the base model each module of an adapter belongs to; several modules of one only in [`Dialect::Terms`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     targets: BTreeMap<String, String>,
@@ -78,12 +78,16 @@ impl Adapter {
             let (target, shape) = base.adaptable(found)?;
             module.check_weight(shape)?;
             match modules_by_target.entry(target.clone()) {
+                // The other terms of its sum.
+                Entry::Occupied(_) if self.dialect() == Dialect::Terms => {}
                 Entry::Occupied(first) => {
                     let (first, second) = ((*first.get()).to_owned(), name.clone());
                     return Err(CheckpointError::DuplicateTarget { first, second, target });
                 }
-                Entry::Vacant(entry) => entry.insert(name),
-            };
+                Entry::Vacant(entry) => {
+                    entry.insert(name);
+                }
+            }
             targets.insert(name.clone(), target);
         }
         let total = self.modules().len();
@@ -116,6 +120,7 @@ impl<'a> BaseNames<'a> {
         let exact = self.modules.get(name).copied();
         match dialect {
             Dialect::Peft => exact.into_iter().collect(),
+            Dialect::Terms => terms::path(name).and_then(|path| self.modules.get(path)).copied().into_iter().collect(),
             Dialect::Dotted if exact.is_some() => exact.into_iter().collect(),
             Dialect::Dotted => {
                 dotted::alternatives(name).filter_map(|name| self.modules.get(name.as_str()).copied()).collect()

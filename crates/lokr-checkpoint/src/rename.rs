@@ -2,7 +2,7 @@
 
 use crate::dialect::kohya::{self, TextEncoders};
 use crate::dialect::lycoris::{self, flatten};
-use crate::dialect::{dotted, peft};
+use crate::dialect::{dotted, peft, terms};
 use crate::targets::{Names, targets};
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Result};
 
@@ -35,6 +35,7 @@ pub(crate) fn locate(adapter: &Adapter, base: Option<&BaseModel>) -> Result<Vec<
     let place = |name: &str| match adapter.dialect() {
         Dialect::Peft => Place::Path(name.to_owned()),
         Dialect::Dotted => Place::Path(dotted::strip(name).to_owned()),
+        Dialect::Terms => Place::Path(terms::path(name).unwrap_or(name).to_owned()),
         Dialect::Lycoris => {
             let rest = name.strip_prefix(adapter.prefix()).unwrap_or(name);
             Place::Flat { name: name.to_owned(), rest: rest.to_owned() }
@@ -63,7 +64,7 @@ impl Namer<'_> {
         match self.dialect {
             Dialect::Peft => self.prefix.unwrap_or(peft::PREFIX),
             Dialect::Lycoris => self.prefix.unwrap_or(lycoris::PREFIX),
-            Dialect::Kohya | Dialect::Dotted => "",
+            Dialect::Kohya | Dialect::Dotted | Dialect::Terms => "",
         }
     }
 
@@ -73,6 +74,7 @@ impl Namer<'_> {
         let name = match (self.dialect, place) {
             (Dialect::Peft, Place::Path(path)) => path.clone(),
             (Dialect::Dotted, Place::Path(path)) => format!("{prefix}{path}"),
+            (Dialect::Terms, Place::Path(path)) => terms::name(&format!("{prefix}{path}"), 0),
             (Dialect::Lycoris, Place::Path(path)) => format!("{}{}", self.file_prefix(), flatten(path)),
             (Dialect::Kohya, Place::Path(path)) if self.prefix.is_some() => format!("{prefix}{}", flatten(path)),
             (Dialect::Kohya, Place::Path(path)) => kohya::name(path, self.encoders),

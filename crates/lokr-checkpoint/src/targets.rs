@@ -1,5 +1,6 @@
 //! What an adapter's modules stand for in the base model, for jobs that may do without it.
 
+use crate::dialect::terms;
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Module, Result, Unmatched};
 
 /// How to name the modules.
@@ -36,6 +37,7 @@ pub(crate) fn targets<'a>(adapter: &'a Adapter, base: Option<&BaseModel>, names:
         let own = |(name, module): (&String, &'a Module)| match adapter.dialect() {
             _ if names == Names::Adapter => Ok(Target { name: name.clone(), module, weight: None }),
             Dialect::Peft | Dialect::Dotted => Ok(Target { name: name.clone(), module, weight: None }),
+            Dialect::Terms => Ok(Target { name: terms::path(name).unwrap_or(name).to_owned(), module, weight: None }),
             dialect => Err(CheckpointError::BaseNeeded { module: name.clone(), dialect }.in_file(adapter.path())),
         };
         return adapter.modules().iter().map(own).collect();

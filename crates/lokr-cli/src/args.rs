@@ -145,7 +145,8 @@ pub struct VerifyArgs {
 #[command(after_help = "\
 Examples:
   lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
-  lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors")]
+  lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors
+  lokr extract --base a.safetensors --tuned b.safetensors --to terms --terms 4 --out sums.safetensors")]
 pub struct ExtractArgs {
     /// The model before
     #[arg(long, value_name = "MODEL")]
@@ -164,6 +165,9 @@ pub struct ExtractArgs {
     pub factor: Option<i64>,
     #[command(flatten)]
     pub size: SizeArgs,
+    /// Capture more by the sum of this many Kronecker products per module, which only `--to terms` holds
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub terms: usize,
     /// Only modules in whose name this regular expression is found; may be repeated
     #[arg(long, value_name = "REGEX")]
     pub include: Vec<String>,
@@ -199,7 +203,7 @@ Examples:
 pub struct ConvertArgs {
     /// A safetensors file, or a PEFT directory
     pub adapter: PathBuf,
-    /// `peft`, `lycoris`, `kohya`, `dotted`; or `lora`, PEFT's LoRA
+    /// `peft`, `lycoris`, `kohya`, `dotted`, `terms`; or `lora`, PEFT's LoRA
     #[arg(long, value_parser = target)]
     pub to: Target,
     /// The output: a directory for PEFT and LoRA, a file for the others
@@ -344,7 +348,7 @@ fn target(text: &str) -> Result<Target, String> {
     }
     DialectArg::from_str(text, false)
         .map(|dialect| Target::Dialect(dialect.into()))
-        .map_err(|_| "expected peft, lycoris, kohya, dotted or lora".to_owned())
+        .map_err(|_| "expected peft, lycoris, kohya, dotted, terms or lora".to_owned())
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -525,6 +529,8 @@ pub enum DialectArg {
     Kohya,
     /// ai-toolkit and ComfyUI: the path with dots
     Dotted,
+    /// lokr's own, for sums of several products per module: the path with dots, then `.term0`, `.term1`
+    Terms,
 }
 
 impl From<DialectArg> for Dialect {
@@ -534,6 +540,7 @@ impl From<DialectArg> for Dialect {
             DialectArg::Lycoris => Self::Lycoris,
             DialectArg::Kohya => Self::Kohya,
             DialectArg::Dotted => Self::Dotted,
+            DialectArg::Terms => Self::Terms,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use lokr_checkpoint::CheckpointError;
+use lokr_checkpoint::{CheckpointError, Dialect};
 use thiserror::Error;
 
 const USAGE: u8 = 2;
@@ -23,6 +23,10 @@ pub enum CliError {
     Extension { path: PathBuf, expected: &'static str },
     #[error("{multipliers} multipliers for {adapters} adapters; give none, or one for each")]
     Multipliers { adapters: usize, multipliers: usize },
+    #[error(
+        "{terms} terms per module are no LoKr and need --to terms, a file that only lokr reads; {dialect} holds one"
+    )]
+    Terms { terms: usize, dialect: Dialect },
     #[error("{}: {}", path.display(), differences(*wrong, *others))]
     Mismatch { path: PathBuf, wrong: usize, others: usize },
     #[error("cannot catch interrupts")]
@@ -46,7 +50,7 @@ impl CliError {
                 CheckpointError::Interrupted => INTERRUPTED,
                 _ => BAD_INPUT,
             },
-            Self::Exists { .. } | Self::Extension { .. } | Self::Multipliers { .. } => USAGE,
+            Self::Exists { .. } | Self::Extension { .. } | Self::Multipliers { .. } | Self::Terms { .. } => USAGE,
             Self::Mismatch { .. } => MISMATCH,
             Self::Write { .. } | Self::Plot { .. } | Self::Print(_) | Self::Signal(_) => INPUT_OUTPUT,
         }

@@ -59,6 +59,30 @@ fn extract_finds_the_merged_adapter() {
 }
 
 #[test]
+fn extract_several_terms_into_a_file_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (out, merged) = (path("sums.safetensors"), path("merged.safetensors"));
+    // Two models that differ by more than one product.
+    let (base, tuned) = (mlp("base.safetensors"), path("tuned.safetensors"));
+    succeeds(&["merge", "--base", &base, "--adapter", &case(MLP), "--out", &tuned]);
+    let args = ["extract", "--base", &base, "--tuned", &tuned, "--out", &out, "--factor", "2"];
+    let error = fails(&[&args[..], &["--terms", "3"]].concat(), 2);
+    assert!(error.contains("--to terms"), "{error}");
+    let one = json(&[&args[..], &["--to", "terms"]].concat());
+    let all = json(&[&args[..], &["--to", "terms", "--terms", "4", "--force"]].concat());
+    assert!(one["energy"].as_f64().unwrap() < 0.9, "{one}");
+    assert!((all["energy"].as_f64().unwrap() - 1.0).abs() < 1e-6, "2 × 2 blocks have four terms: {all}");
+    assert!(makes_the_recorded_merge(&out));
+    let inspected = json(&["inspect", &out, "--base", &base]);
+    assert_eq!((&inspected["dialect"], inspected["modules"].as_array().unwrap().len()), (&"terms".into(), 12));
+    succeeds(&["merge", "--base", &base, "--adapter", &out, "--out", &merged]);
+    succeeds(&["verify", "--base", &base, "--adapter", &out, "--merged", &merged]);
+    let error = fails(&["convert", &out, "--to", "peft", "--out", &path("peft")], 3);
+    assert!(error.contains("several Kronecker products"), "{error}");
+}
+
+#[test]
 fn combine_parts_of_one_adapter_into_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();

@@ -8,6 +8,7 @@ pub(crate) mod peft;
 pub(crate) mod peft_config;
 pub(crate) mod peft_fit;
 pub(crate) mod sdxl;
+pub(crate) mod terms;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ use key::Key;
 /// | LyCORIS | `lycoris_down_conv.lokr_w1` | `alpha` tensors |
 /// | kohya | `lora_unet_down_conv.lokr_w1` | `alpha` tensors |
 /// | dotted | `diffusion_model.down.conv.lokr_w1` | `alpha` tensors |
+/// | terms | `down.conv.term0.lokr_w1` | `alpha` tensors |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Dialect {
@@ -34,6 +36,10 @@ pub enum Dialect {
     Kohya,
     /// ai-toolkit and ComfyUI: the path as it is, behind the name of a model or nothing.
     Dotted,
+    /// `lokr`'s own, for sums of several Kronecker products, which no other dialect holds: a module per term, named by the
+    /// path and `.term0`, `.term1` and so on. The file's header says `lokr_format: sum_of_terms`; other programs find no
+    /// module of theirs in it.
+    Terms,
 }
 
 impl fmt::Display for Dialect {
@@ -43,6 +49,7 @@ impl fmt::Display for Dialect {
             Self::Lycoris => "LyCORIS",
             Self::Kohya => "kohya",
             Self::Dotted => "dotted",
+            Self::Terms => "terms",
         })
     }
 }
@@ -59,6 +66,7 @@ impl Dialect {
             Self::Peft | Self::Dotted => true,
             Self::Lycoris => module.starts_with(prefix),
             Self::Kohya => kohya::split(module).is_some(),
+            Self::Terms => terms::path(module).is_some(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::merge::report::{AdapterReport, AppliedModule, WeightReport};
 use crate::merge::steps::Applied;
 use crate::{
-    Adapter, BaseModel, CheckpointError, DoraStrength, FloatType, Result, ScaleRule, Strength, Tensor, Unmatched,
+    Adapter, BaseModel, CheckpointError, Dialect, DoraStrength, FloatType, Result, ScaleRule, Strength, Tensor,
+    Unmatched,
 };
 
 /// What to do to each tensor that is not only copied.
@@ -125,5 +126,6 @@ fn convention(adapter: &Adapter, strength: Strength) -> String {
         DoraStrength::FromBase => "; DoRA: W + μ·(V·g − W)",
         DoraStrength::Lycoris => "; DoRA: V·(1 + μ·(g − 1))",
     };
-    format!("{}: W + μ·s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
+    let sum = if adapter.dialect() == Dialect::Terms { "Σ " } else { "" };
+    format!("{}: W + μ·{sum}s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{Adapter, BaseModel, Dialect, ExtractOptions, ExtractReport, extract};
+use lokr_checkpoint::{BaseModel, Dialect, ExtractOptions, ExtractReport, extract};
 use serde::Serialize;
 
 use super::sizes;
@@ -24,10 +24,15 @@ struct Report<'a> {
 pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
     check_absent(&args.out, args.force)?;
+    let dialect = Dialect::from(args.to);
+    if args.terms > 1 && dialect != Dialect::Terms {
+        return Err(CliError::Terms { terms: args.terms, dialect });
+    }
     let (base, tuned) = (BaseModel::open(&args.base)?, BaseModel::open(&args.tuned)?);
     let options = ExtractOptions {
         factor: args.factor,
         size: args.size.size().unwrap_or_default(),
+        terms: args.terms,
         include: args.include.clone(),
         exclude: args.exclude.clone(),
         min_change: args.min_change,
@@ -38,16 +43,15 @@ pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
     let extraction = extract(&base, &tuned, &options, &mut |at| bar.tell_module(at));
     bar.finish();
     let extraction = extraction?;
-    let dialect = Dialect::from(args.to);
-    // One term is asked for, so one adapter comes out.
-    let modules = extraction.terms.into_iter().flatten().map(|(_, module)| module);
-    Adapter::from_modules(dialect, modules)?.write(&args.out, args.overwrite())?;
-    reporter.summary(&Report { out: &args.out, dialect: dialect.to_string(), extract: extraction.report })
+    let report = Report { out: &args.out, dialect: dialect.to_string(), extract: extraction.report.clone() };
+    extraction.into_adapter(dialect)?.write(&args.out, args.overwrite())?;
+    reporter.summary(&report)
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(vec![
+        let several = self.extract.modules.iter().any(|module| module.terms > 1);
+        let mut columns = vec![
             ("module", Align::Left),
             ("weight", Align::Left),
             ("w1", Align::Left),
@@ -56,9 +60,13 @@ impl fmt::Display for Report<'_> {
             ("values", Align::Right),
             ("‖D‖/‖W‖", Align::Right),
             ("energy captured", Align::Right),
-        ]);
+        ];
+        if several {
+            columns.insert(1, ("terms", Align::Right));
+        }
+        let mut table = Table::new(columns);
         for module in &self.extract.modules {
-            table.row(vec![
+            let mut cells = vec![
                 module.name.clone(),
                 sizes(&module.weight),
                 sizes(&module.w1),
@@ -67,7 +75,11 @@ impl fmt::Display for Report<'_> {
                 module.parameters.to_string(),
                 number(Some(module.relative_change)),
                 number(Some(module.energy)),
-            ]);
+            ];
+            if several {
+                cells.insert(1, module.terms.to_string());
+            }
+            table.row(cells);
         }
         writeln!(f, "{table}")?;
         for left in &self.extract.not_adapted {

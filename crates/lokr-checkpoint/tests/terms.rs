@@ -1,0 +1,150 @@
+//! Sums of several Kronecker products: extracted, written, read and merged.
+
+mod support;
+
+use std::ops::ControlFlow;
+
+use lokr_checkpoint::{
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, ExtractOptions, Extraction,
+    FactorSize, FloatType, LoraRank, MergeOptions, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
+    TensorFile, Unmatched, Verdict, VerifyOptions, combine, extract, merge, resize, to_lora, unmerge, verify,
+};
+use ndarray::{ArrayD, IxDyn};
+use support::build::{Folder, cause, filled, go_on, tensor};
+
+const SHAPES: [(&str, &[usize]); 2] = [("a.fc.weight", &[12, 20]), ("a.conv.weight", &[6, 10, 3, 2])];
+
+fn values(shape: &[usize], seed: u32) -> ArrayD<f64> {
+    let mut i = seed;
+    ArrayD::from_shape_simple_fn(IxDyn(shape), || {
+        i = i.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        f64::from(i >> 8) / f64::from(1 << 23) - 1.0
+    })
+}
+
+fn model(folder: &Folder, name: &str, seed: u32) -> BaseModel {
+    let tensors: Vec<_> =
+        SHAPES.iter().map(|(name, shape)| (*name, Tensor::from_array(&values(shape, seed), FloatType::F64))).collect();
+    BaseModel::open(folder.tensors(name, &tensors)).unwrap()
+}
+
+fn extracted(base: &BaseModel, tuned: &BaseModel, terms: usize) -> Extraction {
+    extract(base, tuned, &ExtractOptions { terms, ..ExtractOptions::default() }, &mut go_on).unwrap()
+}
+
+/// An adapter of three terms, written and read.
+fn written(folder: &Folder, base: &BaseModel, tuned: &BaseModel) -> Adapter {
+    let path = folder.path("sums.safetensors");
+    extracted(base, tuned, 3).into_adapter(Dialect::Terms).unwrap().write(&path, Overwrite::Refuse).unwrap();
+    Adapter::read(path, &ReadOptions::default()).unwrap()
+}
+
+fn run(_: Progress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn array(path: impl AsRef<std::path::Path>, name: &str) -> ArrayD<f64> {
+    TensorFile::open(path).unwrap().tensor(name).unwrap().to_array(name).unwrap()
+}
+
+fn norm(array: &ArrayD<f64>) -> f64 {
+    array.iter().map(|x| x * x).sum::<f64>().sqrt()
+}
+
+#[test]
+fn a_file_of_sums_is_read_merged_verified_and_taken_out_again() {
+    let folder = Folder::new();
+    let (base, tuned) = (model(&folder, "base.safetensors", 1), model(&folder, "tuned.safetensors", 2));
+    let report = extracted(&base, &tuned, 3).report;
+    let adapter = written(&folder, &base, &tuned);
+    assert_eq!((adapter.dialect(), adapter.modules().len()), (Dialect::Terms, 6));
+    assert_eq!(adapter.metadata()["lokr_format"], "sum_of_terms");
+    let resolution = adapter.resolve(&base, Unmatched::Refuse).unwrap();
+    assert_eq!(resolution.target("a.conv.term2"), Some("a.conv.weight"));
+
+    let (merged, again) = (folder.path("merged.safetensors"), folder.path("again.safetensors"));
+    let adapters = [(&adapter, Strength::default())];
+    merge(&base, &adapters, &merged, &MergeOptions::default(), &mut run).unwrap();
+    for (name, _) in SHAPES {
+        let before = base.weight::<f64>(name).unwrap();
+        let (change, wanted) = (array(&merged, name) - &before, tuned.weight::<f64>(name).unwrap() - &before);
+        // The sum of the modules, and as much of the difference as the report says.
+        let path = name.trim_end_matches(".weight");
+        let terms = (0..3).map(|term| &adapter.modules()[&format!("{path}.term{term}")]);
+        let sum = terms.fold(ArrayD::zeros(before.dim()), |sum, term| {
+            sum + term.delta::<f64>(before.shape(), term.scale().unwrap()).unwrap()
+        });
+        assert!(norm(&(&change - &sum)) < 1e-12 * norm(&sum), "{name}");
+        let energy = 1.0 - (norm(&(&change - &wanted)) / norm(&wanted)).powi(2);
+        let line = report.modules.iter().find(|line| line.name == path).unwrap();
+        assert_eq!(line.terms, 3);
+        assert!((energy - line.energy).abs() < 1e-9, "{name}: {energy} instead of {}", line.energy);
+    }
+    let model = BaseModel::open(&merged).unwrap();
+    let verdict = verify(&base, &adapters, &model, &VerifyOptions::default(), &mut run).unwrap().verdict;
+    assert_eq!(verdict, Verdict::Match);
+    unmerge(&model, &adapters, &again, &MergeOptions::default(), &mut run).unwrap();
+    for (name, _) in SHAPES {
+        let before = base.weight::<f64>(name).unwrap();
+        assert!(norm(&(array(&again, name) - &before)) < 1e-12 * norm(&before));
+    }
+}
+
+#[test]
+fn more_terms_capture_more_and_all_of_them_everything() {
+    let folder = Folder::new();
+    let (base, tuned) = (model(&folder, "base.safetensors", 1), model(&folder, "tuned.safetensors", 2));
+    let energies: Vec<_> = [1, 2, 4, 100].map(|terms| extracted(&base, &tuned, terms).report.energy).into();
+    assert!(energies.windows(2).all(|pair| pair[0] < pair[1]), "{energies:?}");
+    assert!((energies[3] - 1.0).abs() < 1e-9, "{energies:?}");
+}
+
+#[test]
+fn jobs_on_sums() {
+    let folder = Folder::new();
+    let (base, tuned) = (model(&folder, "base.safetensors", 1), model(&folder, "tuned.safetensors", 2));
+    let adapter = written(&folder, &base, &tuned);
+    // Combined it is the best single product: the first term, since the terms are orthogonal.
+    let one = combine(&[(&adapter, 1.0)], None, &CombineOptions::default(), &mut go_on).unwrap();
+    assert_eq!(one.adapter.modules().keys().collect::<Vec<_>>(), ["a.conv.term0", "a.fc.term0"]);
+    for (name, module) in one.adapter.modules() {
+        let shape = base.info(&name.replace("term0", "weight")).unwrap().1.to_vec();
+        let delta = |module: &lokr_checkpoint::Module| module.delta::<f64>(&shape, module.scale().unwrap()).unwrap();
+        let first = delta(&adapter.modules()[name]);
+        assert!(norm(&(delta(module) - &first)) < 1e-6 * norm(&first), "{name}");
+    }
+    // A single term fits every dialect; several do not.
+    let peft = one.adapter.convert(&ConvertOptions::to(Dialect::Peft), Some(&base)).unwrap().adapter;
+    assert_eq!(peft.modules().keys().collect::<Vec<_>>(), ["a.conv", "a.fc"]);
+    assert!(!peft.metadata().contains_key("lokr_format"));
+    let back = peft.convert(&ConvertOptions::to(Dialect::Terms), None).unwrap().adapter;
+    assert_eq!(back.metadata()["lokr_format"], "sum_of_terms");
+    for dialect in [Dialect::Peft, Dialect::Lycoris, Dialect::Kohya, Dialect::Dotted] {
+        cause(adapter.convert(&ConvertOptions::to(dialect), None), |e| matches!(e, E::SeveralTerms { .. }));
+        let found = extracted(&base, &tuned, 2);
+        cause(found.into_adapter(dialect), |e| matches!(e, E::SeveralTerms { module, .. } if module == "a.conv"));
+    }
+    let options = ConvertOptions { dtype: Some(FloatType::F32), ..ConvertOptions::to(Dialect::Terms) };
+    assert_eq!(adapter.convert(&options, Some(&base)).unwrap().adapter.modules().len(), 6);
+    let lora = to_lora(&adapter, Some(&base), LoraRank::Exact, None, &mut go_on);
+    cause(lora, |e| matches!(e, E::SeveralTerms { operation: "converted to LoRA", .. }));
+    let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
+    let small = resize(&adapter, Some(&base), &options, &mut go_on).unwrap();
+    assert_eq!((small.adapter.dialect(), small.adapter.modules().len()), (Dialect::Terms, 6));
+}
+
+#[test]
+fn files_that_say_it_and_do_not_hold_it() {
+    let said = [("lokr_format", "sum_of_terms")];
+    let read = |tensors: &[(&str, Tensor)]| {
+        let folder = Folder::new();
+        Adapter::read(folder.tensors_with("a.safetensors", tensors, &said), &ReadOptions::default())
+    };
+    let factors = || vec![("m.term0.lokr_w1", tensor(&[2, 5])), ("m.term0.lokr_w2", tensor(&[3, 2]))];
+    assert_eq!(read(&factors()).unwrap().dialect(), Dialect::Terms);
+    let with = |key, tensor| [factors(), vec![(key, tensor)]].concat();
+    let dora = read(&with("m.term0.dora_scale", filled(&[6, 1], 1.0)));
+    cause(dora, |e| matches!(e, E::Dora { operation: "one of several terms", .. }));
+    let other = read(&with("n.lokr_w1", tensor(&[2, 2])));
+    cause(other, |e| matches!(e, E::UnknownKey { dialect: Dialect::Terms, .. }));
+}
