@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use lokr_checkpoint::{
     Adapter, Dialect, DoraStrength, FactorSize, FloatType, ForeignTensors, NonFinite, Overwrite, ReadOptions,
     ScaleRule, Strength, Unmatched, ZeroAlpha,
@@ -28,11 +28,18 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Print the report as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 900)]
     pub json: bool,
     /// No progress bars, and no report where the result is a file; warnings and errors are still printed
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, display_order = 901)]
     pub quiet: bool,
+}
+
+/// Whether a command has an option of that long name.
+pub fn has_option(command: Option<&str>, long: &str) -> bool {
+    let cli = Cli::command();
+    let command = command.and_then(|name| cli.find_subcommand(name));
+    command.is_some_and(|command| command.get_arguments().any(|option| option.get_long() == Some(long)))
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,7 +65,7 @@ pub enum Command {
 #[command(after_help = "\
 Examples:
   lokr inspect adapter.safetensors
-  lokr inspect peft-directory --base model.safetensors --plot norms.svg")]
+  lokr inspect peft-directory --base model.safetensors --plot norms.png")]
 pub struct InspectArgs {
     /// A safetensors file, or a PEFT directory
     pub adapter: PathBuf,
@@ -68,7 +75,7 @@ pub struct InspectArgs {
     /// With --base, go on without the modules that it does not have
     #[arg(long, requires = "base")]
     pub allow_unmatched: bool,
-    /// Draw the norms by module into this SVG file
+    /// Draw the norms by module into this file, a .svg or a .png
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
     /// Overwrite an existing picture
@@ -134,7 +141,7 @@ pub struct VerifyArgs {
     #[arg(long, value_name = "MODEL")]
     pub merged: PathBuf,
     /// How far a value may be off, in units of its type's epsilon times its size; programs that compute in half types need 2
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1.0, allow_negative_numbers = true)]
     pub tolerance: f64,
     #[command(flatten)]
     pub apply: ApplyArgs,

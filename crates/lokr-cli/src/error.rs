@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use lokr_checkpoint::{CheckpointError, Dialect};
 use thiserror::Error;
 
+use crate::report::printable;
+
 const USAGE: u8 = 2;
 const BAD_INPUT: u8 = 3;
 const MISMATCH: u8 = 4;
@@ -19,6 +21,8 @@ pub enum CliError {
     Checkpoint(#[from] CheckpointError),
     #[error("{}: exists; --force overwrites it", path.display())]
     Exists { path: PathBuf },
+    #[error("{}: a pipe or device is in the way of the output", path.display())]
+    Device { path: PathBuf },
     #[error("{}: expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
     #[error("{multipliers} multipliers for {adapters} adapters; give none, or one for each")]
@@ -44,17 +48,44 @@ impl CliError {
         match self {
             Self::Checkpoint(error) => match error.cause() {
                 CheckpointError::Io(_) | CheckpointError::DiskSpace { .. } => INPUT_OUTPUT,
-                CheckpointError::OutputKind { .. }
+                CheckpointError::OutputExists
+                | CheckpointError::OutputKind { .. }
                 | CheckpointError::OutputOthers { .. }
                 | CheckpointError::JobOption { .. } => USAGE,
                 CheckpointError::Interrupted => INTERRUPTED,
                 _ => BAD_INPUT,
             },
-            Self::Exists { .. } | Self::Extension { .. } | Self::Multipliers { .. } | Self::Terms { .. } => USAGE,
+            Self::Exists { .. }
+            | Self::Device { .. }
+            | Self::Extension { .. }
+            | Self::Multipliers { .. }
+            | Self::Terms { .. } => USAGE,
             Self::Mismatch { .. } => MISMATCH,
             Self::Write { .. } | Self::Plot { .. } | Self::Print(_) | Self::Signal(_) => INPUT_OUTPUT,
         }
     }
+}
+
+/// The option that says what is open, or goes on all the same, and how to use it.
+pub fn hint(error: &CliError) -> Option<(&'static str, &'static str)> {
+    let CliError::Checkpoint(error) = error else { return None };
+    Some(match error.cause() {
+        CheckpointError::AlphaZero { .. } => ("zero-alpha", "--zero-alpha rank or --zero-alpha zero"),
+        CheckpointError::BaseNeeded { .. } => ("base", "--base MODEL"),
+        CheckpointError::DialectUnclear { .. } => ("dialect", "--dialect peft or --dialect dotted"),
+        CheckpointError::NonFinite { key, .. } if *key != "weight" => {
+            ("allow-non-finite", "--allow-non-finite reads it")
+        }
+        CheckpointError::OtherAlgorithm { .. } | CheckpointError::UnknownKey { .. } => {
+            ("skip-foreign", "--skip-foreign leaves such tensors out")
+        }
+        CheckpointError::OutputExists => ("force", "--force"),
+        CheckpointError::ScaleUnknown { .. } => {
+            ("config", "--config FILE, or --scale NUMBER where there is such an option")
+        }
+        CheckpointError::UnmatchedModules { .. } => ("allow-unmatched", "--allow-unmatched goes on without them"),
+        _ => return None,
+    })
 }
 
 impl From<lokr_core::KronError> for CliError {
@@ -63,8 +94,16 @@ impl From<lokr_core::KronError> for CliError {
     }
 }
 
-/// An error unless nothing is at `path` or it may be overwritten.
-pub fn check_absent(path: &Path, force: bool) -> Result<(), CliError> {
+/// An error unless an output can be at `path`: nothing is there or it may be overwritten, and its name is not that of a pickle,
+/// which no job would read again.
+pub fn check_output(path: &Path, force: bool) -> Result<(), CliError> {
+    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    if ["bin", "pt", "pth", "ckpt", "pkl"].iter().any(|pickle| extension.eq_ignore_ascii_case(pickle)) {
+        return Err(CliError::Extension { path: path.to_owned(), expected: ".safetensors" });
+    }
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return Err(CliError::Device { path: path.to_owned() });
+    }
     // A link to nowhere is there as well.
     if !force && path.symlink_metadata().is_ok() {
         return Err(CliError::Exists { path: path.to_owned() });
@@ -94,5 +133,5 @@ pub fn one_line(error: &dyn Error) -> String {
         }
         cause = error.source();
     }
-    line.replace(['\n', '\r'], " ")
+    printable(&line.replace(['\n', '\r'], " ")).into_owned()
 }

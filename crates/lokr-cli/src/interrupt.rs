@@ -1,4 +1,4 @@
-//! Ctrl-C: a job is told to stop, so that it takes its temporary files with it.
+//! Ctrl-C, and a request to end from the system: a job is told to stop, so that it takes its temporary files with it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -10,6 +10,7 @@ mod args;
 mod commands;
 mod error;
 mod interrupt;
+mod natural_order;
 mod plot;
 mod report;
 mod table;
@@ -18,19 +19,22 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use args::{Cli, Command};
-use clap::Parser;
-use error::{CliError, one_line};
+use clap::{CommandFactory, FromArgMatches};
+use error::{CliError, hint, one_line};
 use report::Reporter;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read the output has enough of it.
         Err(CliError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
+            let hint = hint(&error).filter(|(option, _)| args::has_option(matches.subcommand_name(), option));
+            let hint = hint.map(|(_, text)| format!(" ({text})")).unwrap_or_default();
             // Nothing is left to be done where even this fails.
-            let _ = writeln!(std::io::stderr(), "error: {}", one_line(&error));
+            let _ = writeln!(std::io::stderr(), "error: {}{hint}", one_line(&error));
             ExitCode::from(error.exit_code())
         }
     }

@@ -1,29 +1,99 @@
-//! A picture of one number per module.
+//! A picture of one or two numbers per module, as SVG or PNG.
+
+mod font;
+mod layout;
+mod pixels;
+mod svg;
 
 use std::io::Write;
 use std::path::Path;
 
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-
 use crate::error::CliError;
+use font::Font;
+use layout::Layout;
 
-const INK: RGBColor = RGBColor(45, 49, 58);
-const BAR: RGBColor = RGBColor(86, 180, 233);
-const MARK: RGBColor = RGBColor(213, 94, 0);
-const ROW: u32 = 18;
-const TOP: u32 = 52;
-const BARS: u32 = 480;
-const VALUES: u32 = 90;
+/// Colours as red, green and blue.
+type Color = [u8; 3];
 
-/// Horizontal bars: a name, a value and, where there is one, a second value as a mark on the bar. Written beside the
-/// target and renamed over it. SVG needs no fonts here: who shows the picture has them.
-pub fn save(path: &Path, title: &str, rows: &[(&str, f64, Option<f64>)]) -> Result<(), CliError> {
-    let mut svg = String::new();
-    draw(&mut svg, title, rows).map_err(|error| CliError::Plot { source: error })?;
+const PAPER: Color = [255, 255, 255];
+const INK: Color = [38, 42, 51];
+const FAINT: Color = [110, 116, 128];
+const GRID: Color = [225, 228, 233];
+const BAR: Color = [86, 156, 214];
+const MARK: Color = [213, 94, 0];
+
+/// The kinds of file that can be drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Svg,
+    Png,
+}
+
+impl Format {
+    /// The format that a name's ending asks for.
+    pub fn of(path: &Path) -> Result<Self, CliError> {
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+        match extension.to_ascii_lowercase().as_str() {
+            "svg" => Ok(Self::Svg),
+            "png" => Ok(Self::Png),
+            _ => Err(CliError::Extension { path: path.to_owned(), expected: ".svg or .png" }),
+        }
+    }
+}
+
+/// Horizontal bars, one per row.
+pub struct Plot<'a> {
+    pub title: String,
+    /// What the bars show, with its unit.
+    pub axis: &'a str,
+    /// What the marks show, where there are any.
+    pub marks: Option<&'a str>,
+    pub rows: Vec<Row<'a>>,
+}
+
+/// A name and its numbers. Without a value there is no bar.
+pub struct Row<'a> {
+    pub name: &'a str,
+    pub value: Option<f64>,
+    pub mark: Option<f64>,
+}
+
+/// A place in the picture, in units of about a point, from the upper left corner.
+#[derive(Debug, Clone, Copy)]
+struct Point {
+    x: f32,
+    y: f32,
+}
+
+/// Where a text lies from its point on the baseline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// How a text looks.
+#[derive(Debug, Clone, Copy)]
+struct Style {
+    size: f32,
+    color: Color,
+    anchor: Anchor,
+}
+
+/// What a picture is drawn on.
+trait Canvas {
+    fn rectangle(&mut self, at: Point, width: f32, height: f32, color: Color);
+    fn text(&mut self, at: Point, style: Style, text: &str);
+}
+
+/// Draws the picture, and writes it beside the target and renames it over it.
+pub fn save(path: &Path, format: Format, plot: &Plot<'_>) -> Result<(), CliError> {
+    let bytes = plot.draw(format)?;
     let write = || {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
+        builder.prefix(".lokr-");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -31,41 +101,31 @@ pub fn save(path: &Path, title: &str, rows: &[(&str, f64, Option<f64>)]) -> Resu
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(directory)?;
-        file.write_all(svg.as_bytes())?;
+        file.write_all(&bytes)?;
         file.persist(path)?;
         Ok(())
     };
     write().map_err(|source| CliError::Write { path: path.to_owned(), source })
 }
 
-fn draw(
-    svg: &mut String,
-    title: &str,
-    rows: &[(&str, f64, Option<f64>)],
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let longest = rows.iter().map(|(name, ..)| name.chars().count()).max().unwrap_or(0);
-    let left = 24 + 7 * longest as u32;
-    let (width, height) = (left + BARS + VALUES, TOP + ROW * rows.len() as u32 + 16);
-    let root = SVGBackend::with_string(svg, (width, height)).into_drawing_area();
-    root.fill(&WHITE)?;
-    let style = |size: u32, h: HPos| ("sans-serif", size).into_font().color(&INK).pos(Pos::new(h, VPos::Center));
-    root.draw_text(title, &style(18, HPos::Left), (16, 24))?;
-    let largest = rows.iter().map(|row| row.1).filter(|value| value.is_finite()).fold(0.0, f64::max);
-    let x = |value: f64| {
-        let share = if largest > 0.0 && value.is_finite() { value / largest } else { 0.0 };
-        left as i32 + (share * f64::from(BARS)).round() as i32
-    };
-    for (index, &(name, value, mark)) in rows.iter().enumerate() {
-        let top = (TOP + ROW * index as u32) as i32;
-        let middle = top + ROW as i32 / 2;
-        root.draw_text(name, &style(12, HPos::Right), (left as i32 - 8, middle))?;
-        root.draw(&Rectangle::new([(left as i32, top + 3), (x(value), top + ROW as i32 - 3)], BAR.filled()))?;
-        if let Some(mark) = mark {
-            let line = [(x(mark), top + 1), (x(mark), top + ROW as i32 - 1)];
-            root.draw(&PathElement::new(line, MARK.stroke_width(2)))?;
+impl Plot<'_> {
+    fn draw(&self, format: Format) -> Result<Vec<u8>, CliError> {
+        let font = Font::embedded()?;
+        let layout = Layout::new(self, &font);
+        match format {
+            Format::Svg => {
+                let mut canvas = svg::Svg::new(layout.width, layout.height);
+                layout.paint(&mut canvas);
+                Ok(canvas.finish())
+            }
+            Format::Png => {
+                let mut canvas = pixels::Pixels::new(layout.width, layout.height, &font);
+                layout.paint(&mut canvas);
+                canvas.finish()
+            }
         }
-        root.draw_text(&crate::report::number(Some(value)), &style(12, HPos::Left), (x(value) + 8, middle))?;
     }
-    root.present()?;
-    Ok(())
 }
+
+#[cfg(test)]
+mod tests;

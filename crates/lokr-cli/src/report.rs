@@ -1,12 +1,14 @@
 //! How results, warnings and progress are shown.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use lokr_checkpoint::{JobProgress, Progress};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::error::CliError;
 use crate::interrupt;
@@ -41,7 +43,11 @@ impl Reporter {
     /// Prints what was asked for.
     pub fn result<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
         match self.format {
-            Format::Text => print(report.to_string().as_bytes()),
+            Format::Text => {
+                let text = report.to_string();
+                let lines: String = text.lines().flat_map(|line| [printable(line), "\n".into()]).collect();
+                print(lines.as_bytes())
+            }
             Format::Json => {
                 let mut text = serde_json::to_vec_pretty(report).map_err(|error| CliError::Print(error.into()))?;
                 text.push(b'\n');
@@ -62,7 +68,7 @@ impl Reporter {
     pub fn warnings<W: Display>(&self, warnings: &[W]) {
         if self.format == Format::Text {
             for warning in warnings {
-                let _ = writeln!(stderr(), "warning: {warning}");
+                let _ = writeln!(stderr(), "warning: {}", printable(&warning.to_string()));
             }
         }
     }
@@ -134,6 +140,23 @@ pub fn print(bytes: &[u8]) -> Result<(), CliError> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Print)
 }
 
+/// A text from a file, its control characters escaped: names must not steer the terminal.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut safe = String::new();
+    for c in text.chars() {
+        if c.is_control() { safe.extend(c.escape_default()) } else { safe.push(c) }
+    }
+    safe.into()
+}
+
+/// A path in a JSON report, where it need not be valid Unicode.
+pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// `1234567` as `1.23 MB`.
 pub fn bytes(count: u64) -> String {
     let (mut value, mut unit) = (count as f64, "B");
@@ -189,6 +212,12 @@ mod tests {
             assert_eq!(number(Some(value)), text);
         }
         assert_eq!(number(None), "-");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("‖ΔW‖ é"), "‖ΔW‖ é");
+        assert_eq!(printable("a\u{1b}[31m\nb\t"), r"a\u{1b}[31m\nb\t");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::report::printable;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Align {
     Left,
@@ -22,7 +24,8 @@ impl Table {
     /// One cell per column.
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.columns.len());
-        self.rows.push(cells);
+        // A line break in a name must not end the line.
+        self.rows.push(cells.iter().map(|cell| printable(cell).into_owned()).collect());
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
+use lokr_checkpoint::{FloatType, Overwrite, Tensor, write_tensors};
 use serde_json::Value;
 use support::{bad, case, close, fails, fixtures, json, lokr, stderr, succeeds};
 
@@ -144,9 +146,15 @@ fn inspect_draws_and_does_not_overwrite() {
     assert_eq!(std::fs::read_to_string(picture).unwrap(), svg);
 
     let png = folder.path().join("norms.png");
-    fails(&["inspect", &adapter, "--plot", png.to_str().unwrap()], 2);
+    succeeds(&["inspect", &adapter, "--plot", png.to_str().unwrap()]);
+    assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
+
+    // An ending of no known format is refused before the adapter is looked at.
+    let other = folder.path().join("norms.jpg");
+    let error = fails(&["inspect", "no/such/adapter", "--plot", other.to_str().unwrap()], 2);
+    assert!(error.ends_with("expected a name that ends in .svg or .png\n"), "{error}");
     fails(&["inspect", &adapter, "--plot", "/no/such/folder/norms.svg"], 5);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left behind");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left behind");
 }
 
 /// Every file of `bad/` but the controls and the two that only a base model shows to be wrong.
@@ -219,6 +227,95 @@ fn a_scale_that_is_not_in_the_file_is_not_invented() {
     let report = json(&["inspect", alone, "--dialect", "peft", "--config", &config]);
     let whole = json(&["inspect", &case("peft_linear_lowrank_w2")]);
     close(&report["modules"][0]["scale"], whole["modules"][0]["scale"].as_f64().unwrap());
+}
+
+/// What is open is said with the option that settles it, but only where the command has that option.
+#[test]
+fn errors_name_the_option_that_helps() {
+    let nan = bad("nan_values.safetensors");
+    assert!(fails(&["inspect", &nan], 3).ends_with("1 values are NaN or infinite (--allow-non-finite reads it)\n"));
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("adapter_model.safetensors");
+    std::fs::copy(case("peft_linear_lowrank_w2/adapter_model.safetensors"), &alone).unwrap();
+    let (alone, base) = (alone.to_str().unwrap(), case("peft_linear_lowrank_w2/base.safetensors"));
+    let out = folder.path().join("out.safetensors");
+    let out = out.to_str().unwrap();
+    let error = fails(&["merge", "--base", &base, "--adapter", alone, "--out", out], 3);
+    assert!(error.contains("--config FILE"), "{error}");
+    let lycoris = case("lycoris_linear_lowrank/adapter.safetensors");
+    assert!(fails(&["convert", &lycoris, "--to", "peft", "--out", out], 3).contains("(--base MODEL)"));
+    // `extract` compares models and has no option for their values.
+    let args = ["extract", "--base", &base, "--tuned", &nan, "--out", out];
+    assert!(!fails(&args, 3).contains("--"), "{}", fails(&args, 3));
+}
+
+/// Names come from files: they cannot colour the terminal or add lines to a table.
+#[test]
+fn control_characters_in_names_are_escaped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.safetensors");
+    let factor = || Tensor::from_array(&ndarray::Array2::<f32>::eye(2), FloatType::F32);
+    let tensors = ["lokr_w1", "lokr_w2"].map(|suffix| (format!("lycoris_a\u{1b}[31m\nb.{suffix}"), factor()));
+    write_tensors(&path, &BTreeMap::from(tensors), &BTreeMap::new(), Overwrite::Refuse).unwrap();
+    let text = succeeds(&["inspect", path.to_str().unwrap()]);
+    assert!(text.contains(r"lycoris_a\u{1b}[31m\nb  linear"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn names_of_files_need_not_be_unicode() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(std::ffi::OsStr::from_bytes(b"a\xff.safetensors"));
+    let lycoris = case("lycoris_linear_lowrank/adapter.safetensors");
+    let run = |args: &[&std::ffi::OsStr]| Command::new(env!("CARGO_BIN_EXE_lokr")).args(args).output().unwrap();
+    let output = run(&[
+        "convert".as_ref(),
+        lycoris.as_ref(),
+        "--to=kohya".as_ref(),
+        "--json".as_ref(),
+        "--out".as_ref(),
+        path.as_ref(),
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = run(&["inspect".as_ref(), path.as_ref(), "--json".as_ref()]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["path"].as_str().unwrap().ends_with("a\u{fffd}.safetensors"), "{report}");
+}
+
+/// An output that no job would read again, or that is no file.
+#[test]
+fn outputs_that_make_no_sense_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let adapter = case("lycoris_linear_lowrank/adapter.safetensors");
+    let base = case("lycoris_linear_lowrank/base.safetensors");
+    for ending in ["bin", "pt", "CKPT"] {
+        let out = folder.path().join(format!("out.{ending}"));
+        let out = out.to_str().unwrap();
+        assert!(fails(&["convert", &adapter, "--to", "kohya", "--out", out], 2).contains(".safetensors"));
+        fails(&["merge", "--base", &base, "--adapter", &adapter, "--out", out], 2);
+    }
+    #[cfg(unix)]
+    {
+        let path = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let out = path.to_str().unwrap();
+        fails(&["convert", &adapter, "--to", "kohya", "--out", out, "--force"], 2);
+        fails(&["merge", "--base", &base, "--adapter", &adapter, "--out", out, "--force"], 2);
+        fails(&["inspect", out], 3);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}
+
+/// What cannot be printed is an error of the system, not silence.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_output_is_5() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let adapter = case("lycoris_linear_lowrank/adapter.safetensors");
+    let output = Command::new(env!("CARGO_BIN_EXE_lokr")).args(["inspect", &adapter]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(5));
+    assert!(stderr(&output).starts_with("error: cannot print: "), "{}", stderr(&output));
 }
 
 #[test]

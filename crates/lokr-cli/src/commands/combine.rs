@@ -7,13 +7,14 @@ use lokr_checkpoint::{Adapter, BaseModel, Combination, CombineOptions, CombineRe
 use serde::Serialize;
 
 use crate::args::CombineArgs;
-use crate::error::{CliError, check_absent};
+use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, number};
+use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy")]
     out: &'a Path,
     dialect: String,
     #[serde(flatten)]
@@ -23,7 +24,7 @@ struct Report<'a> {
 
 pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
-    check_absent(&args.out, args.force)?;
+    check_output(&args.out, args.force)?;
     let (adapters, multipliers) = (args.adapters.len(), args.weights.len());
     if multipliers != 0 && multipliers != adapters {
         return Err(CliError::Multipliers { adapters, multipliers });

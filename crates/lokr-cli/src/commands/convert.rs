@@ -7,13 +7,14 @@ use lokr_checkpoint::{Adapter, BaseModel, ConvertOptions, LoraRank, LoraReport, 
 use serde::Serialize;
 
 use crate::args::{ConvertArgs, Target};
-use crate::error::{CliError, check_absent};
+use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, number};
+use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy")]
     out: &'a Path,
     from: String,
     to: String,
@@ -34,7 +35,7 @@ struct Loss {
 
 pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
-    check_absent(&args.out, args.force)?;
+    check_output(&args.out, args.force)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let mut report = Report {

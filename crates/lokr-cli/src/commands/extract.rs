@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::sizes;
 use crate::args::ExtractArgs;
-use crate::error::{CliError, check_absent};
+use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, number};
+use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy")]
     out: &'a Path,
     dialect: String,
     #[serde(flatten)]
@@ -23,7 +24,7 @@ struct Report<'a> {
 
 pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
-    check_absent(&args.out, args.force)?;
+    check_output(&args.out, args.force)?;
     let dialect = Dialect::from(args.to);
     if args.terms > 1 && dialect != Dialect::Terms {
         return Err(CliError::Terms { terms: args.terms, dialect });

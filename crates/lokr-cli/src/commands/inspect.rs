@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lokr_checkpoint::{Adapter, BaseModel, Module, Resolution, Tensor};
 use rayon::prelude::*;
@@ -10,14 +10,15 @@ use serde::Serialize;
 
 use super::sizes;
 use crate::args::InspectArgs;
-use crate::error::{CliError, check_absent};
+use crate::error::{CliError, check_output};
+use crate::natural_order::natural_order;
 use crate::plot;
 use crate::report::{Reporter, bytes, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
 struct Report {
-    path: PathBuf,
+    path: String,
     dialect: String,
     prefix: String,
     metadata: BTreeMap<String, String>,
@@ -27,7 +28,7 @@ struct Report {
     replaced: BTreeMap<String, Vec<usize>>,
     totals: Totals,
     warnings: Vec<String>,
-    plot: Option<PathBuf>,
+    plot: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -75,12 +76,14 @@ struct Size {
 }
 
 pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
-    if let Some(path) = &args.plot {
-        if path.extension().is_none_or(|extension| !extension.eq_ignore_ascii_case("svg")) {
-            return Err(CliError::Extension { path: path.clone(), expected: ".svg" });
+    let picture = match &args.plot {
+        None => None,
+        Some(path) => {
+            let format = plot::Format::of(path)?;
+            check_output(path, args.force)?;
+            Some((path, format))
         }
-        check_absent(path, args.force)?;
-    }
+    };
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = match &args.base {
         None => None,
@@ -91,7 +94,7 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         }
     };
     let progress = reporter.progress("modules", adapter.modules().len());
-    let modules = adapter
+    let mut modules = adapter
         .modules()
         .par_iter()
         .map(|(name, module)| {
@@ -101,24 +104,13 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     progress.finish_and_clear();
-    if let Some(path) = &args.plot {
-        let values: Vec<_> = modules
-            .iter()
-            .map(|m| match m.relative_norm {
-                Some(relative) => (m.name.as_str(), relative, None),
-                None => (m.name.as_str(), m.frobenius_norm.unwrap_or(0.0), m.spectral_norm),
-            })
-            .collect();
-        let title = if base.is_some() {
-            "‖ΔW‖ / ‖W‖ (Frobenius)"
-        } else {
-            "‖ΔW‖: Frobenius (bar), spectral (mark)"
-        };
-        plot::save(path, title, &values)?;
+    modules.sort_by(|first, second| natural_order(&first.name, &second.name));
+    if let Some((path, format)) = picture {
+        draw(path, format, &args.adapter, &modules, base.is_some())?;
     }
     reporter.warnings(adapter.warnings());
     reporter.result(&Report {
-        path: args.adapter.clone(),
+        path: args.adapter.display().to_string(),
         dialect: adapter.dialect().to_string(),
         prefix: adapter.prefix().to_owned(),
         metadata: adapter.metadata().clone(),
@@ -127,8 +119,31 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter.extra().iter().map(|(name, tensor)| (name.clone(), tensor.shape().to_vec())).collect(),
         warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
-        plot: args.plot.clone(),
+        plot: args.plot.as_ref().map(|path| path.display().to_string()),
     })
+}
+
+/// Draws the norms of the changes; beside a base, relative to its weights.
+fn draw(
+    path: &Path,
+    format: plot::Format,
+    adapter: &Path,
+    modules: &[ModuleReport],
+    relative: bool,
+) -> Result<(), CliError> {
+    let (axis, marks) = match relative {
+        true => ("‖ΔW‖F / ‖W‖F: the change relative to the weight", None),
+        false => ("Frobenius norm ‖ΔW‖F, in units of the weight", Some("spectral norm ‖ΔW‖2, in the same units")),
+    };
+    let row = |module: &'_ ModuleReport| -> (Option<f64>, Option<f64>) {
+        if relative { (module.relative_norm, None) } else { (module.frobenius_norm, module.spectral_norm) }
+    };
+    let rows = modules.iter().map(|module| {
+        let (value, mark) = row(module);
+        plot::Row { name: &module.name, value, mark }
+    });
+    let title = format!("{}: how much each module changes its weight", adapter.display());
+    plot::save(path, format, &plot::Plot { title, axis, marks, rows: rows.collect() })
 }
 
 impl ModuleReport {
@@ -239,7 +254,7 @@ impl Totals {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} dialect\n", self.path.display(), self.dialect)?;
+        writeln!(f, "{}: {} dialect\n", self.path, self.dialect)?;
         let with_base = self.modules.iter().any(|module| module.target.is_some());
         let mut columns =
             vec![("module", Align::Left), ("kind", Align::Left), ("w1", Align::Left), ("w2", Align::Left)];
@@ -279,7 +294,7 @@ impl fmt::Display for Report {
         }
         write!(f, "{}", self.totals)?;
         if let Some(path) = &self.plot {
-            writeln!(f, "norms drawn in {}", path.display())?;
+            writeln!(f, "norms drawn in {path}")?;
         }
         Ok(())
     }

@@ -3,17 +3,18 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{BaseModel, CheckpointError, MergeOptions, MergeReport, Run, merge, unmerge};
+use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, Run, merge, unmerge};
 use serde::Serialize;
 
 use crate::args::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs};
-use crate::error::CliError;
+use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, bytes, number};
+use crate::report::{Reporter, bytes, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy")]
     out: &'a Path,
     dry_run: bool,
     #[serde(flatten)]
@@ -42,6 +43,7 @@ fn job(
     reporter: &Reporter,
 ) -> Result<(), CliError> {
     interrupt::catch()?;
+    check_output(&output.out, output.force)?;
     let adapters = apply.read()?;
     let model = BaseModel::open(model)?;
     let options = MergeOptions {
@@ -57,10 +59,7 @@ fn job(
         Direction::Out => unmerge(&model, &pairs, &output.out, &options, &mut tell),
     };
     progress.finish();
-    let merge = report.map_err(|error| match error.cause() {
-        CheckpointError::OutputExists => CliError::Exists { path: output.out.clone() },
-        _ => error.into(),
-    })?;
+    let merge = report?;
     for (adapter, _) in &adapters {
         reporter.warnings(adapter.warnings());
     }
@@ -91,6 +90,13 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "{table}")?;
         for name in &self.merge.replaced {
             writeln!(f, "replaced {name}")?;
+        }
+        let guards = self.merge.weights.iter().filter_map(|weight| weight.measured).map(|m| m.guard_error);
+        if let Some(largest) = guards.reduce(f64::max) {
+            writeln!(
+                f,
+                "guard: merged weights and the adapters' own forward pass agree to {largest:.1e} on a probe vector"
+            )?;
         }
         let done = if self.dry_run { "would be written to" } else { "written to" };
         writeln!(

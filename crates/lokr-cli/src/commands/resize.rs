@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::sizes;
 use crate::args::ResizeArgs;
-use crate::error::{CliError, check_absent};
+use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, number};
+use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
 struct Report<'a> {
+    #[serde(serialize_with = "lossy")]
     out: &'a Path,
     dialect: String,
     #[serde(flatten)]
@@ -24,7 +25,7 @@ struct Report<'a> {
 
 pub fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
-    check_absent(&args.out, args.force)?;
+    check_output(&args.out, args.force)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let options = ResizeOptions {
