@@ -13,8 +13,8 @@ use lokr::core::Scalar;
 use ndarray::Array2;
 
 use support::{
-    Operator, Shape, backward_flops, forward_flops, generator, machine, matrix, naive_apply, naive_gradients,
-    naive_merge,
+    Operator, Shape, backward_flops, forward_flops, generator, join_pool, machine, matrix, naive_apply,
+    naive_gradients, naive_merge,
 };
 
 const SHAPES: [Shape; 4] =
@@ -95,6 +95,7 @@ fn merge<T: Scalar>(c: &mut Criterion) {
 }
 
 fn all(c: &mut Criterion) {
+    join_pool();
     println!("{}", machine());
     apply::<f32>(c);
     apply::<f64>(c);

@@ -21,7 +21,7 @@ use std::time::Instant;
 use lokr::layers::{Activation, FullyConnected, GradientAt, Layer, LoKrAdapter};
 use ndarray::{Array1, Array2};
 
-use support::{Operator, Shape, machine};
+use support::{Operator, Shape, join_pool, machine};
 
 /// Scaling of every adapter.
 const SCALE: f32 = 0.5;
@@ -40,6 +40,7 @@ fn main() -> io::Result<()> {
         println!("peers: nothing to measure alone; run benches/peers/compare.py");
         return Ok(());
     }
+    join_pool();
     let mut prepared = None;
     for line in io::stdin().lock().lines() {
         let answer = answer(&line?, &mut prepared).unwrap_or_else(|error| format!("error {error}"));

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::hint::black_box;
 
 use lokr::core::Scalar;
-use lokr::layers::{Activation, FullyConnected, GradientAt, Layer, LoKrAdapter};
+use lokr::layers::{Activation, FullyConnected, GradientAt, Layer, LinearLayer, LoKrAdapter};
 use ndarray::{Array1, Array2};
 
 use crate::Settings;
@@ -23,6 +23,9 @@ const SHAPES: [Shape; 4] = [
 
 const BATCHES: [usize; 3] = [1, 32, 512];
 
+/// The row of the base layer without an adapter.
+const BASE_STEP: &str = "step without adapter";
+
 const SECTION: Section = Section {
     name: "layers 4096 -> 4096",
     rate: "GFLOP/s",
@@ -38,6 +41,15 @@ enum Job {
 
 pub fn run<T: Scalar>(settings: &Settings, report: &mut Report) {
     let mut base = None;
+    for batch in BATCHES {
+        if settings.selects(&format!("{BASE_STEP} b{batch}")) {
+            if base.is_none() {
+                report.section(SECTION);
+            }
+            let base = base.get_or_insert_with(base_layer::<T>);
+            report.row(measure_base_step(settings, base, batch));
+        }
+    }
     for job in [Job::Forward, Job::Step] {
         for shape in SHAPES {
             let label = |batch| format!("{} {shape} b{batch}", job.name());
@@ -56,6 +68,32 @@ pub fn run<T: Scalar>(settings: &Settings, report: &mut Report) {
                 report.row(measure(settings, job, shape, &adapter, batch));
             }
         }
+    }
+}
+
+/// What a step costs without an adapter: the layer's forward, which keeps its input, and the gradient of that input.
+fn measure_base_step<T: Scalar>(settings: &Settings, base: &mut FullyConnected<T>, batch: usize) -> Row {
+    let rng = &mut generator();
+    let (x, dy): (Array2<T>, Array2<T>) = (matrix(rng, batch, SIZE), matrix(rng, batch, SIZE));
+    let (mut y, mut dx, mut y_alone) = (Array2::zeros(x.dim()), Array2::zeros(x.dim()), Array2::zeros(x.dim()));
+    let base = RefCell::new(base);
+    let step = Contender::new(|| {
+        let mut base = base.borrow_mut();
+        base.forward_into(&x, black_box(&mut y)).expect("the shapes fit");
+        base.input_gradient_into(&dy, black_box(&mut dx)).expect("the shapes fit");
+    });
+    let alone = Contender::new(|| base.borrow().predict_into(&x, black_box(&mut y_alone)).expect("the shapes fit"));
+    let [step, alone] = interleaved(settings.effort, [step, alone]);
+    Row {
+        section: SECTION.name,
+        name: BASE_STEP.into(),
+        batch: Some(batch),
+        min: step.min(),
+        median: step.median(),
+        rate: Some((4 * batch * SIZE * SIZE) as f64 / step.median() / 1e9),
+        ratio: step.ratio(&alone),
+        target: None,
+        naive: None,
     }
 }
 

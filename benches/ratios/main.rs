@@ -64,6 +64,7 @@ impl Settings {
 
 fn main() {
     let options = Options::parse();
+    support::join_pool();
     let (samples, naive_samples, time) = if options.quick { (7, 1, 1) } else { (15, 3, 4) };
     let naive_bytes = match (options.no_naive, options.quick) {
         (true, _) => 0,

@@ -11,7 +11,7 @@ pub use naive::{NaiveGradients, naive_apply, naive_gradients, naive_merge};
 pub use operator::{Gradients, Operator};
 pub use shape::Shape;
 
-use lokr::core::Scalar;
+use lokr::core::{Backend, Scalar};
 use lokr::layers::rand::rngs::SmallRng;
 use lokr::layers::rand::{Rng, SeedableRng};
 use ndarray::Array2;
@@ -24,6 +24,15 @@ pub fn generator() -> SmallRng {
 /// Uniform in (-1, 1), never all zero.
 pub fn matrix<T: Scalar>(rng: &mut SmallRng, rows: usize, cols: usize) -> Array2<T> {
     Array2::from_shape_simple_fn((rows, cols), || T::from_f64_lossy(rng.random_range(-1.0..1.0)))
+}
+
+/// Makes this thread one of the pool's, so that a call starts at once instead of waking a worker and waiting for it. Not
+/// with a BLAS, which is called from outside the pool only.
+pub fn join_pool() {
+    if lokr::core::backend() == Backend::Embedded {
+        let joined = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+        joined.expect("nothing has used the pool yet");
+    }
 }
 
 /// One line that says what is measured on: backend and threads.

@@ -70,11 +70,12 @@ pub(crate) fn apply<T: Scalar>(steps: &[Step<'_, T>], alpha: T, x: &ArrayRef2<T>
         return;
     }
     let rows = x.nrows();
-    T::with_scratch(steps.iter().map(|s| s.strip_values(rows)).sum(), |mut memory| {
+    T::with_scratch(steps.iter().map(|s| s.strip_values(rows) + s.column_values(rows)).sum(), |mut memory| {
         let mut ready = Steps::new();
         for step in steps {
             let (strips, rest) = memory.split_at_mut(step.strip_values(rows));
-            ready.push(step.with_strips(strips));
+            let (columns, rest) = rest.split_at_mut(step.column_values(rows));
+            ready.push(if columns.is_empty() { step.with_strips(strips) } else { step.with_columns(columns) });
             memory = rest;
         }
         apply_steps(&ready, alpha, x, beta, y);

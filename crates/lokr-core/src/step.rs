@@ -37,6 +37,29 @@ impl<'a, T: Scalar> Step<'a, T> {
         Self { matrix, before, after, strips: None, strips_back: None }
     }
 
+    /// Values of scratch memory that laying a small matrix out by columns takes, if it pays for a batch of `rows`: the
+    /// last axis, whose kernel reads columns, and rows enough.
+    pub(crate) fn column_values(&self, rows: usize) -> usize {
+        let pays = self.after == 1
+            && self.matrix.len() <= SMALL_MATRIX
+            && self.matrix.is_standard_layout()
+            && rows * self.before > FEW_ROWS;
+        if pays { self.matrix.len() } else { 0 }
+    }
+
+    /// This step with its matrix by columns in `memory`, of [`Step::column_values`]; unchanged for an empty one.
+    pub(crate) fn with_columns<'s>(&self, memory: &'s mut [T]) -> Step<'s, T>
+    where
+        'a: 's,
+    {
+        let mut step = Step { matrix: self.matrix.reborrow(), ..*self };
+        if let (false, Some(rows)) = (memory.is_empty(), self.matrix.to_slice()) {
+            strips::transpose(rows, self.d_in(), memory, self.d_out());
+            step.matrix = matrix::view(memory, self.d_out()).reversed_axes();
+        }
+        step
+    }
+
     /// Values of scratch memory that laying the matrix out in strips takes, if it pays for a batch of `rows`: the last
     /// axis, not small, and enough rows to share the cost.
     pub(crate) fn strip_values(&self, rows: usize) -> usize {
@@ -263,7 +286,7 @@ fn with_columns<T: Scalar>(m: Strided<'_, T>, d_out: usize, d_in: usize, work: i
         return work(m.transposed());
     }
     T::with_scratch(d_out * d_in, |scratch| {
-        matrix::view_mut(scratch, d_out).assign(&matrix::view(m.data, d_in).reversed_axes());
+        strips::transpose(m.data, d_in, scratch, d_out);
         work(Strided { data: scratch, row: d_out, col: 1, step: 0 });
     });
 }

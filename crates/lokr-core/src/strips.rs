@@ -118,7 +118,7 @@ fn laid_out<T: Scalar>(
 const TOGETHER: usize = 8;
 
 /// Writes `width` rows of `from`, each `stride` values after the one before, as the columns of `to`.
-fn transpose<T: Scalar>(from: &[T], stride: usize, to: &mut [T], width: usize) {
+pub(crate) fn transpose<T: Scalar>(from: &[T], stride: usize, to: &mut [T], width: usize) {
     let depth = to.len() / width;
     let mut rows = from.chunks(stride);
     let mut column = 0;

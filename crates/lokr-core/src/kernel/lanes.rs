@@ -1,8 +1,11 @@
 //! Vector registers of `f32` and `f64`, by the `pulp` crate's run-time dispatch.
 #![allow(unsafe_code)] // Loads and stores through pointers; see the safety sections.
 
+use num_complex::Complex;
 use num_traits::Float;
 use pulp::{Arch, MemMask, Simd, WithSimd};
+
+use crate::scratch::Scratch;
 
 /// A register of floats on the instruction set `S`.
 pub trait Lanes<S: Simd>: Float {
@@ -15,6 +18,8 @@ pub trait Lanes<S: Simd>: Float {
 
     /// All lanes `value`.
     fn splat(simd: S, value: Self) -> Self::Vector;
+    /// Lanes in turn `pair[0]`, `pair[1]`, `pair[0]`, …, where a register has at least two.
+    fn splat_pair(simd: S, pair: [Self; 2]) -> Self::Vector;
     /// `a·b + c`, rounded once.
     fn mul_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `a·b`.
@@ -46,7 +51,7 @@ pub trait Lanes<S: Simd>: Float {
 }
 
 macro_rules! lanes {
-    ($float:ty, $vector:ident, $mask:ident, $index:ty, $count:ident, $between:ident, $splat:ident, $mul_add:ident,
+    ($float:ty, $vector:ident, $mask:ident, $index:ty, $count:ident, $between:ident, $splat:ident, $splat_pair:ident, $mul_add:ident,
      $mul:ident, $sum:ident, $load:ident, $store:ident) => {
         impl<S: Simd> Lanes<S> for $float {
             type Vector = S::$vector;
@@ -56,6 +61,16 @@ macro_rules! lanes {
             #[inline(always)]
             fn splat(simd: S, value: Self) -> Self::Vector {
                 simd.$splat(value)
+            }
+            #[inline(always)]
+            fn splat_pair(simd: S, [re, im]: [Self; 2]) -> Self::Vector {
+                if <Self as Lanes<S>>::COUNT < 2 {
+                    return simd.$splat(re);
+                }
+                // Complex numbers lie in registers as pairs of floats.
+                let pairs = simd.$splat_pair(Complex { re, im });
+                // SAFETY: with two or more lanes both registers are the same bytes of plain floats.
+                unsafe { (&raw const pairs).cast::<Self::Vector>().read_unaligned() }
             }
             #[inline(always)]
             fn mul_add(simd: S, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
@@ -106,6 +121,7 @@ lanes!(
     F32_LANES,
     mask_between_m32s,
     splat_f32s,
+    splat_c32s,
     mul_add_f32s,
     mul_f32s,
     reduce_sum_f32s,
@@ -120,6 +136,7 @@ lanes!(
     F64_LANES,
     mask_between_m64s,
     splat_f64s,
+    splat_c64s,
     mul_add_f64s,
     mul_f64s,
     reduce_sum_f64s,
@@ -136,7 +153,7 @@ pub trait Work<T> {
 }
 
 /// Floats that the kernels know. A supertrait of the sealed [`crate::Scalar`].
-pub trait Kernel: Float {
+pub trait Kernel: Float + Scratch {
     /// Runs `work` on the best instruction set of this processor for rows of `width` values: registers wider than a
     /// row would only carry empty lanes.
     fn dispatch(width: usize, work: impl Work<Self>);

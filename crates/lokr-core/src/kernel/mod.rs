@@ -3,7 +3,8 @@
 //!
 //! Two forms cover every contraction of one axis by a small matrix, without packing or transposing the batch:
 //! [`outer`] walks rows of `B` with the vector lanes along the columns of `C`; [`dot`] walks two sets of rows with
-//! the lanes along the inner dimension.
+//! the lanes along the inner dimension. Where rows of `C` fill half a register, [`outer`] does two steps of the inner
+//! dimension at a time (`pairs`).
 //!
 //! With [`lanes`] this is one of the two places of the crate with unsafe code (the other is the call of the `gemm`
 //! crate): every public entry checks that all the elements it will touch exist, and the loops then use raw pointers.
@@ -13,6 +14,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 mod dot;
 mod lanes;
 mod outer;
+mod pairs;
 
 pub(crate) use dot::{dot, dot_into};
 pub(crate) use lanes::Kernel;

@@ -7,7 +7,8 @@ use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
 use super::lanes::{Lanes, Work};
-use super::{Kernel, Sizes, Strided, last_index, rows_of};
+use super::pairs::Layout;
+use super::{Kernel, Sizes, Strided, last_index, pairs, rows_of};
 
 /// `C_t ← α·A_t·B_t + β·C_t` for `count` small products, one after the other.
 ///
@@ -33,7 +34,12 @@ pub(crate) fn outer<T: Kernel>(
     let last = last_index(count, m, n, c_step, c_row, 1);
     assert!(last.is_none_or(|last| last < c.len()), "result of a small product");
     let c = c.as_mut_ptr();
-    T::dispatch(n, Outer { sizes, count, alpha, a, b, beta, c, c_row, c_step, lifetime: PhantomData });
+    let work = Outer { sizes, count, alpha, a, b, beta, c, c_row, c_step, pairs: None, lifetime: PhantomData };
+    if pairs::pay::<T>(sizes, a) {
+        T::with_scratch(pairs::values(k, n), |memory| T::dispatch(2 * n, Outer { pairs: Some(memory), ..work }));
+    } else {
+        T::dispatch(n, work);
+    }
 }
 
 /// [`outer`] for one product, into a matrix whose rows are contiguous but may lie apart.
@@ -52,7 +58,10 @@ pub(crate) fn outer_into<T: Kernel>(
     assert!(a.holds(1, m, k) && b.holds(1, k, n) && b.col == 1, "operands of a small product");
     let (c, c_row) = rows_of(c);
     let sizes = Sizes { m, n, k };
-    T::dispatch(n, Outer { sizes, count: 1, alpha, a, b, beta, c, c_row, c_step: 0, lifetime: PhantomData });
+    T::dispatch(
+        n,
+        Outer { sizes, count: 1, alpha, a, b, beta, c, c_row, c_step: 0, pairs: None, lifetime: PhantomData },
+    );
 }
 
 struct Outer<'a, 'c, T> {
@@ -65,22 +74,24 @@ struct Outer<'a, 'c, T> {
     c: *mut T,
     c_row: usize,
     c_step: usize,
+    /// Memory for a `B` laid out in pairs of rows, if its rows fill half a register.
+    pairs: Option<&'c mut [T]>,
     lifetime: PhantomData<&'c mut T>,
 }
 
 /// One product as pointers.
 #[derive(Clone, Copy)]
-struct Operands<T> {
-    k: usize,
-    alpha: T,
-    beta: T,
-    a: *const T,
-    a_row: usize,
+pub(super) struct Operands<T> {
+    pub(super) k: usize,
+    pub(super) alpha: T,
+    pub(super) beta: T,
+    pub(super) a: *const T,
+    pub(super) a_row: usize,
     a_col: usize,
-    b: *const T,
-    b_row: usize,
-    c: *mut T,
-    c_row: usize,
+    pub(super) b: *const T,
+    pub(super) b_row: usize,
+    pub(super) c: *mut T,
+    pub(super) c_row: usize,
 }
 
 impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
@@ -92,6 +103,7 @@ impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
         let Sizes { m, n, k } = self.sizes;
         let lanes = <T as Lanes<S>>::COUNT;
         let c = self.c;
+        let mut pairs = self.pairs.filter(|_| lanes == 2 * n && (n == 8 || n == 4));
         for t in 0..self.count {
             // SAFETY: `outer` has checked that the last element of the last matrix of each operand lies within its
             // slice, and all offsets are sums of non-negative strides; `c` is borrowed mutably for the whole run.
@@ -108,6 +120,16 @@ impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
                     c: c.add(t * self.c_step),
                     c_row: self.c_row,
                 };
+                if let Some(pairs) = pairs.as_deref_mut() {
+                    // The same `B` for all products is laid out once.
+                    let layout = if t == 0 || self.b.step > 0 { Layout::New } else { Layout::Ready };
+                    if n == 8 {
+                        operands.in_pairs::<S, 8>(simd, m, pairs, layout);
+                    } else {
+                        operands.in_pairs::<S, 4>(simd, m, pairs, layout);
+                    }
+                    continue;
+                }
                 let mut col = 0;
                 while col + 2 * lanes <= n {
                     operands.columns::<S, 2, false>(simd, m, col, lanes);
@@ -207,11 +229,12 @@ impl<T: Kernel> Operands<T> {
                 a = a.wrapping_add(self.a_col);
                 b = b.wrapping_add(self.b_row);
             }
+            let scaled = self.alpha != T::one();
             let (alpha, beta) = (<T as Lanes<S>>::splat(simd, self.alpha), <T as Lanes<S>>::splat(simd, self.beta));
             for (r, sums) in sums.iter().enumerate() {
                 for (v, &sum) in sums.iter().enumerate() {
                     let c = self.c.add((row + r) * self.c_row + col + v * lanes);
-                    let mut value = <T as Lanes<S>>::mul(simd, alpha, sum);
+                    let mut value = if scaled { <T as Lanes<S>>::mul(simd, alpha, sum) } else { sum };
                     if self.beta != T::zero() {
                         value = <T as Lanes<S>>::mul_add(simd, beta, load(c, v), value);
                     }

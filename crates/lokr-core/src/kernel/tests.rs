@@ -17,14 +17,14 @@ fn close<T: Scalar>(got: T, want: f64, length: usize, what: &str) {
 /// Sizes around the widths of registers and of tiles.
 const M: [usize; 8] = [1, 2, 3, 5, 8, 13, 21, 30];
 const N: [usize; 12] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 31, 33, 50];
-const K: [usize; 4] = [1, 2, 7, 19];
+const K: [usize; 6] = [1, 2, 7, 19, 33, 40];
 
-fn outer_equals_loops<T: Scalar>() {
+/// Two products; A stored by columns or by rows, with a gap, C with one value of padding per row, one B or two.
+fn outer_equals_loops<T: Scalar>(a_by_rows: bool, one_b: bool) {
     for m in M {
         for n in N {
             for k in K {
-                // Two products; A stored column by column with a gap, C with one value of padding per row.
-                let (a, b) = (numbers::<T>(2 * (m + 1) * k, m), numbers::<T>(2 * k * n, n));
+                let (a, b) = (numbers::<T>(2 * (m + 1) * (k + 1), m), numbers::<T>(2 * k * n, n));
                 for (alpha, beta) in [(1.0, 0.0), (0.5, 1.0), (-2.0, 0.25)] {
                     let c_row = n + 1;
                     let before = numbers::<T>(2 * m * c_row, k);
@@ -32,8 +32,9 @@ fn outer_equals_loops<T: Scalar>() {
                     if beta == 0.0 {
                         c.fill(T::nan());
                     }
-                    let a = Strided { data: &a, row: 1, col: m + 1, step: (m + 1) * k };
-                    let b = Strided { data: &b, row: n, col: 1, step: k * n };
+                    let (row, col) = if a_by_rows { (k + 1, 1) } else { (1, m + 1) };
+                    let a = Strided { data: &a, row, col, step: (m + 1) * k };
+                    let b = Strided { data: &b, row: n, col: 1, step: if one_b { 0 } else { k * n } };
                     let (alpha_t, beta_t) = (T::from_f64_lossy(alpha), T::from_f64_lossy(beta));
                     // The last row's padding does not belong to C.
                     let used = 2 * m * c_row - 1;
@@ -50,7 +51,7 @@ fn outer_equals_loops<T: Scalar>() {
                         }
                         let sum: f64 = (0..k)
                             .map(|l| {
-                                let a = a.data[t * a.step + row + l * (m + 1)].to_f64_exact();
+                                let a = a.data[t * a.step + row * a.row + l * a.col].to_f64_exact();
                                 a * b.data[t * b.step + l * n + col].to_f64_exact()
                             })
                             .sum();
@@ -104,8 +105,10 @@ fn dot_equals_loops<T: Scalar>() {
 
 #[test]
 fn outer_products_equal_plain_loops() {
-    outer_equals_loops::<f32>();
-    outer_equals_loops::<f64>();
+    for (a_by_rows, one_b) in [(false, false), (true, false), (true, true)] {
+        outer_equals_loops::<f32>(a_by_rows, one_b);
+        outer_equals_loops::<f64>(a_by_rows, one_b);
+    }
 }
 
 #[test]
