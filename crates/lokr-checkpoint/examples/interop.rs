@@ -1,5 +1,5 @@
-//! Writes adapters for `tests/interop/compare.py`: one folder per recorded case of one linear layer, with the adapter in
-//! PEFT's dialect and in LyCORIS's, and what `lokr` makes of it.
+//! Writes adapters for `tests/interop/compare.py`: one folder per recorded case, with what `lokr` makes of its adapter (other
+//! dialects, LoRA, resized, combined), and beside each file the weights that it stands for.
 //!
 //! ```sh
 //! cargo run -p lokr-checkpoint --example interop -- interop-files
@@ -7,69 +7,142 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError, ConvertOptions, Dialect, FloatType, Overwrite, ReadOptions, ScaleRule, Tensor,
-    Unmatched, write_tensors,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, FactorSize, FloatType,
+    JobProgress, LoraRank, Overwrite, ReadOptions, ResizeOptions, Strength, Tensor, Unmatched, combine, resize,
+    to_lora, write_tensors,
 };
-use lokr_layers::{Activation, Layer};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD, IxDyn};
 
-fn main() -> Result<(), Box<dyn Error>> {
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Weights = BTreeMap<String, Tensor>;
+
+fn main() -> Result<()> {
     let out = PathBuf::from(std::env::args().nth(1).ok_or("give the folder to write")?);
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fixtures");
     let mut cases: Vec<_> =
         std::fs::read_dir(fixtures)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<_>>()?;
     cases.sort();
-    for case in cases.iter().filter(|case| case.join("case.json").is_file()) {
-        write_case(case, &out.join(case.file_name().ok_or("a case without a name")?))?;
+    for folder in cases.iter().filter(|case| case.join("case.json").is_file()) {
+        let out = out.join(folder.file_name().ok_or("a case without a name")?);
+        std::fs::create_dir_all(&out)?;
+        for file in ["case.json", "base.safetensors"] {
+            std::fs::copy(folder.join(file), out.join(file))?;
+        }
+        let file = folder.join("adapter.safetensors");
+        let adapter = Adapter::read(if file.is_file() { &file } else { folder }, &ReadOptions::default())?;
+        Case { base: BaseModel::open(folder.join("base.safetensors"))?, adapter, out }.write()?;
     }
     Ok(())
 }
 
-fn write_case(case: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let file = case.join("adapter.safetensors");
-    let adapter = Adapter::read(if file.is_file() { &file } else { case }, &ReadOptions::default())?;
-    let base = BaseModel::open(case.join("base.safetensors"))?;
-    let resolution = adapter.resolve(&base, Unmatched::Refuse)?;
-    let Some((name, target)) = resolution.targets().next().filter(|_| adapter.modules().len() == 1) else {
-        return Ok(());
-    };
-    let (module, path) = (&adapter.modules()[name], target.trim_end_matches(".weight"));
-    let linear = base.info(target).is_some_and(|(_, shape)| shape.len() == 2);
-    if !linear || module.dora_scale().is_some() {
-        return Ok(());
-    }
-    let layer = module.to_layer(base.fully_connected::<f32>(path, Activation::Identity)?, ScaleRule::Trained)?;
-    let x = Array2::from_shape_fn((5, layer.input_size()), |(i, j)| ((3 * i + 7 * j) % 11) as f32 / 5.0 - 1.0);
-    let tensor = |array: &Array2<f32>| Tensor::from_array(array, FloatType::F32);
-    let bias = Tensor::from_array(&layer.base_layer().as_linear().ok_or("no weight")?.bias(), FloatType::F32);
-    let weight = Tensor::from_array(&layer.base_layer().weights(), FloatType::F32);
-    let tensors = BTreeMap::from([
-        ("weight".to_owned(), weight),
-        ("bias".to_owned(), bias),
-        ("x".to_owned(), tensor(&x)),
-        ("y".to_owned(), tensor(&layer.predict(&x)?)),
-    ]);
-    std::fs::create_dir_all(out)?;
-    write_tensors(out.join("case.safetensors"), &tensors, &BTreeMap::new(), Overwrite::Replace)?;
-    std::fs::write(out.join("path.txt"), path)?;
-    for (dialect, file) in [(Dialect::Peft, "peft"), (Dialect::Lycoris, "lycoris.safetensors")] {
-        // Half types are rounded by the programs at other places; here the values are compared, not the roundings.
-        let options = ConvertOptions { dtype: Some(FloatType::F32), ..ConvertOptions::to(dialect) };
-        match adapter.convert(&options, Some(&base)) {
-            Ok(conversion) => conversion.adapter.write(out.join(file), Overwrite::Replace)?,
-            Err(error)
-                if matches!(
-                    error.cause(),
-                    CheckpointError::CannotHold { .. } | CheckpointError::PeftFactors { .. }
-                ) =>
-            {
-                println!("{error}");
+struct Case {
+    base: BaseModel,
+    adapter: Adapter,
+    out: PathBuf,
+}
+
+impl Case {
+    fn write(&self) -> Result<()> {
+        let weights = self.weights(&self.adapter)?;
+        self.adapter("peft", Dialect::Peft, &self.adapter, &weights)?;
+        self.adapter("lycoris", Dialect::Lycoris, &self.adapter, &weights)?;
+        let own = match self.adapter.dialect() {
+            Dialect::Kohya => "kohya",
+            Dialect::Peft => "peft",
+            _ => "lycoris",
+        };
+        if own == "kohya" {
+            self.adapter(own, Dialect::Kohya, &self.adapter, &weights)?;
+        }
+        self.lora("lora-exact", LoraRank::Exact)?;
+        self.lora("lora-rank2", LoraRank::Best(2))?;
+
+        let dialect = self.adapter.dialect();
+        let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
+        for (name, factor) in [("rank1", None), ("split4", Some(4))] {
+            let resized = resize(&self.adapter, Some(&self.base), &ResizeOptions { factor, ..options }, &mut go_on);
+            if let Some(resized) = self.possible(name, resized)? {
+                self.adapter(&format!("{own}-{name}"), dialect, &resized.adapter, &self.weights(&resized.adapter)?)?;
             }
-            Err(error) => return Err(error.into()),
+        }
+        let summands = [(&self.adapter, 0.75), (&self.adapter, 0.5)];
+        let sum = combine(&summands, Some(&self.base), &CombineOptions::default(), &mut go_on);
+        if let Some(sum) = self.possible("combined", sum)? {
+            self.adapter(&format!("{own}-combined"), dialect, &sum.adapter, &self.weights(&sum.adapter)?)?;
+        }
+        Ok(())
+    }
+
+    /// The weights that base and adapter make together.
+    fn weights(&self, adapter: &Adapter) -> Result<Weights> {
+        let mut weights = Weights::new();
+        for (name, target) in adapter.resolve(&self.base, Unmatched::Refuse)?.targets() {
+            let mut weight = self.base.weight::<f32>(target)?;
+            adapter.modules()[name].merge_into(&mut weight, &Strength::default())?;
+            weights.insert(target.to_owned(), Tensor::from_array(&weight, FloatType::F32));
+        }
+        Ok(weights)
+    }
+
+    /// Writes an adapter in f32: half types are rounded by the programs at other places, and values are to be compared.
+    fn adapter(&self, name: &str, dialect: Dialect, adapter: &Adapter, weights: &Weights) -> Result<()> {
+        let options = ConvertOptions { dtype: Some(FloatType::F32), ..ConvertOptions::to(dialect) };
+        let Some(conversion) = self.possible(name, adapter.convert(&options, Some(&self.base)))? else {
+            return Ok(());
+        };
+        let file = if dialect == Dialect::Peft { name.to_owned() } else { format!("{name}.safetensors") };
+        conversion.adapter.write(self.out.join(file), Overwrite::Replace)?;
+        self.expect(name, weights)
+    }
+
+    fn lora(&self, name: &str, rank: LoraRank) -> Result<()> {
+        let lora = to_lora(&self.adapter, Some(&self.base), rank, Some(FloatType::F32), &mut go_on);
+        let Some(lora) = self.possible(name, lora)? else {
+            return Ok(());
+        };
+        let mut weights = Weights::new();
+        for module in &lora.report.modules {
+            let half = |half| {
+                let key = format!("base_model.model.{}.lora_{half}.weight", module.name);
+                lora.tensors[&key].to_array::<f64>(&key)
+            };
+            let (a, b) = (half("A")?, half("B")?);
+            let matrix = |array: &ArrayD<f64>| -> Result<Array2<f64>> {
+                Ok(array.to_shape((array.shape()[0], array.len() / array.shape()[0]))?.to_owned())
+            };
+            let key = format!("{}.weight", module.name);
+            let weight = self.base.weight::<f64>(&key)?;
+            let change = matrix(&b)?.dot(&matrix(&a)?).into_shape_with_order(IxDyn(weight.shape()))?;
+            weights.insert(key, Tensor::from_array(&(weight + change), FloatType::F32));
+        }
+        lora.write(self.out.join(name), Overwrite::Replace)?;
+        self.expect(name, &weights)
+    }
+
+    fn expect(&self, name: &str, weights: &Weights) -> Result<()> {
+        let path = self.out.join(format!("{name}.weights.safetensors"));
+        Ok(write_tensors(path, weights, &BTreeMap::new(), Overwrite::Replace)?)
+    }
+
+    /// What was made, or nothing where there is no such thing.
+    fn possible<T>(&self, name: &str, made: lokr_checkpoint::Result<T>) -> Result<Option<T>> {
+        match made {
+            Ok(made) => Ok(Some(made)),
+            Err(error) => match error.cause() {
+                E::CannotHold { .. } | E::PeftFactors { .. } | E::Dora { .. } | E::NotKronecker { .. } => {
+                    println!("{}: no {name}: {}", self.out.display(), error.cause());
+                    Ok(None)
+                }
+                _ => Err(error.into()),
+            },
         }
     }
-    Ok(())
+}
+
+fn go_on(_: JobProgress<'_>) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }

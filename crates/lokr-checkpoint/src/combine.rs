@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::dialect::terms;
 use crate::size::{hold, is_low_rank, module, stored_type};
+use crate::targets::{Names, Target, targets};
 use crate::{
     Adapter, BaseModel, CheckpointError, Dialect, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy,
 };
@@ -70,13 +71,14 @@ pub struct CombinedModule {
 /// this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
 ///
 /// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone has is
-/// passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those of one adapter. The base model is needed only where convolutions of PEFT's dialect,
-/// whose kernels no file tells, come out in a form that the first adapter's configuration does not describe.
+/// passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those of one adapter. `base` tells the kernels of convolutions
+/// whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear layer's, which is wrong where the sum's `w2`
+/// comes out full; the adapter then does not fit the model, and merging says so.
 /// # Errors
 /// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
 /// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
 /// with weight 1; [`CheckpointError::CombineWhole`]; [`CheckpointError::Interrupted`]; those of [`Module::kron`] and
-/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
+/// [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -95,15 +97,15 @@ pub fn combine(
     progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Combination> {
     let first = check(adapters, options)?;
-    let mut summands: BTreeMap<String, Vec<(&Module, f64)>> = BTreeMap::new();
-    for (adapter, weight) in adapters {
-        for (name, module) in adapter.modules() {
+    let mut summands: BTreeMap<String, Vec<Summand<'_>>> = BTreeMap::new();
+    for &(adapter, weight) in adapters {
+        for target in targets(adapter, base, Names::Adapter)? {
             // All terms of a sum become one.
-            let name = match (adapter.dialect(), terms::path(name)) {
+            let name = match (adapter.dialect(), terms::path(&target.name)) {
                 (Dialect::Terms, Some(path)) => terms::name(path, 0),
-                _ => name.clone(),
+                _ => target.name.clone(),
             };
-            summands.entry(name).or_default().push((module, *weight));
+            summands.entry(name).or_default().push(Summand { target, weight });
         }
     }
     let extra = whole_tensors(adapters)?;
@@ -157,18 +159,21 @@ fn whole_tensors(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor
     Ok(whole)
 }
 
+/// A module, and what it is multiplied by.
+struct Summand<'a> {
+    target: Target<'a>,
+    weight: f64,
+}
+
 /// One module of the sum of those of one name.
-fn combine_modules(
-    name: &str,
-    summands: &[(&Module, f64)],
-    options: &CombineOptions,
-) -> Result<(Module, CombinedModule)> {
-    if let [(only, weight)] = summands {
-        return pass_on(name, only, *weight);
+fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOptions) -> Result<(Module, CombinedModule)> {
+    if let [Summand { target, weight }] = summands {
+        return pass_on(name, target.module, *weight);
     }
     let (mut krons, mut weights) = (Vec::new(), Vec::new());
-    let (first, _) = summands[0];
-    for (module, weight) in summands {
+    let first = summands[0].target.module;
+    for Summand { target, weight } in summands {
+        let module = target.module;
         if module.dora_scale().is_some() {
             return Err(CheckpointError::Dora { module: name.to_owned(), operation: "combined" });
         }
@@ -184,7 +189,9 @@ fn combine_modules(
     let nearest = nearest_to_sum(&sum, 1)?;
     let (a, b) = (nearest.terms[0].a().to_dense(), nearest.terms[0].b().to_dense());
 
-    let kernel = summands.iter().find_map(|(module, _)| module.w2().kernel()).unwrap_or_default();
+    // Without a base model one of the summands may tell it all the same.
+    let kernel = summands.iter().map(|summand| summand.target.kernel()).max_by_key(|kernel| kernel.len());
+    let kernel = kernel.unwrap_or_default();
     let size = options.size.unwrap_or_else(|| exact_size(&krons, kernel));
     let held = hold(b.into(), kernel, size)?;
     let kind = options.kind.or_else(|| widest(summands)).unwrap_or(FloatType::F32);
@@ -212,8 +219,8 @@ fn exact_size(krons: &[Kron<'_, f64>], kernel: &[usize]) -> FactorSize {
     }
 }
 
-fn widest(summands: &[(&Module, f64)]) -> Option<FloatType> {
-    summands.iter().map(|(module, _)| stored_type(module)).reduce(FloatType::wider)
+fn widest(summands: &[Summand<'_>]) -> Option<FloatType> {
+    summands.iter().map(|summand| stored_type(summand.target.module)).reduce(FloatType::wider)
 }
 
 /// A module as it is stored, its scale times `weight`.

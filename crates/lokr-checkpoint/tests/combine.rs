@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobProgress, Overwrite, ReadOptions, Tensor,
-    combine,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobProgress, Overwrite,
+    ReadOptions, Tensor, combine,
 };
 use ndarray::{Array2, ArrayD};
 use support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor};
@@ -191,4 +191,18 @@ fn the_configuration_of_the_first_adapter_is_kept_as_far_as_it_holds() {
     found.adapter.write(folder.path("sum"), Overwrite::Refuse).unwrap();
     let back = Adapter::read(folder.path("sum"), &ReadOptions::default()).unwrap();
     assert_eq!(back.extra().keys().collect::<Vec<_>>(), ["head.weight"]);
+}
+
+#[test]
+fn the_base_model_tells_the_kernel_of_a_flat_factor() {
+    let folder = Folder::new();
+    let base = BaseModel::open(folder.tensors("conv.safetensors", &[("m.weight", tensor(&[6, 5, 2]))])).unwrap();
+    let adapter = read(&lycoris(&[])).unwrap();
+    let pairs = [(&adapter, 1.0), (&adapter, 2.0)];
+    // Rank 4 is not low-rank for sides of 3 and 1, so the sum is full, with an axis for the kernel.
+    let found = combine(&pairs, Some(&base), &CombineOptions::default(), &mut go_on).unwrap();
+    let module = &found.adapter.modules()["lycoris_m"];
+    assert_eq!((module.rank(), module.w2().kernel()), (None, Some(&[2][..])));
+    let delta = |module: &lokr_checkpoint::Module, s| module.delta::<f64>(&[6, 5, 2], s).unwrap();
+    assert!(captured(&delta(module, 1.0), &delta(&adapter.modules()["lycoris_m"], 6.0)) > 1.0 - 1e-12);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FloatType, ResizeOptions, Resized, resize,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FloatType, ReadOptions, ResizeOptions, Resized, resize,
 };
 use ndarray::{Array2, ArrayD};
 use support::build::{Folder, cause, filled, go_on, lycoris, read, stop, tensor, typed};
@@ -146,6 +146,21 @@ fn convolutions_keep_their_kernels() {
     assert_eq!(resized.adapter.modules()["lycoris_m"].scale(), Some(1.0));
     let delta = |adapter: &Adapter, s| adapter.modules()["lycoris_m"].delta::<f64>(&[6, 5, 2], s).unwrap();
     assert!(captured(&delta(&resized.adapter, 1.0), &delta(&adapter, 2.0)) > 1.0 - 1e-12);
+}
+
+#[test]
+fn pefts_configuration_makes_the_new_factors() {
+    // `decompose_both`, and a `w1` that is full at rank 6 but that PEFT would make low-rank at rank 1.
+    let folder = support::fixtures().join("peft_linear_prime_in");
+    let adapter = Adapter::read(&folder, &ReadOptions::default()).unwrap();
+    let both = |adapter: &Adapter| adapter.config().unwrap().fields()["decompose_both"] == true;
+    assert!(both(&adapter));
+    let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
+    let resized = run(&adapter, &options);
+    assert!(!both(&resized.adapter));
+    let module = resized.adapter.modules().values().next().unwrap();
+    assert_eq!((module.w1().rank(), module.w2().rank()), (None, Some(1)));
+    assert_eq!(resized.adapter.config().unwrap().fields()["r"], 1);
 }
 
 #[test]

@@ -319,7 +319,7 @@ pub struct CombineArgs {
     pub out: PathBuf,
     #[command(flatten)]
     pub size: SizeArgs,
-    /// The model that the adapters are of, where PEFT's convolutions are combined into another form
+    /// The model that the adapters are of, which tells the kernels of convolutions where files do not
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
     /// The type to store sums in; the widest of the summands' otherwise

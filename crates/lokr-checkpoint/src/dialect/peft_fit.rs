@@ -74,13 +74,17 @@ pub(crate) fn config_for(
         .map(|(name, module)| demand(module, weights.get(name).map(Vec::as_slice), both, effective))
         .collect::<Result<Vec<_>>>()?;
     let mut fields = source.map_or_else(defaults, |(config, _)| config.fields().clone());
-    if let None | Some((_, Holds::Rest)) = source {
+    let holds = source.map_or(Holds::Rest, |(_, holds)| holds);
+    if holds != Holds::Everything {
+        // At a lower rank PEFT might make factors low-rank that are full.
+        fields.insert("decompose_both".to_owned(), both.into());
+        fields.insert("use_effective_conv2d".to_owned(), effective.into());
+    }
+    if holds == Holds::Rest {
         for field in ["exclude_modules", "layers_pattern", "layers_to_transform"] {
             fields.insert(field.to_owned(), Value::Null);
         }
-        fields.insert("decompose_both".to_owned(), both.into());
         fields.insert("decompose_factor".to_owned(), decompose_factor(&demands)?.into());
-        fields.insert("use_effective_conv2d".to_owned(), effective.into());
         fields.insert("target_modules".to_owned(), modules.keys().cloned().collect());
     }
     ranks_and_alphas(&demands, &mut fields);
