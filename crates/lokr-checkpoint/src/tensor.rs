@@ -1,5 +1,6 @@
 //! One stored tensor.
 
+use std::iter::Sum;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -133,15 +134,27 @@ impl Tensor {
     /// # Errors
     /// [`CheckpointError::TensorDtype`].
     pub fn count_non_finite(&self, name: &str) -> Result<usize> {
+        self.sum_of_blocks(name, |values| values.iter().filter(|x| !x.is_finite()).count())
+    }
+
+    /// The Frobenius norm, summed in f64, in memory for a few values only; `name` is for the error.
+    ///
+    /// # Errors
+    /// [`CheckpointError::TensorDtype`].
+    pub fn frobenius_norm(&self, name: &str) -> Result<f64> {
+        Ok(self.sum_of_blocks(name, |values| values.iter().map(|x| x * x).sum::<f64>())?.sqrt())
+    }
+
+    /// The sum of what `part` gives for each block of values.
+    fn sum_of_blocks<S: Sum>(&self, name: &str, part: impl Fn(&[f64]) -> S) -> Result<S> {
         let kind = self.float_type(name)?;
         let mut block = [0f64; 1024];
-        Ok(self
-            .bytes()
-            .chunks(block.len() * kind.size())
+        let blocks = self.bytes().chunks(block.len() * kind.size());
+        Ok(blocks
             .map(|bytes| {
                 let values = &mut block[..bytes.len() / kind.size()];
                 kind.decode(bytes, values);
-                values.iter().filter(|x| !x.is_finite()).count()
+                part(values)
             })
             .sum())
     }
@@ -183,6 +196,15 @@ mod tests {
         (a[[0, 0]], a[[20, 20]], a[[39, 59]]) = (f64::NAN, f64::INFINITY, f64::NEG_INFINITY);
         for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
             assert_eq!(Tensor::from_array(&a, kind).count_non_finite("a").unwrap(), 3, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn norms_are_those_of_all_blocks() {
+        let mut a = Array2::<f64>::zeros((40, 60));
+        (a[[0, 0]], a[[39, 59]]) = (3.0, -4.0);
+        for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
+            assert_eq!(Tensor::from_array(&a, kind).frobenius_norm("a").unwrap(), 5.0, "{kind:?}");
         }
     }
 }

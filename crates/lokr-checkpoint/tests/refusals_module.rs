@@ -282,11 +282,16 @@ fn tensor_dtype() {
         (Dtype::I64, 80),
         (Dtype::F8_E4M3, 10),
         (Dtype::F8_E5M2, 10),
+        (Dtype::F4, 5),
     ] {
         cause(
             read(&lycoris(&[("lycoris_m.lokr_w1", raw(dtype, &[2, 5], bytes))])),
             |e| matches!(e, E::TensorDtype { key, dtype: d } if key == "lycoris_m.lokr_w1" && *d == dtype),
         );
+    }
+    for dtype in [Dtype::F6_E2M3, Dtype::F6_E3M2] {
+        let six_bits = raw(dtype, &[2, 4], 6);
+        cause(read(&lycoris(&[("lycoris_m.lokr_w1", six_bits)])), |e| matches!(e, E::TensorDtype { .. }));
     }
     for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
         assert!(read(&lycoris(&[("lycoris_m.lokr_w1", typed(&[2, 5], kind))])).is_ok());

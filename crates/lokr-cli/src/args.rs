@@ -53,7 +53,10 @@ pub enum Command {
     Resize(ResizeArgs),
     Combine(CombineArgs),
     /// Show version, backend, threads and processor features, and measure the rate of matrix products for a second
-    #[command(after_help = "Example:\n  lokr doctor")]
+    ///
+    /// The rate is that of square products on all threads: the machine's limit for what takes long here, extraction above all.
+    /// Merging is bound by memory and disk instead. The environment variable RAYON_NUM_THREADS sets the number of threads.
+    #[command(after_help = "Examples:\n  lokr doctor\n  RAYON_NUM_THREADS=1 lokr doctor --json")]
     Doctor,
     Completions(CompletionsArgs),
 }
@@ -479,7 +482,12 @@ impl From<DoraArg> for DoraStrength {
 
 /// Print a completion script for a shell
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  lokr completions bash > ~/.local/share/bash-completion/completions/lokr")]
+#[command(after_help = "\
+Examples:
+  lokr completions bash > ~/.local/share/bash-completion/completions/lokr
+  lokr completions zsh > ~/.zfunc/_lokr
+  lokr completions fish > ~/.config/fish/completions/lokr.fish
+  lokr completions powershell >> $PROFILE")]
 pub struct CompletionsArgs {
     /// The shell
     pub shell: clap_complete::Shell,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use lokr_checkpoint::{CheckpointError, Dialect};
 use thiserror::Error;
 
-use crate::report::printable;
+use crate::report::{counted, printable};
 
 const USAGE: u8 = 2;
 const BAD_INPUT: u8 = 3;
@@ -25,7 +25,7 @@ pub enum CliError {
     Device { path: PathBuf },
     #[error("{}: expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
-    #[error("{multipliers} multipliers for {adapters} adapters; give none, or one for each")]
+    #[error("{} for {}; give none, or one for each", counted(*multipliers, "multiplier"), counted(*adapters, "adapter"))]
     Multipliers { adapters: usize, multipliers: usize },
     #[error(
         "{terms} terms per module are no LoKr and need --to terms, a file that only lokr reads; {dialect} holds one"
@@ -112,13 +112,11 @@ pub fn check_output(path: &Path, force: bool) -> Result<(), CliError> {
 }
 
 fn differences(wrong: usize, others: usize) -> String {
-    match (wrong, others) {
-        (wrong, 0) => format!("{wrong} tensors differ from what base and adapters make"),
-        (wrong, others) => {
-            format!(
-                "{wrong} tensors differ from what base and adapters make, and {others} are in one of the models only"
-            )
-        }
+    let verb = if wrong == 1 { "differs" } else { "differ" };
+    let wrong = format!("{} {verb} from what base and adapters make", counted(wrong, "tensor"));
+    match others {
+        0 => wrong,
+        others => format!("{wrong}, and {others} in one of the models only"),
     }
 }
 

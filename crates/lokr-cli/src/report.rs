@@ -75,7 +75,7 @@ impl Reporter {
 
     /// A bar over the bytes of a job.
     pub fn job(&self) -> JobBar {
-        JobBar { bar: self.bar("{bar:32} {bytes}/{total_bytes}, {eta} left  {wide_msg}", 0) }
+        JobBar { bar: self.bar("{bar:32} {decimal_bytes}/{decimal_total_bytes}, {eta} left  {wide_msg}", 0) }
     }
 
     /// A bar over the modules of a job.
@@ -109,7 +109,7 @@ impl JobBar {
         match event {
             Progress::Started { bytes, .. } => self.bar.set_length(bytes),
             Progress::Tensor { name, bytes } => {
-                self.bar.set_message(name.to_owned());
+                self.bar.set_message(printable(name).into_owned());
                 self.bar.inc(bytes);
             }
             _ => self.bar.set_message("finishing"),
@@ -155,6 +155,11 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 /// A path in a JSON report, where it need not be valid Unicode.
 pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
+}
+
+/// `1 module`, `2 modules`.
+pub fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 /// `1234567` as `1.23 MB`.

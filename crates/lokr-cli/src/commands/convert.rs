@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{ConvertArgs, Target};
 use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, lossy, number};
+use crate::report::{Reporter, counted, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
@@ -111,6 +111,7 @@ impl fmt::Display for Report<'_> {
         for loss in &self.roundings {
             writeln!(f, "{}.{}: rounded by {:.2e} of its norm", loss.module, loss.key, loss.relative_error)?;
         }
-        writeln!(f, "{} modules from {} to {}, written to {}", self.modules, self.from, self.to, self.out.display())
+        let modules = counted(self.modules, "module");
+        writeln!(f, "{modules} from {} to {}, written to {}", self.from, self.to, self.out.display())
     }
 }

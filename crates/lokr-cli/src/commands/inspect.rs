@@ -13,7 +13,7 @@ use crate::args::InspectArgs;
 use crate::error::{CliError, check_output};
 use crate::natural_order::natural_order;
 use crate::plot;
-use crate::report::{Reporter, bytes, number};
+use crate::report::{Reporter, bytes, counted, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
@@ -161,10 +161,7 @@ impl ModuleReport {
         }
         let target = base.and_then(|(base, resolution)| Some((base, resolution.target(name)?)));
         let relative_norm = match (target, frobenius_norm) {
-            (Some((base, target)), Some(norm)) => {
-                let squares = base.weight::<f32>(target)?.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
-                Some(norm / squares.sqrt())
-            }
+            (Some((base, target)), Some(norm)) => Some(norm / base.tensor(target)?.frobenius_norm(target)?),
             _ => None,
         };
         let tensors = module.tensors();
@@ -303,9 +300,8 @@ impl fmt::Display for Report {
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(vec![("", Align::Left), ("values", Align::Right), ("size", Align::Right)]);
-        let modules = if self.modules == 1 { "module" } else { "modules" };
         table.row(vec![
-            format!("this file, {} {modules}", self.modules),
+            format!("this file, {}", counted(self.modules, "module")),
             self.parameters.to_string(),
             bytes(self.file_bytes),
         ]);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::args::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs};
 use crate::error::{CliError, check_output};
 use crate::interrupt;
-use crate::report::{Reporter, bytes, lossy, number};
+use crate::report::{Reporter, bytes, counted, lossy, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
@@ -101,8 +101,8 @@ impl fmt::Display for Report<'_> {
         let done = if self.dry_run { "would be written to" } else { "written to" };
         writeln!(
             f,
-            "{} tensors changed, {} copied as they were; {} {done} {}",
-            self.merge.weights.len() + self.merge.replaced.len(),
+            "{} changed, {} copied as they were; {} {done} {}",
+            counted(self.merge.weights.len() + self.merge.replaced.len(), "tensor"),
             self.merge.unchanged,
             bytes(self.merge.bytes),
             self.out.display()

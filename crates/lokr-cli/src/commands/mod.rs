@@ -14,10 +14,12 @@ use std::fmt;
 
 use lokr_checkpoint::AdapterReport;
 
+use crate::report::counted;
+
 /// How each adapter was understood, a line each.
 fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterReport]) -> fmt::Result {
     for adapter in adapters {
-        writeln!(f, "{}: {} modules, multiplier {}", adapter.path, adapter.modules, adapter.multiplier)?;
+        writeln!(f, "{}: {}, multiplier {}", adapter.path, counted(adapter.modules, "module"), adapter.multiplier)?;
         writeln!(f, "  {}", adapter.convention)?;
         for name in &adapter.unmatched {
             writeln!(f, "  left out, not in the base model: {name}")?;
