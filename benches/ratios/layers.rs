@@ -93,6 +93,7 @@ fn measure_base_step<T: Scalar>(settings: &Settings, base: &mut FullyConnected<T
         rate: Some((4 * batch * SIZE * SIZE) as f64 / step.median() / 1e9),
         ratio: step.ratio(&alone),
         target: None,
+        moving: None,
         naive: None,
     }
 }
@@ -148,6 +149,7 @@ fn measure<T: Scalar>(
             (Job::Step, 512) => Some(Target::AtMost(2.15)),
             _ => None,
         },
+        moving: None,
         naive: None,
     }
 }

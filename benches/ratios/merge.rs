@@ -109,6 +109,7 @@ fn measure<T: Scalar>(settings: &Settings, report: &mut Report, shape: Shape, la
         rate: Some(gigabytes / times.median()),
         ratio: pass.ratio(times),
         target,
+        moving: None,
         naive,
     };
     report.row(row(name.clone(), &merge, Some(Target::AtLeast(0.8)), naive));

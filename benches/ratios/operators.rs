@@ -7,7 +7,7 @@ use ndarray::Array2;
 
 use crate::Settings;
 use crate::measure::{Contender, Times, interleaved};
-use crate::peak::SquareProduct;
+use crate::peak::{SquareProduct, copy};
 use crate::report::{Report, Row, Section, Target};
 use crate::support::{Operator, Shape, backward_flops, forward_flops, generator, matrix, naive_apply, naive_gradients};
 
@@ -33,7 +33,8 @@ const SECTION: Section = Section {
     name: "operators",
     rate: "GFLOP/s",
     ratio: "of peak",
-    about: "fewest flops / time; share of the square product's rate, measured in turns",
+    about: "fewest flops / time; share of the square product's rate, measured in turns; moving: share of the time that \
+            moving inputs and outputs takes at the rate of a parallel copy",
 };
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,8 +75,12 @@ fn measure<T: Scalar>(
     let mut data = Data::new(direction, shape, operator, batch);
     let flops = direction.flops(shape, batch) as f64;
     let peak_flops = square.flops();
-    let [times, peak] =
-        interleaved(settings.effort, [Contender::new(|| data.run(operator)), Contender::new(|| square.run())]);
+    let (source, mut copied) = (data.x.clone(), data.x.clone());
+    let copy = || copy(source.as_slice().unwrap_or(&[]), copied.as_slice_mut().unwrap_or(&mut []));
+    let contenders = [Contender::new(|| data.run(operator)), Contender::new(|| square.run()), Contender::new(copy)];
+    let [times, peak, copied_in] = interleaved(settings.effort, contenders);
+    // The copy reads and writes as many values as `x` has.
+    let moved = direction.values_moved(shape, batch) as f64 / (2 * batch * shape.dim().1) as f64;
     let share = times.paired(&peak, |ours, peak| (flops / ours) / (peak_flops / peak));
     let naive = naive(settings, shape, operator, &mut data).map(|[ours, naive]| naive.ratio(&ours));
     Row {
@@ -87,6 +92,7 @@ fn measure<T: Scalar>(
         rate: Some(flops / times.median() / 1e9),
         ratio: share,
         target: direction.target(shape, batch),
+        moving: Some(moved * copied_in.ratio(&times)),
         naive,
     }
 }
@@ -185,6 +191,15 @@ impl Direction {
         match self {
             Self::Apply => forward_flops(shape, batch),
             Self::Backward => backward_flops(shape, batch),
+        }
+    }
+
+    /// Values of the inputs and outputs.
+    fn values_moved(self, shape: Shape, batch: usize) -> usize {
+        let (height, width) = shape.dim();
+        match self {
+            Self::Apply => batch * (width + height),
+            Self::Backward => batch * (2 * width + height),
         }
     }
 

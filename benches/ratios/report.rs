@@ -32,6 +32,8 @@ pub struct Row {
     /// The ratio the section is about.
     pub ratio: f64,
     pub target: Option<Target>,
+    /// Share of the time that moving the inputs and outputs takes at the rate of a parallel copy.
+    pub moving: Option<f64>,
     /// How many times longer the naive way takes.
     pub naive: Option<f64>,
 }
@@ -83,8 +85,8 @@ impl Report {
         }
         println!("\n{} ({}): {}", section.name, self.element, section.about);
         println!(
-            "{:<30} {:>5} {:>10} {:>10} {:>8} {:>9} {:>7}  {:<6} {:>8}",
-            "row", "batch", "min", "median", section.rate, section.ratio, "target", "", "x naive"
+            "{:<30} {:>5} {:>10} {:>10} {:>8} {:>9} {:>7}  {:<6} {:>7} {:>8}",
+            "row", "batch", "min", "median", section.rate, section.ratio, "target", "", "moving", "x naive"
         );
     }
 
@@ -127,7 +129,7 @@ impl Report {
         format!(
             "{{\"section\": {}, \"name\": {}, \"element\": {}, \"batch\": {}, \"min_seconds\": {:e}, \
              \"median_seconds\": {:e}, \"rate\": {}, \"ratio\": {:.4}, \"target\": {target}, \"met\": {met}, \
-             \"naive_ratio\": {}}}",
+             \"moving\": {}, \"naive_ratio\": {}}}",
             quoted(row.section),
             quoted(&row.name),
             quoted(self.element),
@@ -136,6 +138,7 @@ impl Report {
             row.median,
             row.rate.map_or("null".into(), |rate| format!("{rate:.3}")),
             row.ratio,
+            row.moving.map_or("null".into(), |share| format!("{share:.3}")),
             row.naive.map_or("null".into(), |naive| format!("{naive:.3}")),
         )
     }
@@ -148,7 +151,7 @@ fn line(row: &Row) -> String {
         None => "",
     };
     format!(
-        "{:<30} {:>5} {:>10} {:>10} {:>8} {:>9.3} {:>7}  {:<6} {:>8}",
+        "{:<30} {:>5} {:>10} {:>10} {:>8} {:>9.3} {:>7}  {:<6} {:>7} {:>8}",
         row.name,
         row.batch.map_or(String::new(), |batch| batch.to_string()),
         seconds(row.min),
@@ -157,6 +160,7 @@ fn line(row: &Row) -> String {
         row.ratio,
         row.target.map_or(String::new(), target_text),
         verdict,
+        row.moving.map_or(String::new(), |share| format!("{share:.2}")),
         row.naive.map_or(String::new(), |naive| format!("{naive:.1}")),
     )
 }
