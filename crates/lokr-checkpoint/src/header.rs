@@ -130,7 +130,11 @@ fn check(mut raw: Vec<(String, RawEntry)>, data_start: usize, data_length: usize
 
 /// Bytes of a tensor, or `None` where their number overflows or is no whole number.
 pub(crate) fn byte_size(shape: &[usize], dtype: Dtype) -> Option<usize> {
-    let elements = shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis))?;
+    // Axes of length 0 are left out: no array can have the others if their product alone is too large.
+    let elements = shape.iter().filter(|&&axis| axis > 0).try_fold(1usize, |n, &axis| n.checked_mul(axis))?;
     let bits = elements.checked_mul(dtype.bitsize())?;
-    bits.is_multiple_of(8).then_some(bits / 8)
+    match shape.contains(&0) {
+        true => Some(0),
+        false => bits.is_multiple_of(8).then_some(bits / 8),
+    }
 }

@@ -27,6 +27,11 @@ fn damaged_containers() {
     cause(container(&one("F32", "[2]", 8), 7), |e| matches!(e, E::DataLength { .. }));
     cause(container(&one("F33", "[2]", 8), 8), |e| matches!(e, E::UnknownDtype { dtype, .. } if dtype == "F33"));
     cause(container(&one("F32", "[9223372036854775807,4]", 8), 8), |e| matches!(e, E::ShapeOverflow { .. }));
+    // Without elements, but no array can have such axes.
+    for shape in ["[0,9223372036854775807,4]", "[9223372036854775807,4,0]", "[0,9223372036854775807]"] {
+        cause(container(&one("F32", shape, 0), 0), |e| matches!(e, E::ShapeOverflow { .. }));
+    }
+    assert!(container(&one("F32", "[0,1000000]", 0), 0).is_ok());
     cause(container(&one("F4", "[3]", 2), 2), |e| matches!(e, E::ShapeOverflow { .. }));
     cause(container(&one("F32", "[-2]", 8), 8), |e| matches!(e, E::Json(_)));
     cause(container("[]", 0), |e| matches!(e, E::Json(_)));

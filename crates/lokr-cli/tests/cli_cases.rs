@@ -172,6 +172,16 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     assert_eq!(files.merge(&["--allow-unmatched"]).0, Some(3));
 }
 
+#[test]
+fn values_that_are_not_finite_are_told() {
+    let nan = Tensor::from_array(&Array2::<f32>::from_elem((2, 5), f32::NAN), FloatType::F32);
+    let files = Files::new(&[("lycoris_m.lokr_w1", nan), ("lycoris_m.lokr_w2", ones(3, 2))]);
+    let (code, error, _) = files.merge(&[]);
+    assert!(code == Some(3) && error.contains("--allow-non-finite"), "{error}");
+    let (code, warning, _) = files.merge(&["--allow-non-finite"]);
+    assert!(code == Some(0) && warning.starts_with("warning: m.weight: "), "{warning}");
+}
+
 /// `μ = 0` gives the base by the default formula and the direction alone by LyCORIS's.
 #[test]
 fn the_strength_of_dora_has_two_formulas() {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, Run, merge, unmerge};
+use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, Run, WeightReport, merge, unmerge};
 use serde::Serialize;
 
 use crate::args::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs};
@@ -63,6 +63,11 @@ fn job(
     for (adapter, _) in &adapters {
         reporter.warnings(adapter.warnings());
     }
+    let strange = |weight: &&WeightReport| weight.measured.is_some_and(|m| !m.delta_norm.is_finite());
+    let strange = merge.weights.iter().filter(strange).map(|weight| {
+        format!("{}: the merged weight holds values that are not finite, from the base or the adapter", weight.weight)
+    });
+    reporter.warnings(&strange.collect::<Vec<_>>());
     reporter.summary(&Report { out: &output.out, dry_run: output.dry_run, merge })
 }
 
