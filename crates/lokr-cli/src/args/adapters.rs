@@ -1,0 +1,249 @@
+//! The arguments of the commands on adapters.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+use lokr_checkpoint::{Dialect, FactorSize, Overwrite, ScaleRule, Unmatched};
+
+use super::read::{DialectArg, ReadArgs};
+use super::values::{FloatArg, finite, overwrite, scale, unmatched};
+
+/// List the modules of an adapter: shapes, rank, scale, and the size of the change each makes
+///
+/// The norms are those of s·(w1 ⊗ w2), computed from the factors. The base model is not read unless --base is given.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lokr inspect adapter.safetensors
+  lokr inspect peft-directory --base model.safetensors --plot norms.png")]
+pub struct InspectArgs {
+    /// A safetensors file, or a PEFT directory
+    pub adapter: PathBuf,
+    /// Compare with the weights of this model: a file, an index of shards or a directory
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// With --base, go on without the modules that it does not have
+    #[arg(long, requires = "base")]
+    pub allow_unmatched: bool,
+    /// Draw the norms by module into this file, a .svg or a .png
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+    /// Overwrite an existing picture
+    #[arg(long, requires = "plot")]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl InspectArgs {
+    pub fn unmatched(&self) -> Unmatched {
+        unmatched(self.allow_unmatched)
+    }
+}
+
+/// Extract the nearest LoKr of what two models differ by, with the share of the difference that it captures
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
+  lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors
+  lokr extract --base a.safetensors --tuned b.safetensors --to terms --terms 4 --out sums.safetensors")]
+pub struct ExtractArgs {
+    /// The model before
+    #[arg(long, value_name = "MODEL")]
+    pub base: PathBuf,
+    /// The model after fine-tuning
+    #[arg(long, value_name = "MODEL")]
+    pub tuned: PathBuf,
+    /// The adapter: a directory for PEFT, a file for the other dialects
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// The dialect to write
+    #[arg(long, default_value = "peft")]
+    pub to: DialectArg,
+    /// Split sizes by this factor, as PEFT and LyCORIS do; otherwise evenly, or with --energy as needs the fewest values
+    #[arg(long)]
+    pub factor: Option<i64>,
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// Capture more by the sum of this many Kronecker products per module, which only `--to terms` holds
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub terms: usize,
+    /// Only modules in whose name this regular expression is found; may be repeated
+    #[arg(long, value_name = "REGEX")]
+    pub include: Vec<String>,
+    /// Not the modules in whose name this regular expression is found; may be repeated
+    #[arg(long, value_name = "REGEX")]
+    pub exclude: Vec<String>,
+    /// Take modules for unchanged whose relative change is at most this; 1e-2 passes over rounding to bf16
+    #[arg(long, value_name = "CHANGE", default_value_t = 0.0)]
+    pub min_change: f64,
+    /// The type to store factors in; that of the fine-tuned weight otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+}
+
+impl ExtractArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+/// Write an adapter in another dialect with the same effect, or as a LoRA
+///
+/// Underscored names (LyCORIS, kohya) cannot be undone, so converting from them to dotted ones needs --base.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lokr convert peft-directory --to lycoris --out adapter.safetensors
+  lokr convert adapter.safetensors --base model.safetensors --to peft --out peft-directory
+  lokr convert peft-directory --to lora --rank 16 --out lora-directory")]
+pub struct ConvertArgs {
+    /// A safetensors file, or a PEFT directory
+    pub adapter: PathBuf,
+    /// `peft`, `lycoris`, `kohya`, `dotted`, `terms`; or `lora`, PEFT's LoRA
+    #[arg(long, value_parser = target)]
+    pub to: Target,
+    /// The output: a directory for PEFT and LoRA, a file for the others
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    /// The model that the adapter is of
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// The rank of the LoRA, which is then the best of that rank; the exact one otherwise
+    #[arg(long)]
+    pub rank: Option<usize>,
+    /// What stands before the new names
+    #[arg(long, value_name = "PREFIX")]
+    pub to_prefix: Option<String>,
+    /// The type to round tensors to; their own otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// The scale that the adapter stands for: `trained`, `like-lycoris-merge` or a number; not for LoRA
+    #[arg(long, value_name = "SCALE", default_value = "trained", allow_negative_numbers = true, value_parser = scale)]
+    pub scale: ScaleRule,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl ConvertArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+/// What to convert to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Dialect(Dialect),
+    Lora,
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    if text == "lora" {
+        return Ok(Target::Lora);
+    }
+    DialectArg::from_str(text, false)
+        .map(|dialect| Target::Dialect(dialect.into()))
+        .map_err(|_| "expected peft, lycoris, kohya, dotted, terms or lora".to_owned())
+}
+
+/// Make an adapter smaller, or split it otherwise: the nearest LoKr of another rank or factor, in the same dialect
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("change").args(["rank", "energy", "factor", "dtype"]).required(true).multiple(true),
+    after_help = "\
+Examples:
+  lokr resize adapter.safetensors --energy 0.95 --out small.safetensors
+  lokr resize peft-directory --base model/ --factor 16 --rank 8 --out other-directory"
+)]
+pub struct ResizeArgs {
+    /// A safetensors file, or a PEFT directory
+    pub adapter: PathBuf,
+    /// The output: a directory for PEFT, a file for the other dialects
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// Split sizes by this factor, as PEFT and LyCORIS do; needs --base, because files do not tell all kernels
+    #[arg(long, requires = "base", allow_negative_numbers = true)]
+    pub factor: Option<i64>,
+    /// The type to store factors in; their own otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// The model that the adapter is of
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl ResizeArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}
+
+/// How large w2 may be.
+#[derive(Debug, Args)]
+pub struct SizeArgs {
+    /// Hold w2 at this rank where programs hold it low-rank
+    #[arg(long)]
+    pub rank: Option<usize>,
+    /// Hold w2 at the smallest rank that keeps this share of the energy, above 0 and at most 1
+    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
+    pub energy: Option<f64>,
+}
+
+impl SizeArgs {
+    pub fn size(&self) -> Option<FactorSize> {
+        self.rank.map(FactorSize::Rank).or(self.energy.map(FactorSize::Energy))
+    }
+}
+
+/// Make the best single LoKr of a weighted sum of adapters, without forming a weight
+///
+/// The sum of Kronecker products is in general none; the report says what share of it the best one holds.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  lokr combine --adapter a/ --weight 0.7 --adapter b/ --weight 0.3 --out both/")]
+pub struct CombineArgs {
+    /// An adapter; all are of one dialect and split each module alike, and the result is named like the first
+    #[arg(long = "adapter", value_name = "ADAPTER", required = true)]
+    pub adapters: Vec<PathBuf>,
+    /// The weight of each adapter, in the same order: none, or as many as adapters
+    #[arg(long = "weight", value_name = "NUMBER", allow_negative_numbers = true, value_parser = finite)]
+    pub weights: Vec<f64>,
+    /// The output: a directory for PEFT, a file for the other dialects
+    #[arg(long, value_name = "PATH")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub size: SizeArgs,
+    /// The model that the adapters are of, which tells the kernels of convolutions where files do not
+    #[arg(long, value_name = "MODEL")]
+    pub base: Option<PathBuf>,
+    /// The type to store sums in; the widest of the summands' otherwise
+    #[arg(long)]
+    pub dtype: Option<FloatArg>,
+    /// Replace an existing output
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub read: ReadArgs,
+}
+
+impl CombineArgs {
+    pub fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+}

@@ -1,0 +1,79 @@
+//! How to read adapters: what every command that takes one has.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use lokr_checkpoint::{Dialect, ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
+
+/// How to read adapters.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Reading adapters")]
+pub struct ReadArgs {
+    /// The dialect, instead of detecting it
+    #[arg(long)]
+    pub dialect: Option<DialectArg>,
+    /// What stands before the names of a LyCORIS file instead of `lycoris_`
+    #[arg(long)]
+    pub prefix: Option<String>,
+    /// PEFT's adapter_config.json, where it is not beside the tensors
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Accept NaN and infinite values in factors
+    #[arg(long)]
+    pub allow_non_finite: bool,
+    /// Leave out tensors of other algorithms instead of refusing them
+    #[arg(long)]
+    pub skip_foreign: bool,
+    /// What an alpha of 0 beside a low-rank factor means: alpha = rank (LyCORIS) or scale 0 (ComfyUI); refused otherwise
+    #[arg(long, value_name = "MEANING")]
+    pub zero_alpha: Option<ZeroAlphaArg>,
+}
+
+impl ReadArgs {
+    pub fn options(&self) -> ReadOptions {
+        ReadOptions {
+            dialect: self.dialect.map(Dialect::from),
+            prefix: self.prefix.clone(),
+            config: self.config.clone(),
+            non_finite: if self.allow_non_finite { NonFinite::Allow } else { NonFinite::Refuse },
+            foreign: if self.skip_foreign { ForeignTensors::Skip } else { ForeignTensors::Refuse },
+            zero_alpha: match self.zero_alpha {
+                None => ZeroAlpha::Refuse,
+                Some(ZeroAlphaArg::Rank) => ZeroAlpha::Rank,
+                Some(ZeroAlphaArg::Zero) => ZeroAlpha::Zero,
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum DialectArg {
+    /// PEFT: a directory, or its tensors alone
+    Peft,
+    /// LyCORIS's wrapper: `lycoris_` and the path with underscores
+    Lycoris,
+    /// kohya's scripts and OneTrainer: `lora_unet_`, `lora_te_` and the path with underscores
+    Kohya,
+    /// ai-toolkit and ComfyUI: the path with dots
+    Dotted,
+    /// lokr's own, for sums of several products per module: the path with dots, then `.term0`, `.term1`
+    Terms,
+}
+
+impl From<DialectArg> for Dialect {
+    fn from(dialect: DialectArg) -> Self {
+        match dialect {
+            DialectArg::Peft => Self::Peft,
+            DialectArg::Lycoris => Self::Lycoris,
+            DialectArg::Kohya => Self::Kohya,
+            DialectArg::Dotted => Self::Dotted,
+            DialectArg::Terms => Self::Terms,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ZeroAlphaArg {
+    Rank,
+    Zero,
+}

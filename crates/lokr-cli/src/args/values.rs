@@ -1,0 +1,48 @@
+//! Values of arguments that several commands have.
+
+use clap::ValueEnum;
+use lokr_checkpoint::{FloatType, Overwrite, ScaleRule, Unmatched};
+
+pub(super) fn overwrite(force: bool) -> Overwrite {
+    if force { Overwrite::Replace } else { Overwrite::Refuse }
+}
+
+pub(super) fn unmatched(allowed: bool) -> Unmatched {
+    if allowed { Unmatched::Allow } else { Unmatched::Refuse }
+}
+
+pub(super) fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() => Ok(value),
+        _ => Err("expected a finite number".to_owned()),
+    }
+}
+
+pub(super) fn scale(text: &str) -> Result<ScaleRule, String> {
+    match text {
+        "trained" => Ok(ScaleRule::Trained),
+        "like-lycoris-merge" => Ok(ScaleRule::LikeLycorisMerge),
+        _ => finite(text)
+            .map(ScaleRule::Fixed)
+            .map_err(|_| "expected `trained`, `like-lycoris-merge` or a finite number".to_owned()),
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum FloatArg {
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl From<FloatArg> for FloatType {
+    fn from(kind: FloatArg) -> Self {
+        match kind {
+            FloatArg::F16 => Self::F16,
+            FloatArg::Bf16 => Self::Bf16,
+            FloatArg::F32 => Self::F32,
+            FloatArg::F64 => Self::F64,
+        }
+    }
+}
