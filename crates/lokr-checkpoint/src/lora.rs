@@ -1,17 +1,17 @@
 //! A LoRA from a LoKr, for programs that know only LoRA.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use lokr_core::{Factor, Kron};
-use ndarray::Array2;
+use ndarray::{Array2, array, s};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialect::peft::{PREFIX, whole_modules};
 use crate::save::write_peft;
-use crate::size::{stored_type, with_kernel};
+use crate::size::{stored_type, svd, with_kernel};
 use crate::targets::{Names, targets};
 use crate::{
     Adapter, BaseModel, CheckpointError, FloatType, JobProgress, Module, Overwrite, Result, ScaleRule, Tensor, energy,
@@ -75,14 +75,15 @@ pub struct LoraModule {
 /// # Method
 /// Exact: with `w1 = A₁·A₂` and `w2 = B₁·B₂`, as they are held or with an identity, `w1 ⊗ w2 = (A₁ ⊗ B₁)·(A₂ ⊗ B₂)`. Best:
 /// the singular values of `w1 ⊗ w2` are the products of those of `w1` and `w2`, and its singular vectors Kronecker products of
-/// theirs.
+/// theirs. Of a sum of terms ([`Dialect::Terms`](crate::Dialect::Terms)) the halves are set side by side, and the best of a rank
+/// comes from their singular values.
 ///
 /// `base` gives the modules their names and shapes. Without it a PEFT or dotted adapter's own names are taken, and a low-rank
 /// `w2` whose file does not tell its kernel is taken for a linear layer's. `kind` is the type to store; `None`: that of the
 /// factors.
 /// # Errors
 /// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`]; [`CheckpointError::Dora`];
-/// [`CheckpointError::SeveralTerms`]; those of
+/// [`CheckpointError::WeightShape`] for terms of one sum that build different weights; those of
 /// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`CheckpointError::Interrupted`].
 /// # Examples
 /// ```no_run
@@ -106,29 +107,31 @@ pub fn to_lora(
         let (option, expected, found) = ("rank", "a positive number", "0".to_owned());
         return Err(CheckpointError::JobOption { option, expected, found });
     }
-    let targets = targets(adapter, base, Names::Base)?;
-    let mut names = BTreeSet::new();
-    if let Some(twice) = targets.iter().find(|target| !names.insert(&target.name)) {
-        let (module, operation) = (twice.name.clone(), "converted to LoRA");
-        return Err(CheckpointError::SeveralTerms { module, operation }.in_file(adapter.path()));
-    }
+    let mut targets = targets(adapter, base, Names::Base)?;
+    // The terms of a sum side by side.
+    targets.sort_by(|a, b| a.name.cmp(&b.name));
+    let sums: Vec<_> = targets.chunk_by(|a, b| a.name == b.name).collect();
     let (mut tensors, mut report) = (BTreeMap::new(), LoraReport::default());
-    let total = targets.len();
-    for (done, target) in targets.iter().enumerate() {
-        JobProgress { done, total, name: &target.name }.tell(progress)?;
-        let (module, kernel) = (target.module, target.kernel());
-        let Halves { left, right, norm, energy } = halves(module, rank)?;
-        let kind = kind.unwrap_or_else(|| stored_type(module));
+    let total = sums.len();
+    for (done, terms) in sums.into_iter().enumerate() {
+        let (name, kernel) = (&terms[0].name, terms[0].kernel());
+        JobProgress { done, total, name }.tell(progress)?;
+        let modules: Vec<_> = terms.iter().map(|term| term.module).collect();
+        let Halves { left, right, norm, energy } = match modules[..] {
+            [module] => halves(module, rank)?,
+            _ => sum_halves(&modules, rank).map_err(|error| error.in_file(adapter.path()))?,
+        };
+        let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
+        let kind = kind.or(stored).unwrap_or(FloatType::F32);
         let ones = vec![1; kernel.len()];
-        let key = |half| format!("{PREFIX}{}.lora_{half}.weight", target.name);
-        report.lokr_parameters += module.parameter_count();
+        let key = |half| format!("{PREFIX}{name}.lora_{half}.weight");
+        report.lokr_parameters += modules.iter().map(|module| module.parameter_count()).sum::<usize>();
         report.lora_parameters += left.len() + right.len();
-        report.modules.push(LoraModule { name: target.name.clone(), rank: left.ncols(), norm, energy });
+        report.modules.push(LoraModule { name: name.clone(), rank: left.ncols(), norm, energy });
         tensors.insert(key("A"), with_kernel(&right, kernel, kind));
         tensors.insert(key("B"), with_kernel(&left, &ones, kind));
     }
     JobProgress { done: total, total, name: "" }.tell(progress)?;
-    report.modules.sort_by(|a, b| a.name.cmp(&b.name));
     report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
     tensors.extend(adapter.extra().iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone())));
     Ok(Lora { tensors, config: config(adapter, &report.modules), report })
@@ -174,6 +177,38 @@ fn halves(module: &Module, rank: LoraRank) -> Result<Halves> {
             let right = Kron::new(a_right, b_right)?.to_dense();
             Ok(Halves { left, right, norm, energy: 1.0 })
         }
+    }
+}
+
+/// The halves of a sum: those of its terms side by side, and of those the best of the rank.
+fn sum_halves(terms: &[&Module], rank: LoraRank) -> Result<Halves> {
+    let parts = terms.iter().map(|module| halves(module, LoraRank::Exact)).collect::<Result<Vec<_>>>()?;
+    let (out, columns) = (parts[0].left.nrows(), parts[0].right.ncols());
+    let total = parts.iter().map(|part| part.left.ncols()).sum();
+    let (mut left, mut right) = (Array2::zeros((out, total)), Array2::zeros((total, columns)));
+    let mut first = 0;
+    for (part, module) in parts.iter().zip(terms) {
+        let (expected, found) = ((out, columns), (part.left.nrows(), part.right.ncols()));
+        if found != expected {
+            let (module, hint) = (module.name().to_owned(), "; the other terms of its sum build it");
+            return Err(CheckpointError::WeightShape { module, expected, found, hint });
+        }
+        let last = first + part.left.ncols();
+        left.slice_mut(s![.., first..last]).assign(&part.left);
+        right.slice_mut(s![first..last, ..]).assign(&part.right);
+        first = last;
+    }
+    let sum = Factor::low_rank(left.view(), right.view())?;
+    let norm = Kron::new(array![[1.0]], sum.view())?.frobenius_norm();
+    match rank {
+        LoraRank::Best(rank) if rank < total => {
+            let svd = svd(sum)?;
+            let (left, right) = svd.low_rank(rank.min(svd.values().len()))?;
+            let kept: f64 = svd.values().iter().take(rank).map(|x| x * x).sum();
+            let all: f64 = svd.values().iter().map(|x| x * x).sum();
+            Ok(Halves { left, right, norm, energy: if all > 0.0 { kept / all } else { 1.0 } })
+        }
+        _ => Ok(Halves { left, right, norm, energy: 1.0 }),
     }
 }
 

@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, ExtractOptions, Extraction,
-    FactorSize, FloatType, LoraRank, MergeOptions, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
-    TensorFile, Unmatched, Verdict, VerifyOptions, combine, extract, merge, resize, to_lora, unmerge, verify,
+    FactorSize, FloatType, Lora, LoraRank, MergeOptions, Overwrite, Progress, ReadOptions, ResizeOptions, Strength,
+    Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, combine, extract, merge, resize, to_lora, unmerge, verify,
 };
 use ndarray::{ArrayD, IxDyn};
 use support::build::{Folder, cause, filled, go_on, tensor};
@@ -126,11 +126,59 @@ fn jobs_on_sums() {
     }
     let options = ConvertOptions { dtype: Some(FloatType::F32), ..ConvertOptions::to(Dialect::Terms) };
     assert_eq!(adapter.convert(&options, Some(&base)).unwrap().adapter.modules().len(), 6);
-    let lora = to_lora(&adapter, Some(&base), LoraRank::Exact, None, &mut go_on);
-    cause(lora, |e| matches!(e, E::SeveralTerms { operation: "converted to LoRA", .. }));
     let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
     let small = resize(&adapter, Some(&base), &options, &mut go_on).unwrap();
     assert_eq!((small.adapter.dialect(), small.adapter.modules().len()), (Dialect::Terms, 6));
+}
+
+/// `lora_B · lora_A` of a module, in the shape of its weight.
+fn product(lora: &Lora, path: &str, shape: &[usize]) -> ArrayD<f64> {
+    let half = |half| {
+        let array: ArrayD<f64> =
+            lora.tensors[&format!("base_model.model.{path}.lora_{half}.weight")].to_array("lora").unwrap();
+        let rows = array.shape()[0];
+        array.to_shape((rows, array.len() / rows)).unwrap().to_owned()
+    };
+    half("B").dot(&half("A")).into_shape_with_order(IxDyn(shape)).unwrap()
+}
+
+#[test]
+fn a_lora_holds_the_sum_or_the_best_of_a_rank() {
+    let folder = Folder::new();
+    let (base, tuned) = (model(&folder, "base.safetensors", 1), model(&folder, "tuned.safetensors", 2));
+    let adapter = written(&folder, &base, &tuned);
+    let exact = to_lora(&adapter, Some(&base), LoraRank::Exact, None, &mut go_on).unwrap();
+    let best = to_lora(&adapter, Some(&base), LoraRank::Best(1), None, &mut go_on).unwrap();
+    for (name, shape) in SHAPES {
+        let path = name.trim_end_matches(".weight");
+        let sum = (0..3).fold(ArrayD::zeros(shape), |sum, term| {
+            sum + adapter.modules()[&format!("{path}.term{term}")].delta::<f64>(shape, 1.0).unwrap()
+        });
+        assert!(norm(&(product(&exact, path, shape) - &sum)) < 1e-12 * norm(&sum), "{path}");
+        let line = |lora: &Lora| lora.report.modules.iter().find(|line| line.name == path).unwrap().clone();
+        assert!((line(&exact).norm - norm(&sum)).abs() < 1e-9 * norm(&sum));
+        // The largest singular value, by power iteration on the dense sum.
+        let dense = sum.to_shape((shape[0], sum.len() / shape[0])).unwrap();
+        let mut v = dense.row(0).to_owned();
+        for _ in 0..5000 {
+            v = dense.t().dot(&dense.dot(&v));
+            v /= v.dot(&v).sqrt();
+        }
+        let u = dense.dot(&v);
+        let share = u.dot(&u) / norm(&sum).powi(2);
+        assert!((line(&best).energy - share).abs() < 1e-9, "{path}: {} instead of {share}", line(&best).energy);
+        let captured = 1.0 - (norm(&(product(&best, path, shape) - &sum)) / norm(&sum)).powi(2);
+        assert!((captured - share).abs() < 1e-9, "{path}");
+    }
+    let (two, three) = (tensor(&[2, 2]), tensor(&[3, 3]));
+    let factors =
+        |term, w: &Tensor| [(format!("m.term{term}.lokr_w1"), w.clone()), (format!("m.term{term}.lokr_w2"), w.clone())];
+    let tensors = [factors(0, &two), factors(1, &three)].concat();
+    let tensors: Vec<_> = tensors.iter().map(|(key, tensor)| (key.as_str(), tensor.clone())).collect();
+    let path = folder.tensors_with("other.safetensors", &tensors, &[("lokr_format", "sum_of_terms")]);
+    let unequal = Adapter::read(path, &ReadOptions::default()).unwrap();
+    let lora = to_lora(&unequal, None, LoraRank::Exact, None, &mut go_on);
+    cause(lora, |e| matches!(e, E::WeightShape { expected: (4, 4), found: (9, 9), .. }));
 }
 
 #[test]
