@@ -109,6 +109,16 @@ fn inspect_norms_are_those_of_the_change() {
     assert_eq!(report["totals"]["full_weights"]["parameters"], base.len());
 }
 
+/// PEFT keeps `alpha` in its configuration, with patterns.
+#[test]
+fn inspect_tells_the_alpha_of_a_configuration() {
+    let report = json(&["inspect", &case("peft_mlp_rank_alpha_pattern")]);
+    for module in report["modules"].as_array().unwrap() {
+        let (alpha, rank) = (module["alpha"].as_f64().unwrap(), module["rank"].as_f64().unwrap());
+        assert_eq!(module["scale"].as_f64().unwrap(), alpha / rank, "{module}");
+    }
+}
+
 #[test]
 fn inspect_prints_a_table() {
     let text = succeeds(&["inspect", &case("kohya_unet/adapter.safetensors")]);

@@ -76,6 +76,8 @@ fn extract_several_terms_into_a_file_that_says_so() {
     assert!(makes_the_recorded_merge(&out));
     let inspected = json(&["inspect", &out, "--base", &base]);
     assert_eq!((&inspected["dialect"], inspected["modules"].as_array().unwrap().len()), (&"terms".into(), 12));
+    let weights = 40 * 28 + 54 * 40 + 10 * 54;
+    assert_eq!(inspected["totals"]["full_weights"]["parameters"], weights, "each weight once");
     succeeds(&["merge", "--base", &base, "--adapter", &out, "--out", &merged]);
     succeeds(&["verify", "--base", &base, "--adapter", &out, "--merged", &merged]);
     let error = fails(&["convert", &out, "--to", "peft", "--out", &path("peft")], 3);

@@ -82,6 +82,13 @@ impl PeftConfig {
         changed
     }
 
+    /// The `alpha` of a module; nothing where several patterns match and differ.
+    #[must_use]
+    pub fn alpha(&self, module: &str) -> Option<f64> {
+        let (_, alphas) = matches(&self.alpha_patterns, module, self.alpha);
+        alphas.first().copied().filter(|first| alphas.iter().all(|alpha| alpha == first))
+    }
+
     /// The scale `alpha / r` of a module. `rank` is that of its tensors, or `None` when both factors are full.
     ///
     /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that does,
@@ -207,6 +214,7 @@ mod tests {
         assert_eq!(scale("a.x"), 3.0);
         assert_eq!(scale("b.a.x"), 1.0); // `^` holds at the start only.
         assert_eq!(scale("d.c"), 4.0); // The alternatives belong together.
+        assert_eq!((config.alpha("deep.fc"), config.alpha("other")), (Some(4.0), Some(2.0)));
         assert_eq!(scale("y.z"), 5.0);
     }
 
@@ -215,6 +223,7 @@ mod tests {
         let config =
             config(r#""r": 4, "alpha": 4, "rank_pattern": {"fc": 2, ".*fc": 8}, "alpha_pattern": {"fc": 2, "f.": 8}"#)
                 .unwrap();
+        assert_eq!(config.alpha("fc"), None);
         // The tensors tell the rank, not the alpha.
         for rank in [Some(2), None] {
             let error = config.scale("fc", rank).unwrap_err();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{Adapter, BaseModel, Module, Resolution, Tensor};
+use lokr_checkpoint::{Adapter, BaseModel, Dialect, Module, Resolution, Tensor};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         .modules()
         .par_iter()
         .map(|(name, module)| {
-            let report = ModuleReport::new(name, module, base.as_ref());
+            let report = ModuleReport::new(name, module, &adapter, base.as_ref());
             progress.inc(1);
             report
         })
@@ -114,7 +114,7 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         dialect: adapter.dialect().to_string(),
         prefix: adapter.prefix().to_owned(),
         metadata: adapter.metadata().clone(),
-        totals: Totals::new(&modules, file_bytes(&args.adapter)),
+        totals: Totals::new(&modules, adapter.dialect(), file_bytes(&args.adapter)),
         modules,
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter.extra().iter().map(|(name, tensor)| (name.clone(), tensor.shape().to_vec())).collect(),
@@ -147,7 +147,12 @@ fn draw(
 }
 
 impl ModuleReport {
-    fn new(name: &str, module: &Module, base: Option<&(BaseModel, Resolution)>) -> Result<Self, CliError> {
+    fn new(
+        name: &str,
+        module: &Module,
+        adapter: &Adapter,
+        base: Option<&(BaseModel, Resolution)>,
+    ) -> Result<Self, CliError> {
         let ((m, n), (p, columns)) = (module.w1().dim(), module.w2().dim());
         let bounded =
             |rank: Option<usize>, rows: usize, columns: usize| rows.min(columns).min(rank.unwrap_or(usize::MAX));
@@ -177,7 +182,7 @@ impl ModuleReport {
             weight: (m * p, n * columns),
             rank: module.rank(),
             rank_bound,
-            alpha: module.alpha(),
+            alpha: module.alpha().or_else(|| adapter.config()?.alpha(name)),
             scale: module.scale(),
             parameters: module.parameter_count(),
             bytes: tensors.iter().map(|(_, tensor)| tensor.bytes().len()).sum(),
@@ -230,13 +235,24 @@ impl std::ops::AddAssign for Size {
 }
 
 impl Totals {
-    fn new(modules: &[ModuleReport], file_bytes: u64) -> Self {
+    fn new(modules: &[ModuleReport], dialect: Dialect, file_bytes: u64) -> Self {
         let sum = |size: &dyn Fn(&ModuleReport) -> Size| {
             modules.iter().fold(Size::default(), |mut sum, module| {
                 sum += size(module);
                 sum
             })
         };
+        // The terms of one module change one weight.
+        let mut weights = BTreeMap::new();
+        for module in modules {
+            let terms = module.name.rsplit_once(".term").filter(|_| dialect == Dialect::Terms);
+            weights
+                .insert(terms.map_or(&*module.name, |(path, _)| path), module.size(module.weight.0 * module.weight.1));
+        }
+        let full_weights = weights.into_values().fold(Size::default(), |mut sum, size| {
+            sum += size;
+            sum
+        });
         let ranked = modules.iter().all(|module| module.rank.is_some());
         Self {
             modules: modules.len(),
@@ -244,7 +260,7 @@ impl Totals {
             file_bytes,
             lora_same_setting: ranked.then(|| sum(&|module| module.lora(module.rank.unwrap_or(0)))),
             lora_equal_rank: sum(&|module| module.lora(module.rank_bound)),
-            full_weights: sum(&|module| module.size(module.weight.0 * module.weight.1)),
+            full_weights,
         }
     }
 }
