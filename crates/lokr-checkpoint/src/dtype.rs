@@ -88,6 +88,7 @@ impl FloatType {
     }
 
     /// Little-endian bytes into numbers, exactly, except f64 into `f32`, which rounds. As many elements as both hold.
+    #[inline(always)] // Into the caller's instruction set.
     pub(crate) fn decode<T: Scalar>(self, bytes: &[u8], out: &mut [T]) {
         match self {
             Self::F16 => {
@@ -99,17 +100,15 @@ impl FloatType {
                     out.iter_mut().zip(&floats).for_each(|(out, &x)| *out = T::from_f64_lossy(x.into()));
                 }
             }
-            Self::Bf16 => fill(bytes, out, |x| T::from_f64_lossy(bf16::from_le_bytes(x).to_f32().into())),
+            Self::Bf16 => fill(bytes, out, |x| T::from_f64_lossy(bf16_value(u16::from_le_bytes(x)).into())),
             Self::F32 => fill(bytes, out, |x| T::from_f64_lossy(f32::from_le_bytes(x).into())),
             Self::F64 => fill(bytes, out, |x| T::from_f64_lossy(f64::from_le_bytes(x))),
         }
     }
 
-    /// Numbers into little-endian bytes, appended to `out`; each is rounded once, to nearest, ties to even.
-    pub(crate) fn encode<T: Scalar>(self, values: &[T], out: &mut Vec<u8>) {
-        let start = out.len();
-        out.resize(start + values.len() * self.size(), 0);
-        let out = &mut out[start..];
+    /// Numbers into little-endian bytes; each is rounded once, to nearest, ties to even. As many elements as both hold.
+    #[inline(always)] // Into the caller's instruction set.
+    pub(crate) fn encode<T: Scalar>(self, values: &[T], out: &mut [u8]) {
         match self {
             Self::F16 => {
                 let (mut floats, mut halves) = ([0f32; BLOCK], [f16::ZERO; BLOCK]);
@@ -119,7 +118,7 @@ impl FloatType {
                     spread(&halves[..values.len()], out, f16::to_le_bytes);
                 }
             }
-            Self::Bf16 => spread(values, out, |x| bf16::from_f32(round_to_odd(x.to_f64_exact())).to_le_bytes()),
+            Self::Bf16 => spread(values, out, |x| bf16_bits(round_to_odd(x.to_f64_exact())).to_le_bytes()),
             Self::F32 => spread(values, out, |x| (x.to_f64_exact() as f32).to_le_bytes()),
             Self::F64 => spread(values, out, |x| x.to_f64_exact().to_le_bytes()),
         }
@@ -129,6 +128,7 @@ impl FloatType {
 /// The value as f32, exactly, or else the one of its two neighbours whose last bit is 1. Rounding that to a half type gives
 /// what rounding `x` itself would (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded sums"); the `half` crate's
 /// own conversion from f64 to bf16 ignores the lower 32 bits.
+#[inline(always)]
 fn round_to_odd(x: f64) -> f32 {
     let near = x as f32;
     if f64::from(near) == x || x.is_nan() {
@@ -138,7 +138,24 @@ fn round_to_odd(x: f64) -> f32 {
     f32::from_bits((near.to_bits() - u32::from(away)) | 1)
 }
 
+/// `bf16::from_bits(bits).to_f32()`, without a branch for NaN.
+#[inline(always)]
+fn bf16_value(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// `bf16::from_f32(x).to_bits()`, without its branches, so that the compiler works on several values at a time.
+#[inline(always)]
+fn bf16_bits(x: f32) -> u16 {
+    let bits = x.to_bits();
+    // Below the half nothing is carried, above it always, and at it where the last bit kept is 1.
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1));
+    // A NaN keeps its bits and becomes a quiet one: carrying could make it an infinity or a zero.
+    ((if x.is_nan() { bits | 1 << 22 } else { rounded }) >> 16) as u16
+}
+
 /// One output per `N` bytes.
+#[inline(always)]
 fn fill<const N: usize, T>(bytes: &[u8], out: &mut [T], convert: impl Fn([u8; N]) -> T) {
     for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *out = convert(*bytes);
@@ -146,6 +163,7 @@ fn fill<const N: usize, T>(bytes: &[u8], out: &mut [T], convert: impl Fn([u8; N]
 }
 
 /// `N` bytes per input.
+#[inline(always)]
 fn spread<const N: usize, T: Copy>(values: &[T], out: &mut [u8], convert: impl Fn(T) -> [u8; N]) {
     for (bytes, &value) in out.as_chunks_mut::<N>().0.iter_mut().zip(values) {
         *bytes = convert(value);
@@ -157,9 +175,8 @@ mod tests {
     use super::*;
 
     fn round_trip(kind: FloatType, values: &[f64]) -> Vec<f64> {
-        let mut bytes = Vec::new();
+        let mut bytes = vec![0; values.len() * kind.size()];
         kind.encode(values, &mut bytes);
-        assert_eq!(bytes.len(), values.len() * kind.size());
         let mut back = vec![f64::NAN; values.len()];
         kind.decode(&bytes, &mut back);
         back
@@ -171,7 +188,7 @@ mod tests {
             let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
             let mut floats = vec![0f32; 1 << 16];
             kind.decode(&bytes, &mut floats);
-            let mut back = Vec::new();
+            let mut back = vec![0; bytes.len()];
             kind.encode(&floats, &mut back);
             for (i, (&a, &b)) in bytes.as_chunks::<2>().0.iter().zip(back.as_chunks::<2>().0).enumerate() {
                 assert!(a == b || floats[i].is_nan(), "{kind:?} {a:?} became {b:?}");
@@ -190,6 +207,17 @@ mod tests {
         let e = 2f64.powi(-11);
         assert_eq!(round_trip(FloatType::F16, &[1.0 + e, 1.0 + 3.0 * e]), [1.0, 1.0 + 4.0 * e]);
         assert_eq!(round_trip(FloatType::F16, &[1.0 + e + 2f64.powi(-40)]), [1.0 + 2.0 * e]);
+    }
+
+    #[test]
+    fn rounding_to_bf16_is_that_of_the_half_crate() {
+        // Every upper half with lower halves on both sides of the tie, infinities and NaN of all kinds among them.
+        for upper in 0..=u32::from(u16::MAX) {
+            for lower in [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let x = f32::from_bits(upper << 16 | lower);
+                assert_eq!(bf16_bits(x), bf16::from_f32(x).to_bits(), "{upper:x} {lower:x}");
+            }
+        }
     }
 
     #[test]

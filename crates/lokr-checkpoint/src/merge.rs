@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::merge::report::{MergeReport, Progress};
-use crate::merge::stream::Output;
+use crate::merge::stream::merge_weight;
 use crate::output::{self, OutputDirectory};
 use crate::{
     Adapter, BaseModel, CheckpointError, FloatType, Overwrite, Result, Strength, Tensor, TensorFile, TensorSpec,
@@ -49,15 +49,15 @@ pub enum Run {
 /// are copied bit for bit; an adapter's `modules_to_save` take the place of the base's, rounded to its types.
 ///
 /// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters' own
-/// forward pass, which shares no code with the merge. The output appears whole, once it is safely on disk; after any failure,
-/// an older one is as it was and nothing else is left.
+/// forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is as it
+/// was and nothing else is left. One that takes the place of an older one is safely on disk first.
 ///
 /// `progress` is told of every tensor and can stop the job.
 ///
 /// # Cost
-/// One read and one write of the model. Weights are worked on in blocks of rows on all threads while another thread writes:
-/// memory beyond the adapters' factors is a few such blocks, whatever the size of the model. DoRA takes one more pass over the
-/// weights it changes. The bytes written do not depend on the number of threads.
+/// One read and one write of the model. Weights are worked on in blocks of rows on all threads, of which one at a time writes
+/// what it has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model. DoRA
+/// takes one more pass over the weights it changes. The bytes written do not depend on the number of threads.
 ///
 /// # Errors
 /// Before anything is written: those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],
@@ -152,15 +152,15 @@ impl Job<'_> {
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
-            self.all_tensors(None, &mut report, None, &mut |_| Ok(()))?;
+            self.describe_all(&mut report)?;
             return Ok(report);
         }
         if directory.is_none() {
-            stream::with_writer(|output| self.all_tensors(Some(&output), &mut report, None, &mut tell))?;
+            self.write_all(&mut report, None, &mut tell)?;
             return Ok(report);
         }
         let folder = OutputDirectory::create(self.out, self.options.overwrite)?;
-        stream::with_writer(|output| self.all_tensors(Some(&output), &mut report, Some(folder.path()), &mut tell))?;
+        self.write_all(&mut report, Some(folder.path()), &mut tell)?;
         for path in others.copied {
             let copy = folder.path().join(path.file_name().unwrap_or_default());
             std::fs::copy(&path, copy).map_err(|error| CheckpointError::from(error).in_file(&path))?;
@@ -177,49 +177,63 @@ impl Job<'_> {
         output::check_space(output::parent(self.out), bytes)
     }
 
-    /// Every tensor of every file, in the order written; to no output in a dry run.
-    fn all_tensors(
+    /// What would be done to every tensor.
+    fn describe_all(&self, report: &mut MergeReport) -> Result<()> {
+        for file in self.base.files() {
+            for name in file.names() {
+                self.one_tensor(None, name, file.tensor(name)?, report).map_err(|error| error.in_file(file.path()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every tensor of every file.
+    fn write_all(
         &self,
-        output: Option<&Output>,
         report: &mut MergeReport,
         folder: Option<&Path>,
         tell: &mut dyn FnMut(Progress<'_>) -> Result<()>,
     ) -> Result<()> {
+        let mut last: Option<TensorWriter> = None;
         for file in self.base.files() {
-            let specs = file.names().filter_map(|name| spec(file, name)).collect();
+            if let Some(complete) = last.take() {
+                complete.finish()?;
+            }
             let path = match folder {
                 Some(folder) => folder.join(file.path().file_name().unwrap_or_default()),
                 None => self.out.to_owned(),
             };
-            let order: Vec<TensorSpec> = match output {
-                None => specs,
-                Some(output) => {
-                    let writer = TensorWriter::create(path, specs, file.metadata(), self.options.overwrite)?;
-                    let order = writer.specs().to_vec();
-                    output.file(writer)?;
-                    order
-                }
-            };
-            for TensorSpec { name, .. } in order {
+            let specs = file.names().filter_map(|name| spec(file, name)).collect();
+            let mut writer = TensorWriter::create(path, specs, file.metadata(), self.options.overwrite)?;
+            for TensorSpec { name, .. } in writer.specs().to_vec() {
                 let tensor = file.tensor(&name)?;
                 let bytes = tensor.bytes().len() as u64;
-                report.bytes += bytes;
-                self.one_tensor(output, &name, tensor, report).map_err(|error| error.in_file(file.path()))?;
+                self.one_tensor(Some(&mut writer), &name, tensor, report)
+                    .map_err(|error| error.in_file(file.path()))?;
                 tell(Progress::Tensor { name: &name, bytes })?;
             }
+            last = Some(writer);
         }
         tell(Progress::Finishing)?;
-        output.map_or(Ok(()), Output::finish)
+        last.map_or(Ok(()), TensorWriter::finish)
     }
 
-    fn one_tensor(&self, output: Option<&Output>, name: &str, base: Tensor, report: &mut MergeReport) -> Result<()> {
+    /// Writes one tensor, or in a dry run only describes it.
+    fn one_tensor(
+        &self,
+        writer: Option<&mut TensorWriter>,
+        name: &str,
+        base: Tensor,
+        report: &mut MergeReport,
+    ) -> Result<()> {
+        report.bytes += base.bytes().len() as u64;
         if let Some(applied) = self.plan.applied.get(name) {
             let mut weight = self.plan.describe(name, &base)?;
-            if let Some(output) = output {
+            if let Some(writer) = writer {
                 let kind = base.float_type(name)?;
                 weight.measured = Some(match kind {
-                    FloatType::F64 => output.merge::<f64>(name, &base, kind, applied)?,
-                    _ => output.merge::<f32>(name, &base, kind, applied)?,
+                    FloatType::F64 => merge_weight::<f64>(writer, name, &base, kind, applied)?,
+                    _ => merge_weight::<f32>(writer, name, &base, kind, applied)?,
                 });
             }
             report.weights.push(weight);
@@ -227,8 +241,8 @@ impl Job<'_> {
         }
         let replacement = self.plan.replaced.get(name);
         report.unchanged += usize::from(replacement.is_none());
-        match output {
-            Some(output) => output.copy(name, replacement.cloned().unwrap_or(base)),
+        match writer {
+            Some(writer) => writer.write(name, replacement.unwrap_or(&base).bytes()),
             None => Ok(()),
         }
     }

@@ -56,7 +56,7 @@ impl Tensor {
     /// The values of an array of any layout, each rounded once to `kind`.
     #[must_use]
     pub fn from_array<T: Scalar, S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>, kind: FloatType) -> Self {
-        let mut bytes = Vec::with_capacity(array.len() * kind.size());
+        let mut bytes = vec![0; array.len() * kind.size()];
         match array.as_slice() {
             Some(values) => kind.encode(values, &mut bytes),
             None => kind.encode(&array.iter().copied().collect::<Vec<_>>(), &mut bytes),

@@ -1,8 +1,10 @@
 //! Streaming writer of a safetensors file.
 
 use std::collections::BTreeMap;
-use std::io::{BufWriter, Write};
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use safetensors::Dtype;
 use serde::Serialize;
@@ -35,9 +37,10 @@ pub struct TensorSpec {
 /// A safetensors file being written: its header is made first, from names, types and shapes alone; then come the tensors'
 /// bytes, in any number of parts, so that no tensor has to be in memory whole.
 ///
-/// The bytes go into a temporary file beside the target, which takes the target's name in [`TensorWriter::finish`], after it
-/// is safely on disk. Until then, and after any failure, an older file of that name is as it was, and a writer that is
-/// dropped leaves nothing.
+/// The bytes go into a temporary file beside the target, which takes the target's name in [`TensorWriter::finish`]. Until
+/// then, and after any failure, an older file of that name is as it was, and a writer that is dropped leaves nothing. Where
+/// there is an older file, the new one is safely on disk before it takes its place, so that a loss of power leaves one of
+/// the two; otherwise the system writes it out in its own time, as after any copy.
 ///
 /// The same tensors and metadata give the same bytes: tensors lie in the order of the `safetensors` crate, types with larger
 /// alignment first and by name among one type, and metadata are sorted.
@@ -130,22 +133,44 @@ impl TensorWriter {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.skip_complete();
-        let spec = match self.specs.get(self.current) {
-            Some(spec) if spec.name == name => spec,
-            other => {
-                let expected = other.map(|spec| spec.name.clone());
-                return Err(CheckpointError::WriteOrder { key: name.to_owned(), expected });
-            }
-        };
+        self.check_turn(name)?;
         let (expected, found) = (self.sizes[self.current], self.written + bytes.len());
         if found > expected {
-            let TensorSpec { name, dtype, shape } = spec.clone();
+            let TensorSpec { name, dtype, shape } = self.specs[self.current].clone();
             return Err(CheckpointError::TensorSize { key: name, shape, dtype, expected, found });
         }
         self.file.write_all(bytes)?;
         self.written = found;
         Ok(())
+    }
+
+    /// Lets `fill` write a tensor whole: its pieces may come from any thread in any order. It is taken as complete when `fill`
+    /// returns.
+    pub(crate) fn write_pieces<R>(&mut self, name: &str, fill: impl FnOnce(&Pieces<'_>) -> Result<R>) -> Result<R> {
+        self.check_turn(name).map_err(|error| error.in_file(&self.path))?;
+        // Flushes what was gathered.
+        let start = self.seek(SeekFrom::Current(0))?;
+        let file = Mutex::new(self.file.get_mut().as_file_mut());
+        let filled = fill(&Pieces { path: &self.path, file, start })?;
+        self.written = self.sizes[self.current];
+        self.seek(SeekFrom::Start(start + self.written as u64))?;
+        Ok(filled)
+    }
+
+    fn seek(&mut self, to: SeekFrom) -> Result<u64> {
+        self.file.seek(to).map_err(|error| CheckpointError::from(error).in_file(&self.path))
+    }
+
+    /// An error unless the tensor to be written next has that name.
+    fn check_turn(&mut self, name: &str) -> Result<()> {
+        self.skip_complete();
+        match self.specs.get(self.current) {
+            Some(spec) if spec.name == name => Ok(()),
+            other => {
+                let expected = other.map(|spec| spec.name.clone());
+                Err(CheckpointError::WriteOrder { key: name.to_owned(), expected })
+            }
+        }
     }
 
     fn skip_complete(&mut self) {
@@ -155,7 +180,7 @@ impl TensorWriter {
         }
     }
 
-    /// Puts the complete file in its place, once it is safely on disk.
+    /// Puts the complete file in its place.
     ///
     /// # Errors
     /// [`CheckpointError::WriteOrder`] if a tensor is not complete; [`CheckpointError::OutputExists`] if a file has appeared
@@ -169,6 +194,24 @@ impl TensorWriter {
         }
         let file = self.file.into_inner().map_err(|error| CheckpointError::from(error.into_error()).in_file(&path))?;
         output::commit_file(file, &path, overwrite).map_err(|error| error.in_file(&path))
+    }
+}
+
+/// The place of a tensor in a file being written.
+pub(crate) struct Pieces<'a> {
+    path: &'a Path,
+    /// Systems let one thread at a time write to a file anyway.
+    file: Mutex<&'a mut File>,
+    start: u64,
+}
+
+impl Pieces<'_> {
+    /// Writes the bytes that begin `offset` bytes into the tensor.
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = SeekFrom::Start(self.start + offset as u64);
+        let written = file.seek(start).and_then(|_| file.write_all(bytes));
+        written.map_err(|error| CheckpointError::from(error).in_file(self.path))
     }
 }
 

@@ -1,8 +1,9 @@
-//! Some rows of a weight: decoded, adapted, measured and rounded, tile by tile.
+//! Some rows of a weight: decoded, adapted, rounded and measured, tile by tile.
 
 use std::ops::Range;
 
 use lokr_core::Scalar;
+use pulp::{Arch, Simd, WithSimd};
 
 use crate::merge::guard::Expected;
 use crate::merge::report::Measured;
@@ -10,7 +11,7 @@ use crate::merge::steps::{Steps, rows_mut};
 use crate::{CheckpointError, FloatType, Result};
 
 /// Sums over some rows.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Sums {
     merged: f64,
     delta: f64,
@@ -22,60 +23,118 @@ pub(crate) struct Sums {
     merged_products: Vec<f64>,
 }
 
-/// Rows as they are stored, and what was measured.
-pub(crate) struct Chunk {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) sums: Sums,
+/// Elements decoded and adapted at a time: with their stored bytes they stay in the first-level cache until they are measured.
+const TILE: usize = 1 << 12;
+
+/// The task of one thread.
+pub(crate) struct MergeRows<'a, T> {
+    pub(crate) steps: &'a Steps<T>,
+    pub(crate) expected: &'a Expected<T>,
+    pub(crate) kind: FloatType,
+    /// The rows of the weight.
+    pub(crate) rows: Range<usize>,
+    /// Their stored bytes.
+    pub(crate) base: &'a [u8],
+    /// Where to put those of the merged rows.
+    pub(crate) out: &'a mut [u8],
 }
 
-/// Applies the steps to `rows` of the weight, whose stored bytes are `base`.
-pub(crate) fn merge_rows<T: Scalar>(
-    steps: &Steps<T>,
+impl<T: Scalar> MergeRows<'_, T> {
+    /// Applies the steps to the rows, in the widest registers there are. The compiler makes a version of all that is inlined
+    /// here for each instruction set; they do the same operations in the same order.
+    pub(crate) fn run(self) -> Sums {
+        Arch::new().dispatch(self)
+    }
+}
+
+impl<T: Scalar> WithSimd for MergeRows<'_, T> {
+    type Output = Sums;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Sums {
+        let Self { steps, expected, kind, rows, base, out } = self;
+        let columns = steps.columns;
+        let tile = (TILE / columns).max(1);
+        let row_bytes = columns * kind.size();
+        let mut norms = Norms::default();
+        let mut sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
+        let mut merged = vec![T::zero(); tile.min(rows.len()) * columns];
+        let tiles = base.chunks(tile * row_bytes).zip(out.chunks_mut(tile * row_bytes));
+        for (first, (base, out)) in rows.step_by(tile).zip(tiles) {
+            let merged = &mut merged[..base.len() / kind.size()];
+            kind.decode(base, merged);
+            let rows = first..first + base.len() / row_bytes;
+            steps.apply(&mut rows_mut(merged, columns), rows);
+            let stored = base.chunks_exact(row_bytes).zip(out.chunks_exact_mut(row_bytes));
+            for (merged, (base, out)) in merged.chunks_exact(columns).zip(stored) {
+                finish_row(&mut norms, &mut sums, expected, kind, base, merged, out);
+            }
+        }
+        let total = |lanes: [f64; LANES]| lanes.into_iter().sum();
+        (sums.merged, sums.delta, sums.rounding) = (total(norms.merged), total(norms.delta), total(norms.rounding));
+        sums
+    }
+}
+
+/// Sums of squares over some rows, each lane its own.
+#[derive(Default)]
+struct Norms {
+    merged: [f64; LANES],
+    delta: [f64; LANES],
+    rounding: [f64; LANES],
+}
+
+/// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the cache.
+#[inline(always)]
+fn finish_row<T: Scalar>(
+    norms: &mut Norms,
+    sums: &mut Sums,
     expected: &Expected<T>,
     kind: FloatType,
     base: &[u8],
-    rows: Range<usize>,
-) -> Chunk {
-    let columns = steps.columns;
-    let tile = steps.tile_rows();
-    let mut bytes = Vec::with_capacity(base.len());
-    let mut sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
-    let (mut before, mut merged, mut rounded) =
-        (vec![T::zero(); tile * columns], vec![T::zero(); tile * columns], vec![T::zero(); tile * columns]);
-    for (index, tile_bytes) in base.chunks(tile * columns * kind.size()).enumerate() {
-        let length = tile_bytes.len() / kind.size();
-        let first = rows.start + index * tile;
-        let (before, merged, rounded) = (&mut before[..length], &mut merged[..length], &mut rounded[..length]);
-        kind.decode(tile_bytes, before);
-        merged.copy_from_slice(before);
-        steps.apply(&mut rows_mut(merged, columns), first..first + length / columns);
-        let start = bytes.len();
-        kind.encode(merged, &mut bytes);
-        kind.decode(&bytes[start..], rounded);
-        sums.measure(before, merged, rounded);
+    merged: &[T],
+    out: &mut [u8],
+) {
+    let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
+    let block_bytes = BLOCK * kind.size();
+    let mut largest = [T::zero(); LANES];
+    let mut product = [0.0; LANES];
+    sums.base_products.iter_mut().for_each(|products| products.push(0.0));
+    let blocks = base.chunks(block_bytes).zip(out.chunks_mut(block_bytes));
+    for (index, (merged, (base, out))) in merged.chunks(BLOCK).zip(blocks).enumerate() {
+        let block = index * BLOCK..index * BLOCK + merged.len();
+        let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
+        kind.encode(merged, out);
+        kind.decode(out, rounded);
+        kind.decode(base, before);
+        let [merged_squares, delta_squares, rounding_squares, products] =
+            sums_of_block(before, merged, rounded, &expected.probe[block.clone()], &mut largest);
+        add(&mut norms.merged, merged_squares);
+        add(&mut norms.delta, delta_squares);
+        add(&mut norms.rounding, rounding_squares);
+        add(&mut product, products);
         for (vector, products) in expected.vectors.iter().zip(&mut sums.base_products) {
-            products.extend(before.chunks_exact(columns).map(|row| sum(row, vector, |w, x| w * x)));
+            if let Some(product) = products.last_mut() {
+                *product += dot(before, &vector[block.clone()]);
+            }
         }
-        let products = merged.chunks_exact(columns).map(|row| sum(row, &expected.probe, |w, x| w * x));
-        sums.merged_products.extend(products);
     }
-    Chunk { bytes, sums }
+    sums.merged_products.push(product.into_iter().sum());
+    let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
+    sums.largest = sums.largest.max(largest);
+    if largest.is_infinite() {
+        sums.overflows += overflows(kind, merged, out);
+    }
+}
+
+/// How many finite values have become infinite.
+fn overflows<T: Scalar>(kind: FloatType, merged: &[T], out: &[u8]) -> usize {
+    let mut rounded = vec![T::zero(); merged.len()];
+    kind.decode(out, &mut rounded);
+    rounded.iter().zip(merged).filter(|(x, y)| x.is_infinite() && y.is_finite()).count()
 }
 
 impl Sums {
-    fn measure<T: Scalar>(&mut self, before: &[T], merged: &[T], rounded: &[T]) {
-        let square_of_difference = |x: T, y: T| (x - y) * (x - y);
-        self.merged += sum(merged, merged, |x, y| x * y);
-        self.delta += sum(merged, before, square_of_difference);
-        self.rounding += sum(rounded, merged, square_of_difference);
-        let largest = largest_difference(rounded, merged);
-        self.largest = self.largest.max(largest);
-        if largest.is_infinite() {
-            let overflows = |(x, y): (&T, &T)| x.is_infinite() && y.is_finite();
-            self.overflows += rounded.iter().zip(merged.iter()).filter(|&pair| overflows(pair)).count();
-        }
-    }
-
     /// Joins the sums of the rows that follow.
     pub(crate) fn append(&mut self, next: Self) {
         self.merged += next.merged;
@@ -108,31 +167,67 @@ impl Sums {
     }
 }
 
+/// Elements measured at a time: few enough that sums of them in the arithmetic's type are exact enough.
+const BLOCK: usize = 256;
+
 /// As many numbers as are worked on side by side.
-const LANES: usize = 8;
+const LANES: usize = 16;
 
-/// `Σ f(aᵢ, bᵢ)`: short sums in the arithmetic's type, on lanes, added up in f64.
-fn sum<T: Scalar>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> f64 {
-    let blocks = a.chunks(32 * LANES).zip(b.chunks(32 * LANES));
-    blocks.map(|(a, b)| fold(a, b, |sum, a, b| sum + f(a, b)).into_iter().sum::<T>().to_f64_exact()).sum()
-}
-
-/// `max |aᵢ − bᵢ|`, without NaN.
-fn largest_difference<T: Scalar>(a: &[T], b: &[T]) -> f64 {
-    let larger = |max: T, x: T| if x > max { x } else { max };
-    fold(a, b, |max, a, b| larger(max, (a - b).abs())).into_iter().fold(T::zero(), larger).to_f64_exact()
-}
-
-/// Folds pairs from zero, each lane its own.
-fn fold<T: Scalar>(a: &[T], b: &[T], f: impl Fn(T, T, T) -> T) -> [T; LANES] {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut lanes = [T::zero(); LANES];
-    let mut step = |a: &[T], b: &[T]| {
-        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane = f(*lane, a, b);
+/// Sums over a block in the arithmetic's type: of the squares of the weight, of the change and of the rounding, and of the
+/// products with the probe. `largest` is kept up to date.
+#[inline(always)]
+fn sums_of_block<T: Scalar>(
+    before: &[T],
+    merged: &[T],
+    rounded: &[T],
+    probe: &[T],
+    largest: &mut [T; LANES],
+) -> [[T; LANES]; 4] {
+    let [mut squares, mut deltas, mut roundings, mut products] = [[T::zero(); LANES]; 4];
+    let mut step = |before: &[T], merged: &[T], rounded: &[T], probe: &[T]| {
+        for lane in 0..merged.len() {
+            let (w, delta, rounding) = (merged[lane], merged[lane] - before[lane], rounded[lane] - merged[lane]);
+            squares[lane] += w * w;
+            deltas[lane] += delta * delta;
+            roundings[lane] += rounding * rounding;
+            products[lane] += w * probe[lane];
+            // Without NaN: of two infinities, no value is lost.
+            largest[lane] = if rounding.abs() > largest[lane] { rounding.abs() } else { largest[lane] };
         }
     };
-    a.iter().zip(b).for_each(|(a, b)| step(a, b));
-    step(a_rest, b_rest);
-    lanes
+    let (before, merged, rounded, probe) = (
+        before.as_chunks::<LANES>(),
+        merged.as_chunks::<LANES>(),
+        rounded.as_chunks::<LANES>(),
+        probe.as_chunks::<LANES>(),
+    );
+    for ((before, merged), (rounded, probe)) in before.0.iter().zip(merged.0).zip(rounded.0.iter().zip(probe.0)) {
+        step(before, merged, rounded, probe);
+    }
+    step(before.1, merged.1, rounded.1, probe.1);
+    [squares, deltas, roundings, products]
+}
+
+/// The product of a block with a vector, in the arithmetic's type.
+#[inline(always)]
+fn dot<T: Scalar>(a: &[T], b: &[T]) -> f64 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let mut lanes = [T::zero(); LANES];
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] += a[lane] * b[lane];
+        }
+    }
+    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += a * b;
+    }
+    lanes.into_iter().sum::<T>().to_f64_exact()
+}
+
+/// Adds to each lane's total.
+#[inline(always)]
+fn add<T: Scalar>(totals: &mut [f64; LANES], lanes: [T; LANES]) {
+    for (total, lane) in totals.iter_mut().zip(lanes) {
+        *total += lane.to_f64_exact();
+    }
 }

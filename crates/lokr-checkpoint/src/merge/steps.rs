@@ -122,6 +122,7 @@ impl<T: Scalar> Steps<T> {
     }
 
     /// All steps on some rows of the weight.
+    #[inline(always)] // Into the caller's instruction set.
     pub(crate) fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
         for step in &self.steps {
             step.apply(w, rows.clone(), self.kernel);
@@ -130,11 +131,16 @@ impl<T: Scalar> Steps<T> {
 }
 
 impl<T: Scalar> Step<T> {
+    #[inline(always)]
     fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
-        let Some(Dora { axis, gains, strength }) = &self.dora else {
-            return self.add(T::from_f64_lossy(self.multiplier * self.scale), w, rows);
-        };
-        let mu = self.multiplier;
+        match &self.dora {
+            None => self.add(T::from_f64_lossy(self.multiplier * self.scale), w, rows),
+            Some(dora) => self.apply_dora(dora, w, rows, kernel),
+        }
+    }
+
+    fn apply_dora(&self, dora: &Dora, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
+        let (Dora { axis, gains, strength }, mu) = (dora, self.multiplier);
         let before = (*strength == DoraStrength::FromBase && mu != 1.0).then(|| w.to_owned());
         self.add(T::from_f64_lossy(self.scale), w, rows.clone());
         let gain = |g: f64| match strength {
@@ -158,6 +164,7 @@ impl<T: Scalar> Step<T> {
     }
 
     /// `w ← w + s·Δ` on some rows.
+    #[inline(always)]
     fn add(&self, s: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
         let (a, b) = match &self.delta {
             Delta::Dense(delta) => return w.scaled_add(s, &delta.slice(s![rows, ..])),
