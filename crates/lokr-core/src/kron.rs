@@ -5,6 +5,7 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis, CowArray, Ix2};
 
+use crate::kernel::add_row;
 use crate::{Factor, KronError, KronShape, Result, Scalar};
 
 /// The operator `A ⊗ B`, `(m·p, n·q)`, held as its factors `A (m, n)` and `B (p, q)`, each borrowed or owned, full or
@@ -218,13 +219,8 @@ impl<'a, T: Scalar> Kron<'a, T> {
             for (offset, mut row) in rows.rows_mut().into_iter().enumerate() {
                 let index = task * rows_per_task + offset;
                 let (a_row, b_row) = (a.row(index / p), b.row(index % p));
-                match (row.as_slice_mut(), b_row.as_slice()) {
-                    (Some(row), Some(b_row)) => {
-                        for (piece, &a) in row.chunks_exact_mut(q).zip(a_row) {
-                            let scale = s * a;
-                            piece.iter_mut().zip(b_row).for_each(|(w, &b)| *w += scale * b);
-                        }
-                    }
+                match (row.as_slice_mut(), a_row.as_slice(), b_row.as_slice()) {
+                    (Some(row), Some(a_row), Some(b_row)) => add_row(s, a_row, b_row, row),
                     _ => {
                         for (col, w) in row.iter_mut().enumerate() {
                             *w += s * a_row[col / q] * b_row[col % q];

@@ -13,11 +13,13 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 mod dot;
 mod lanes;
+mod merge;
 mod outer;
 mod pairs;
 
 pub(crate) use dot::{dot, dot_into};
 pub(crate) use lanes::Kernel;
+pub(crate) use merge::add_row;
 pub(crate) use outer::{outer, outer_into};
 
 /// `count` matrices in one slice: element `(i, j)` of matrix `t` is `data[t·step + i·row + j·col]`.

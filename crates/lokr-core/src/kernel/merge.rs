@@ -1,0 +1,36 @@
+//! One row of a merge: `w ← w + s·(a ⊗ b)`.
+
+use pulp::Simd;
+
+use super::Kernel;
+use super::lanes::{Lanes, Work};
+
+/// Adds `s·a[j]·b` to the `j`-th piece of `w`, for every `j`; `w` has `a.len()·b.len()` values.
+///
+/// The product is rounded before it is added, on every instruction set, so that the bits are the same everywhere.
+pub(crate) fn add_row<T: Kernel>(s: T, a: &[T], b: &[T], w: &mut [T]) {
+    T::dispatch(w.len(), Row { s, a, b, w });
+}
+
+struct Row<'a, 'w, T> {
+    s: T,
+    a: &'a [T],
+    b: &'a [T],
+    w: &'w mut [T],
+}
+
+impl<T: Kernel> Work<T> for Row<'_, '_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S)
+    where
+        T: Lanes<S>,
+    {
+        // Plain loops: compiled for the registers of `S`.
+        for (piece, &a) in self.w.chunks_exact_mut(self.b.len()).zip(self.a) {
+            let scale = self.s * a;
+            for (w, &b) in piece.iter_mut().zip(self.b) {
+                *w = *w + scale * b;
+            }
+        }
+    }
+}
