@@ -31,6 +31,8 @@ pub enum CliError {
         "{terms} terms per module are no LoKr and need --to terms, a file that only lokr reads; {dialect} holds one"
     )]
     Terms { terms: usize, dialect: Dialect },
+    #[error("{option} has no effect on --to {to}")]
+    NoEffect { option: &'static str, to: String },
     #[error("{}: {}", path.display(), differences(*wrong, *others))]
     Mismatch { path: PathBuf, wrong: usize, others: usize },
     #[error("cannot catch interrupts")]
@@ -59,6 +61,7 @@ impl CliError {
             | Self::Device { .. }
             | Self::Extension { .. }
             | Self::Multipliers { .. }
+            | Self::NoEffect { .. }
             | Self::Terms { .. } => USAGE,
             Self::Mismatch { .. } => MISMATCH,
             Self::Write { .. } | Self::Plot { .. } | Self::Print(_) | Self::Signal(_) => INPUT_OUTPUT,

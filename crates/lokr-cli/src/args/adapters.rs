@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, ValueEnum};
-use lokr_checkpoint::{Dialect, FactorSize, Overwrite, ScaleRule, Unmatched};
+use lokr_checkpoint::{FactorSize, Overwrite, ScaleRule, Unmatched};
 
 use super::read::{DialectArg, ReadArgs};
 use super::values::{FloatArg, finite, overwrite, scale, unmatched};
@@ -104,8 +105,8 @@ Examples:
 pub struct ConvertArgs {
     /// A safetensors file, or a PEFT directory
     pub adapter: PathBuf,
-    /// `peft`, `lycoris`, `kohya`, `dotted`, `terms`; or `lora`, PEFT's LoRA
-    #[arg(long, value_parser = target)]
+    /// The dialect to write, or LoRA
+    #[arg(long)]
     pub to: Target,
     /// The output: a directory for PEFT and LoRA, a file for the others
     #[arg(long, value_name = "PATH")]
@@ -113,10 +114,10 @@ pub struct ConvertArgs {
     /// The model that the adapter is of
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
-    /// The rank of the LoRA, which is then the best of that rank; the exact one otherwise
+    /// With --to lora, its rank: the best LoRA of that rank; the exact one otherwise
     #[arg(long)]
     pub rank: Option<usize>,
-    /// What stands before the new names
+    /// What stands before the new names; not for LoRA
     #[arg(long, value_name = "PREFIX")]
     pub to_prefix: Option<String>,
     /// The type to round tensors to; their own otherwise
@@ -139,19 +140,30 @@ impl ConvertArgs {
 }
 
 /// What to convert to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Target {
-    Dialect(Dialect),
+    Dialect(DialectArg),
     Lora,
 }
 
-fn target(text: &str) -> Result<Target, String> {
-    if text == "lora" {
-        return Ok(Target::Lora);
+impl ValueEnum for Target {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[
+            Self::Dialect(DialectArg::Peft),
+            Self::Dialect(DialectArg::Lycoris),
+            Self::Dialect(DialectArg::Kohya),
+            Self::Dialect(DialectArg::Dotted),
+            Self::Dialect(DialectArg::Terms),
+            Self::Lora,
+        ]
     }
-    DialectArg::from_str(text, false)
-        .map(|dialect| Target::Dialect(dialect.into()))
-        .map_err(|_| "expected peft, lycoris, kohya, dotted, terms or lora".to_owned())
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        match self {
+            Self::Dialect(dialect) => dialect.to_possible_value(),
+            Self::Lora => Some(PossibleValue::new("lora").help("PEFT's LoRA, for programs that know no LoKr")),
+        }
+    }
 }
 
 /// Make an adapter smaller, or split it otherwise: the nearest LoKr of another rank or factor, in the same dialect

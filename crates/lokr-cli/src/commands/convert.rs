@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{Adapter, BaseModel, ConvertOptions, LoraRank, LoraReport, to_lora};
+use clap::ValueEnum;
+use lokr_checkpoint::{Adapter, BaseModel, ConvertOptions, Dialect, LoraRank, LoraReport, ScaleRule, to_lora};
 use serde::Serialize;
 
 use crate::args::{ConvertArgs, Target};
@@ -36,6 +37,7 @@ struct Loss {
 pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
     check_output(&args.out, args.force)?;
+    check_options(args)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let mut report = Report {
@@ -60,6 +62,7 @@ pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
             report.lora = Some(lora.report);
         }
         Target::Dialect(dialect) => {
+            let dialect = Dialect::from(dialect);
             let options = ConvertOptions {
                 prefix: args.to_prefix.clone(),
                 dtype: kind,
@@ -80,6 +83,18 @@ pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
     report.warnings.dedup();
     reporter.warnings(&report.warnings);
     reporter.summary(&report)
+}
+
+/// An option that would have no effect is a mistake.
+fn check_options(args: &ConvertArgs) -> Result<(), CliError> {
+    let option = match args.to {
+        Target::Lora if args.scale != ScaleRule::Trained => "--scale",
+        Target::Lora if args.to_prefix.is_some() => "--to-prefix",
+        Target::Dialect(_) if args.rank.is_some() => "--rank",
+        _ => return Ok(()),
+    };
+    let to = args.to.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    Err(CliError::NoEffect { option, to })
 }
 
 impl fmt::Display for Report<'_> {
