@@ -55,9 +55,9 @@ pub enum Run {
 /// `progress` is told of every tensor and can stop the job.
 ///
 /// # Cost
-/// One read and one write of the model. Weights are worked on in blocks of rows on all threads, of which one at a time writes
-/// what it has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model. DoRA
-/// takes one more pass over the weights it changes. The bytes written do not depend on the number of threads.
+/// One read and one write of the model. Weights are worked on in blocks of rows on all threads, each of which writes what it
+/// has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model. DoRA takes one
+/// more pass over the weights it changes. The bytes written do not depend on the number of threads.
 ///
 /// # Errors
 /// Before anything is written: those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use safetensors::Dtype;
 use serde::Serialize;
@@ -150,8 +149,7 @@ impl TensorWriter {
         self.check_turn(name).map_err(|error| error.in_file(&self.path))?;
         // Flushes what was gathered.
         let start = self.seek(SeekFrom::Current(0))?;
-        let file = Mutex::new(self.file.get_mut().as_file_mut());
-        let filled = fill(&Pieces { path: &self.path, file, start })?;
+        let filled = fill(&Pieces { path: &self.path, file: self.file.get_ref().as_file(), start })?;
         self.written = self.sizes[self.current];
         self.seek(SeekFrom::Start(start + self.written as u64))?;
         Ok(filled)
@@ -200,19 +198,34 @@ impl TensorWriter {
 /// The place of a tensor in a file being written.
 pub(crate) struct Pieces<'a> {
     path: &'a Path,
-    /// Systems let one thread at a time write to a file anyway.
-    file: Mutex<&'a mut File>,
+    file: &'a File,
     start: u64,
 }
 
 impl Pieces<'_> {
-    /// Writes the bytes that begin `offset` bytes into the tensor.
+    /// Writes the bytes that begin `offset` bytes into the tensor. Where a system lets only one thread write to a file at a
+    /// time, it knows best how the others wait.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
-        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let start = SeekFrom::Start(self.start + offset as u64);
-        let written = file.seek(start).and_then(|_| file.write_all(bytes));
+        let written = write_all_at(self.file, bytes, self.start + offset as u64);
         written.map_err(|error| CheckpointError::from(error).in_file(self.path))
     }
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut bytes: &[u8], mut offset: u64) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, offset)?;
+        if written == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        (bytes, offset) = (&bytes[written..], offset + written as u64);
+    }
+    Ok(())
 }
 
 /// Writes a safetensors file of tensors that are at hand, with the promises of [`TensorWriter`].

@@ -95,31 +95,31 @@ fn finish_row<T: Scalar>(
     merged: &[T],
     out: &mut [u8],
 ) {
-    let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
     let block_bytes = BLOCK * kind.size();
+    let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
     let mut largest = [T::zero(); LANES];
-    let mut product = [0.0; LANES];
-    sums.base_products.iter_mut().for_each(|products| products.push(0.0));
+    let [mut merged_product, mut base_product] = [[0.0; LANES]; 2];
+    // There is always one: without DoRA over inputs, the probe.
+    let (vector, others) = (&expected.vectors[0], &expected.vectors[1..]);
     let blocks = base.chunks(block_bytes).zip(out.chunks_mut(block_bytes));
-    for (index, (merged, (base, out))) in merged.chunks(BLOCK).zip(blocks).enumerate() {
-        let block = index * BLOCK..index * BLOCK + merged.len();
+    let vectors = expected.probe.chunks(BLOCK).zip(vector.chunks(BLOCK));
+    for ((merged, (base, out)), (probe, vector)) in merged.chunks(BLOCK).zip(blocks).zip(vectors) {
         let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
         kind.encode(merged, out);
         kind.decode(out, rounded);
         kind.decode(base, before);
-        let [merged_squares, delta_squares, rounding_squares, products] =
-            sums_of_block(before, merged, rounded, &expected.probe[block.clone()], &mut largest);
-        add(&mut norms.merged, merged_squares);
-        add(&mut norms.delta, delta_squares);
-        add(&mut norms.rounding, rounding_squares);
-        add(&mut product, products);
-        for (vector, products) in expected.vectors.iter().zip(&mut sums.base_products) {
-            if let Some(product) = products.last_mut() {
-                *product += dot(before, &vector[block.clone()]);
-            }
+        let of_block = sums_of_block([before, merged, rounded], [probe, vector], &mut largest);
+        let totals = [&mut norms.merged, &mut norms.delta, &mut norms.rounding, &mut merged_product, &mut base_product];
+        for (total, lanes) in totals.into_iter().zip(of_block) {
+            add(total, lanes);
         }
     }
-    sums.merged_products.push(product.into_iter().sum());
+    sums.merged_products.push(merged_product.into_iter().sum());
+    sums.base_products[0].push(base_product.into_iter().sum());
+    for (vector, products) in others.iter().zip(&mut sums.base_products[1..]) {
+        let blocks = base.chunks(block_bytes).zip(vector.chunks(BLOCK));
+        products.push(blocks.map(|(base, vector)| dot(kind, base, vector, &mut before)).sum());
+    }
     let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
     sums.largest = sums.largest.max(largest);
     if largest.is_infinite() {
@@ -173,55 +173,37 @@ const BLOCK: usize = 256;
 /// As many numbers as are worked on side by side.
 const LANES: usize = 16;
 
-/// Sums over a block in the arithmetic's type: of the squares of the weight, of the change and of the rounding, and of the
-/// products with the probe. `largest` is kept up to date.
+/// Sums over a block in the arithmetic's type: of the squares of the weight, of the change and of the rounding; the products
+/// of the weight with the probe and of the base weight with the vector. `largest` is kept up to date.
 #[inline(always)]
-fn sums_of_block<T: Scalar>(
-    before: &[T],
-    merged: &[T],
-    rounded: &[T],
-    probe: &[T],
-    largest: &mut [T; LANES],
-) -> [[T; LANES]; 4] {
-    let [mut squares, mut deltas, mut roundings, mut products] = [[T::zero(); LANES]; 4];
-    let mut step = |before: &[T], merged: &[T], rounded: &[T], probe: &[T]| {
+fn sums_of_block<T: Scalar>(values: [&[T]; 3], vectors: [&[T]; 2], largest: &mut [T; LANES]) -> [[T; LANES]; 5] {
+    let [mut squares, mut deltas, mut roundings, mut merged_products, mut base_products] = [[T::zero(); LANES]; 5];
+    let mut step = |[before, merged, rounded]: [&[T]; 3], [probe, vector]: [&[T]; 2]| {
         for lane in 0..merged.len() {
             let (w, delta, rounding) = (merged[lane], merged[lane] - before[lane], rounded[lane] - merged[lane]);
             squares[lane] += w * w;
             deltas[lane] += delta * delta;
             roundings[lane] += rounding * rounding;
-            products[lane] += w * probe[lane];
+            merged_products[lane] += w * probe[lane];
+            base_products[lane] += before[lane] * vector[lane];
             // Without NaN: of two infinities, no value is lost.
             largest[lane] = if rounding.abs() > largest[lane] { rounding.abs() } else { largest[lane] };
         }
     };
-    let (before, merged, rounded, probe) = (
-        before.as_chunks::<LANES>(),
-        merged.as_chunks::<LANES>(),
-        rounded.as_chunks::<LANES>(),
-        probe.as_chunks::<LANES>(),
-    );
-    for ((before, merged), (rounded, probe)) in before.0.iter().zip(merged.0).zip(rounded.0.iter().zip(probe.0)) {
-        step(before, merged, rounded, probe);
+    let [before, merged, rounded] = values.map(|x| x.as_chunks::<LANES>());
+    let [probe, vector] = vectors.map(|x| x.as_chunks::<LANES>());
+    let values = before.0.iter().zip(merged.0).zip(rounded.0);
+    for (((before, merged), rounded), (probe, vector)) in values.zip(probe.0.iter().zip(vector.0)) {
+        step([before, merged, rounded], [probe, vector]);
     }
-    step(before.1, merged.1, rounded.1, probe.1);
-    [squares, deltas, roundings, products]
+    step([before.1, merged.1, rounded.1], [probe.1, vector.1]);
+    [squares, deltas, roundings, merged_products, base_products]
 }
 
-/// The product of a block with a vector, in the arithmetic's type.
-#[inline(always)]
-fn dot<T: Scalar>(a: &[T], b: &[T]) -> f64 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let mut lanes = [T::zero(); LANES];
-    for (a, b) in a.iter().zip(b) {
-        for lane in 0..LANES {
-            lanes[lane] += a[lane] * b[lane];
-        }
-    }
-    for (lane, (&a, &b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *lane += a * b;
-    }
-    lanes.into_iter().sum::<T>().to_f64_exact()
+/// The product of a stored block with a vector, in the arithmetic's type.
+fn dot<T: Scalar>(kind: FloatType, stored: &[u8], vector: &[T], block: &mut [T; BLOCK]) -> f64 {
+    kind.decode(stored, block);
+    block.iter().zip(vector).map(|(&w, &x)| w * x).sum::<T>().to_f64_exact()
 }
 
 /// Adds to each lane's total.

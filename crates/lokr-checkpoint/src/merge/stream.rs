@@ -10,8 +10,8 @@ use crate::merge::steps::{Applied, Steps};
 use crate::{FloatType, Result, Tensor, TensorWriter};
 
 /// Elements computed as one task and written as one piece: few enough that they are still in a core's cache when the system
-/// copies them, and enough that its work per piece does not count.
-const CHUNK: usize = 1 << 17;
+/// copies them, and enough that threads seldom meet at the file.
+const CHUNK: usize = 1 << 18;
 
 /// Computes a weight and writes it.
 pub(crate) fn merge_weight<T: Scalar>(
