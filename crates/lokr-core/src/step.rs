@@ -147,8 +147,10 @@ impl<'a, T: Scalar> Step<'a, T> {
         let (d_out, d_in, after) = (self.d_out(), self.d_in(), self.after);
         let (x_piece, dy_piece) = (d_in * after, d_out * after);
         let count = x.len() / x_piece;
+        // The small kernels work on one thread.
+        let alone = threads == Threads::One || 2 * d_out * d_in * after * count < PARALLEL_FLOPS;
         match dm.as_slice_mut() {
-            Some(dm) if after == 1 && d_out * d_in <= SMALL_GRADIENT => {
+            Some(dm) if after == 1 && alone && d_out * d_in <= SMALL_GRADIENT => {
                 let dy = Strided { data: dy, row: 1, col: d_out, step: 0 };
                 let x = Strided { data: x, row: d_in, col: 1, step: 0 };
                 outer(Sizes { m: d_out, n: d_in, k: count }, 1, alpha, dy, x, T::one(), dm, d_in, 0);
