@@ -145,3 +145,45 @@ fn bad_files_change_nothing() {
         succeeds(&["merge", "--base", &base, "--adapter", &bad(name), "--out", out_name, "--force"]);
     }
 }
+
+#[test]
+fn an_output_that_cannot_be_written_leaves_everything_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("old.safetensors");
+    std::fs::write(&old, "an older output").unwrap();
+    let mut places = vec![folder.path().join("missing/out.safetensors"), old.join("out.safetensors")];
+    if cfg!(target_os = "linux") {
+        places.push("/proc/out.safetensors".into()); // no space there
+    }
+    let (base, adapter) = (mlp("base.safetensors"), case(MLP));
+    for out in &places {
+        let text =
+            fails(&["merge", "--base", &base, "--adapter", &adapter, "--force", "--out", out.to_str().unwrap()], 5);
+        assert!(text.starts_with("error: "), "{text}");
+        assert!(!out.exists());
+    }
+    assert_eq!(std::fs::read(&old).unwrap(), b"an older output");
+    assert_eq!(count(folder.path()), 1, "nothing else is left");
+}
+
+/// Where the permissions of a folder hold: not for the system's administrator.
+#[cfg(unix)]
+#[test]
+fn a_read_only_folder_stays_as_it_was() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = tempfile::tempdir().unwrap();
+    let old = folder.path().join("out.safetensors");
+    std::fs::write(&old, "an older output").unwrap();
+    let permit = |mode| std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    permit(0o555);
+    let holds = std::fs::write(folder.path().join("probe"), "").is_err();
+    if holds {
+        let out = old.to_str().unwrap();
+        let (base, adapter) = (mlp("base.safetensors"), case(MLP));
+        fails(&["merge", "--base", &base, "--adapter", &adapter, "--force", "--out", out], 5);
+    }
+    permit(0o755);
+    assert_eq!(std::fs::read(&old).unwrap(), b"an older output");
+    assert_eq!(count(folder.path()), if holds { 1 } else { 2 });
+}
