@@ -31,9 +31,14 @@ pub struct JobProgress<'a> {
 impl JobProgress<'_> {
     /// Tells the caller; an error if it wants to stop.
     pub(crate) fn tell(self, progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>) -> Result<()> {
-        match progress(self) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
-        }
+        go_on(progress(self))
+    }
+}
+
+/// What a job makes of its caller's answer: an error to stop with.
+pub(crate) fn go_on(answer: ControlFlow<()>) -> Result<()> {
+    match answer {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
     }
 }

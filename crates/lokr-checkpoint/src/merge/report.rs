@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use crate::{CheckpointError, Result};
+use crate::Result;
+use crate::job_progress::go_on;
 
 /// What a merge did, or in a dry run would do.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -115,9 +116,6 @@ pub enum Progress<'a> {
 impl Progress<'_> {
     /// Tells the caller; an error if it wants to stop.
     pub(crate) fn tell(self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<()> {
-        match progress(self) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
-        }
+        go_on(progress(self))
     }
 }

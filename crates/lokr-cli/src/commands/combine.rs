@@ -6,6 +6,7 @@ use std::path::Path;
 use lokr_checkpoint::{Adapter, BaseModel, Combination, CombineOptions, CombineReport, combine};
 use serde::Serialize;
 
+use super::warnings;
 use crate::args::CombineArgs;
 use crate::error::{CliError, check_output};
 use crate::interrupt;
@@ -40,9 +41,7 @@ pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
     bar.finish();
     let Combination { adapter: combined, report } = combination?;
     combined.write(&args.out, args.overwrite())?;
-    let mut warnings: Vec<_> =
-        adapters.iter().chain([&combined]).flat_map(Adapter::warnings).map(ToString::to_string).collect();
-    warnings.dedup();
+    let warnings = warnings(adapters.iter().chain([&combined]));
     reporter.warnings(&warnings);
     reporter.summary(&Report { out: &args.out, dialect: combined.dialect().to_string(), combine: report, warnings })
 }

@@ -12,7 +12,7 @@ pub mod verify;
 
 use std::fmt;
 
-use lokr_checkpoint::AdapterReport;
+use lokr_checkpoint::{Adapter, AdapterReport};
 
 use crate::report::counted;
 
@@ -26,6 +26,13 @@ fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterReport]) -> fmt
         }
     }
     writeln!(f)
+}
+
+/// What reading or making the adapters gave reason to warn of, a repeated warning once.
+fn warnings<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> Vec<String> {
+    let mut warnings: Vec<_> = adapters.into_iter().flat_map(Adapter::warnings).map(ToString::to_string).collect();
+    warnings.dedup();
+    warnings
 }
 
 /// A shape as `4×3`.

@@ -6,7 +6,7 @@ use std::path::Path;
 use lokr_checkpoint::{Adapter, BaseModel, ResizeOptions, ResizeReport, Resized, resize};
 use serde::Serialize;
 
-use super::sizes;
+use super::{sizes, warnings};
 use crate::args::ResizeArgs;
 use crate::error::{CliError, check_output};
 use crate::interrupt;
@@ -39,8 +39,7 @@ pub fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
     bar.finish();
     let Resized { adapter: new, report } = resized?;
     new.write(&args.out, args.overwrite())?;
-    let mut warnings: Vec<_> = adapter.warnings().iter().chain(new.warnings()).map(ToString::to_string).collect();
-    warnings.dedup();
+    let warnings = warnings([&adapter, &new]);
     reporter.warnings(&warnings);
     reporter.summary(&Report { out: &args.out, dialect: new.dialect().to_string(), resize: report, warnings })
 }
