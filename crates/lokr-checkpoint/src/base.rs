@@ -8,6 +8,7 @@ use ndarray::ArrayD;
 use safetensors::Dtype;
 use serde::Deserialize;
 
+use crate::fused::{self, FusedPart};
 use crate::json::Fields;
 use crate::output::parent;
 use crate::{CheckpointError, FloatType, Result, Tensor, TensorFile, pickle};
@@ -16,6 +17,10 @@ use crate::{CheckpointError, FloatType, Result, Tensor, TensorFile, pickle};
 ///
 /// Headers are read and checked at once; data are mapped and read tensor by tensor, so that a model of any size takes no
 /// memory of its own.
+///
+/// Where attention's query, key and value lie in one tensor, `….in_proj_weight` as torch's `MultiheadAttention` stores them, its
+/// thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and so are those of
+/// `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
 ///
 /// # Examples
 /// ```no_run
@@ -34,6 +39,8 @@ pub struct BaseModel {
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
+    /// Parts of fused tensors by their names.
+    fused: BTreeMap<String, FusedPart>,
 }
 
 /// Names of a model's one file, or of its index with `.index.json` behind.
@@ -62,7 +69,21 @@ impl BaseModel {
         }
         let file = TensorFile::open(file)?;
         let index = file.names().map(|name| (name.to_owned(), 0)).collect();
-        Ok(Self { path: path.to_owned(), index_path: None, files: vec![file], index })
+        Ok(Self::new(path, None, vec![file], index))
+    }
+
+    fn new(path: &Path, index_path: Option<&Path>, files: Vec<TensorFile>, index: BTreeMap<String, usize>) -> Self {
+        let (path, index_path) = (path.to_owned(), index_path.map(Path::to_owned));
+        let mut model = Self { path, index_path, files, index, fused: BTreeMap::new() };
+        let parts = model.names().map(|name| model.own_parts(name));
+        // What is stored under a name of its own is that.
+        let parts = parts.filter(|parts| !parts.iter().any(|(name, _)| model.index.contains_key(name)));
+        model.fused = parts.flatten().collect();
+        model
+    }
+
+    fn own_parts(&self, tensor: &str) -> Vec<(String, FusedPart)> {
+        self.info(tensor).map_or_else(Vec::new, |(_, shape)| fused::parts(tensor, shape))
     }
 
     fn open_shards(path: &Path, index_path: &Path) -> Result<Self> {
@@ -92,7 +113,7 @@ impl BaseModel {
             }
             index.insert(key, number);
         }
-        Ok(Self { path: path.to_owned(), index_path: Some(index_path.to_owned()), files, index })
+        Ok(Self::new(path, Some(index_path), files, index))
     }
 
     /// Where it was opened.
@@ -130,18 +151,35 @@ impl BaseModel {
     /// Type and shape of a tensor, from the header alone.
     #[must_use]
     pub fn info(&self, name: &str) -> Option<(Dtype, &[usize])> {
+        if let Some(part) = self.fused.get(name) {
+            return self.info(&part.tensor).map(|(dtype, _)| (dtype, &part.shape[..]));
+        }
         self.index.get(name).and_then(|&file| self.files[file].info(name))
     }
 
-    /// A tensor; its data stay where they are.
+    /// A tensor, or a part of a fused one; its data stay where they are.
     ///
     /// # Errors
     /// [`CheckpointError::TensorMissing`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        if let Some(part) = self.fused.get(name) {
+            return Ok(self.tensor(&part.tensor)?.rows(part.rows.clone()));
+        }
         match self.index.get(name) {
             Some(&file) => self.files[file].tensor(name),
             None => Err(CheckpointError::TensorMissing { key: name.to_owned() }.in_file(&self.path)),
         }
+    }
+
+    /// The name of the tensor that a weight is stored in: its own, or that of a fused one.
+    pub(crate) fn stored_in<'a>(&'a self, name: &'a str) -> &'a str {
+        self.fused.get(name).map_or(name, |part| &part.tensor)
+    }
+
+    /// The names of a fused tensor's parts, in the order of their rows.
+    pub(crate) fn parts(&self, tensor: &str) -> Vec<String> {
+        let names = self.own_parts(tensor).into_iter().map(|(name, _)| name);
+        names.filter(|name| self.fused.contains_key(name)).collect()
     }
 
     /// A weight's values, to compute with.
@@ -154,9 +192,9 @@ impl BaseModel {
         tensor.to_array(name)
     }
 
-    /// The modules that have a weight, quantised or not.
+    /// The modules that have a weight, quantised or not, on its own or as a part of a fused one.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &str> {
-        self.names().filter_map(|name| {
+        self.names().chain(self.fused.keys().map(String::as_str)).filter_map(|name| {
             let (module, parameter) = name.rsplit_once('.')?;
             (parameter == "weight" || QUANTIZED.contains(&parameter)).then_some(module)
         })

@@ -47,6 +47,7 @@ mod error;
 mod extract;
 mod factor;
 mod fit;
+mod fused;
 mod header;
 mod job_progress;
 mod json;

@@ -46,7 +46,7 @@ pub enum Run {
 /// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an index,
 /// with the same file names, the index, and the other files of the base's directory such as `config.json` and the tokenizer.
 /// Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors that no adapter changes
-/// are copied bit for bit; an adapter's `modules_to_save` take the place of the base's, rounded to its types.
+/// are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's `modules_to_save` take the place of the base's, rounded to its types.
 ///
 /// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters' own
 /// forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is as it
@@ -181,7 +181,7 @@ impl Job<'_> {
     fn describe_all(&self, report: &mut MergeReport) -> Result<()> {
         for file in self.base.files() {
             for name in file.names() {
-                self.one_tensor(None, name, file.tensor(name)?, report).map_err(|error| error.in_file(file.path()))?;
+                self.one_tensor(None, name, &file.tensor(name)?, report).map_err(|error| error.in_file(file.path()))?;
             }
         }
         Ok(())
@@ -208,7 +208,7 @@ impl Job<'_> {
             for TensorSpec { name, .. } in writer.specs().to_vec() {
                 let tensor = file.tensor(&name)?;
                 let bytes = tensor.bytes().len() as u64;
-                self.one_tensor(Some(&mut writer), &name, tensor, report)
+                self.one_tensor(Some(&mut writer), &name, &tensor, report)
                     .map_err(|error| error.in_file(file.path()))?;
                 tell(Progress::Tensor { name: &name, bytes })?;
             }
@@ -221,30 +221,31 @@ impl Job<'_> {
     /// Writes one tensor, or in a dry run only describes it.
     fn one_tensor(
         &self,
-        writer: Option<&mut TensorWriter>,
+        mut writer: Option<&mut TensorWriter>,
         name: &str,
-        base: Tensor,
+        base: &Tensor,
         report: &mut MergeReport,
     ) -> Result<()> {
         report.bytes += base.bytes().len() as u64;
-        if let Some(applied) = self.plan.applied.get(name) {
-            let mut weight = self.plan.describe(name, &base)?;
-            if let Some(writer) = writer {
-                let kind = base.float_type(name)?;
-                weight.measured = Some(match kind {
-                    FloatType::F64 => merge_weight::<f64>(writer, name, &base, kind, applied)?,
-                    _ => merge_weight::<f32>(writer, name, &base, kind, applied)?,
-                });
+        let changes = report.weights.len();
+        for (weight, base) in self.plan.pieces(self.base, name, base)? {
+            if let Some(applied) = self.plan.applied.get(&weight) {
+                let mut described = self.plan.describe(&weight, &base)?;
+                if let Some(writer) = &mut writer {
+                    let kind = base.float_type(name)?;
+                    described.measured = Some(match kind {
+                        FloatType::F64 => merge_weight::<f64>(writer, name, &base, kind, applied)?,
+                        _ => merge_weight::<f32>(writer, name, &base, kind, applied)?,
+                    });
+                }
+                report.weights.push(described);
+            } else if let Some(writer) = &mut writer {
+                writer.write(name, self.plan.replaced.get(name).unwrap_or(&base).bytes())?;
             }
-            report.weights.push(weight);
-            return Ok(());
         }
-        let replacement = self.plan.replaced.get(name);
-        report.unchanged += usize::from(replacement.is_none());
-        match writer {
-            Some(writer) => writer.write(name, replacement.unwrap_or(&base).bytes()),
-            None => Ok(()),
-        }
+        let changed = report.weights.len() > changes || self.plan.replaced.contains_key(name);
+        report.unchanged += usize::from(!changed);
+        Ok(())
     }
 }
 

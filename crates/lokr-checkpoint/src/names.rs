@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dialect::lycoris::flatten;
-use crate::dialect::{dotted, kohya, sdxl, terms};
+use crate::dialect::{dotted, kohya, openclip, sdxl, terms};
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Result};
 
 /// What to do about modules that the base model does not have.
@@ -140,8 +140,8 @@ impl<'a> BaseNames<'a> {
         for &module in &self.modules {
             for rest in places.iter().filter_map(|place| module.strip_prefix(place)) {
                 let flat = flatten(rest);
-                if let Some(sgm) = sdxl::to_sgm(&flat) {
-                    index.entry(sgm).or_default().insert(module);
+                for alias in [sdxl::to_sgm(&flat), openclip::to_transformers(&flat)].into_iter().flatten() {
+                    index.entry(alias).or_default().insert(module);
                 }
                 index.entry(flat).or_default().insert(module);
             }

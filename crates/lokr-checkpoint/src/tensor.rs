@@ -116,6 +116,14 @@ impl Tensor {
         Ok(array)
     }
 
+    /// Some rows: a part of the first axis. They must be in the tensor.
+    pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
+        let row = self.range.len() / self.shape[0].max(1);
+        let start = self.range.start + rows.start * row;
+        let shape = [&[rows.len()], &self.shape[1..]].concat();
+        Self::part(self.source.clone(), self.dtype, shape, start..start + rows.len() * row)
+    }
+
     /// The same bytes under another shape of as many elements.
     pub(crate) fn reshaped(&self, shape: Vec<usize>) -> Self {
         debug_assert_eq!(product(&shape), self.element_count());

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::merge::Plan;
 use crate::merge::report::{AdapterReport, Progress};
-use crate::merge::steps::{Steps, rows_mut};
+use crate::merge::steps::{Applied, Steps, rows_mut};
 use crate::{Adapter, BaseModel, CheckpointError, FloatType, Result, Strength, Tensor, Unmatched};
 
 /// Choices of [`verify`].
@@ -129,8 +129,10 @@ pub fn verify(
     let mut tensors = Vec::with_capacity(both.len());
     for name in both {
         let (before, found) = (base.tensor(name)?, merged.tensor(name)?);
+        let pieces = plan.pieces(base, name, &before)?;
+        let check = check(&plan, name, &before, &pieces, &found, options);
+        tensors.push(check.map_err(|error| error.in_file(base.path()))?);
         let bytes = before.bytes().len() as u64;
-        tensors.push(check(&plan, name, before, &found, options).map_err(|error| error.in_file(base.path()))?);
         tell(Progress::Tensor { name, bytes })?;
     }
     tell(Progress::Finishing)?;
@@ -142,27 +144,30 @@ pub fn verify(
     Ok(report)
 }
 
-fn check(plan: &Plan<'_>, name: &str, base: Tensor, found: &Tensor, options: &VerifyOptions) -> Result<TensorCheck> {
-    let applied = plan.applied.get(name).map_or(&[][..], |applied| applied);
-    let (expected, base) = match plan.replaced.get(name) {
-        _ if !applied.is_empty() => (Expectation::Adapted, base),
-        Some(replacement) => (Expectation::Replaced, replacement.clone()),
-        None => (Expectation::Unchanged, base),
-    };
-    let same_bits = (base.dtype(), base.shape(), base.bytes()) == (found.dtype(), found.shape(), found.bytes());
-    let kinds = (FloatType::from_dtype(base.dtype()), FloatType::from_dtype(found.dtype()));
-    let sums = match kinds {
-        _ if applied.is_empty() && same_bits => Sums::default(),
-        (Some(from), Some(to)) if base.shape() == found.shape() => {
-            let wide = from == FloatType::F64;
-            let pair = Pair { base: &base, from, found, to, tolerance: options.tolerance };
-            match (applied.is_empty(), wide) {
-                (true, _) => pair.compare(&Steps::<f64>::none(base.element_count()))?,
-                (false, true) => pair.compare(&Steps::<f64>::new(applied, &base, from)?)?,
-                (false, false) => pair.compare(&Steps::<f32>::new(applied, &base, from)?)?,
+/// Compares a tensor with the base's, which also comes in the pieces that adapters change apart.
+fn check(
+    plan: &Plan<'_>,
+    name: &str,
+    base: &Tensor,
+    pieces: &[(String, Tensor)],
+    found: &Tensor,
+    options: &VerifyOptions,
+) -> Result<TensorCheck> {
+    let adapted = pieces.iter().any(|(weight, _)| plan.applied.contains_key(weight));
+    let (expected, sums) = match plan.replaced.get(name) {
+        Some(replacement) => (Expectation::Replaced, compare(replacement, found, &[], options)?),
+        None if !adapted => (Expectation::Unchanged, compare(base, found, &[], options)?),
+        None if base.shape() != found.shape() => (Expectation::Adapted, Sums::incomparable(found)),
+        None => {
+            let (mut sums, mut first) = (Sums::default(), 0);
+            for (weight, base) in pieces {
+                let rows = first..first + base.shape()[0];
+                first = rows.end;
+                let applied = plan.applied.get(weight).map_or(&[][..], |applied| applied);
+                sums = sums.and(compare(base, &found.rows(rows), applied, options)?);
             }
+            (Expectation::Adapted, sums)
         }
-        _ => Sums { wrong: found.element_count().max(1), error: f64::INFINITY, ..Sums::default() },
     };
     Ok(TensorCheck {
         name: name.to_owned(),
@@ -173,6 +178,26 @@ fn check(plan: &Plan<'_>, name: &str, base: Tensor, found: &Tensor, options: &Ve
         relative_error: if sums.error == 0.0 { 0.0 } else { sums.error / sums.largest },
         share: (sums.change > 0.0).then(|| sums.overlap / sums.change),
     })
+}
+
+/// Compares a tensor, or rows of one, with what modules make of the base's.
+fn compare(base: &Tensor, found: &Tensor, applied: &[Applied<'_>], options: &VerifyOptions) -> Result<Sums> {
+    if applied.is_empty() && (base.dtype(), base.shape(), base.bytes()) == (found.dtype(), found.shape(), found.bytes())
+    {
+        return Ok(Sums::default());
+    }
+    let (Some(from), Some(to)) = (FloatType::from_dtype(base.dtype()), FloatType::from_dtype(found.dtype())) else {
+        return Ok(Sums::incomparable(found));
+    };
+    if base.shape() != found.shape() {
+        return Ok(Sums::incomparable(found));
+    }
+    let pair = Pair { base, from, found, to, tolerance: options.tolerance };
+    match (applied, from) {
+        ([], _) => pair.compare(&Steps::<f64>::none(base.element_count())),
+        (_, FloatType::F64) => pair.compare(&Steps::<f64>::new(applied, base, from)?),
+        (_, _) => pair.compare(&Steps::<f32>::new(applied, base, from)?),
+    }
 }
 
 /// A tensor of the base, and the one found in the merged model.
@@ -192,6 +217,23 @@ struct Sums {
     /// `‖expected − base‖²` and `⟨found − base, expected − base⟩`.
     change: f64,
     overlap: f64,
+}
+
+impl Sums {
+    /// Of a tensor of which no value can be compared.
+    fn incomparable(found: &Tensor) -> Self {
+        Self { wrong: found.element_count().max(1), error: f64::INFINITY, ..Self::default() }
+    }
+
+    fn and(self, next: Self) -> Self {
+        Self {
+            wrong: self.wrong + next.wrong,
+            error: self.error.max(next.error),
+            largest: self.largest.max(next.largest),
+            change: self.change + next.change,
+            overlap: self.overlap + next.overlap,
+        }
+    }
 }
 
 impl Pair<'_> {
@@ -215,13 +257,7 @@ impl Pair<'_> {
                 self.sums(&before, &right, &got)
             })
             .collect();
-        Ok(parts.into_iter().fold(Sums::default(), |all, part| Sums {
-            wrong: all.wrong + part.wrong,
-            error: all.error.max(part.error),
-            largest: all.largest.max(part.largest),
-            change: all.change + part.change,
-            overlap: all.overlap + part.overlap,
-        }))
+        Ok(parts.into_iter().fold(Sums::default(), Sums::and))
     }
 
     fn sums<T: Scalar>(&self, before: &[T], right: &[T], got: &[f64]) -> Sums {

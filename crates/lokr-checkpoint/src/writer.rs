@@ -132,26 +132,26 @@ impl TensorWriter {
         if bytes.is_empty() {
             return Ok(());
         }
-        self.check_turn(name)?;
-        let (expected, found) = (self.sizes[self.current], self.written + bytes.len());
-        if found > expected {
-            let TensorSpec { name, dtype, shape } = self.specs[self.current].clone();
-            return Err(CheckpointError::TensorSize { key: name, shape, dtype, expected, found });
-        }
+        let written = self.check_turn(name, bytes.len())?;
         self.file.write_all(bytes)?;
-        self.written = found;
+        self.written = written;
         Ok(())
     }
 
-    /// Lets `fill` write a tensor whole: its pieces may come from any thread in any order. It is taken as complete when `fill`
-    /// returns.
-    pub(crate) fn write_pieces<R>(&mut self, name: &str, fill: impl FnOnce(&Pieces<'_>) -> Result<R>) -> Result<R> {
-        self.check_turn(name).map_err(|error| error.in_file(&self.path))?;
+    /// Lets `fill` write the next `length` bytes of a tensor: pieces of them may come from any thread in any order. They are
+    /// taken as complete when `fill` returns.
+    pub(crate) fn write_pieces<R>(
+        &mut self,
+        name: &str,
+        length: usize,
+        fill: impl FnOnce(&Pieces<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let written = self.check_turn(name, length).map_err(|error| error.in_file(&self.path))?;
         // Flushes what was gathered.
         let start = self.seek(SeekFrom::Current(0))?;
         let filled = fill(&Pieces { path: &self.path, file: self.file.get_ref().as_file(), start })?;
-        self.written = self.sizes[self.current];
-        self.seek(SeekFrom::Start(start + self.written as u64))?;
+        self.written = written;
+        self.seek(SeekFrom::Start(start + length as u64))?;
         Ok(filled)
     }
 
@@ -159,11 +159,18 @@ impl TensorWriter {
         self.file.seek(to).map_err(|error| CheckpointError::from(error).in_file(&self.path))
     }
 
-    /// An error unless the tensor to be written next has that name.
-    fn check_turn(&mut self, name: &str) -> Result<()> {
+    /// How much of the tensor is written after so many bytes more; an error unless it is its turn and they fit.
+    fn check_turn(&mut self, name: &str, more: usize) -> Result<usize> {
         self.skip_complete();
         match self.specs.get(self.current) {
-            Some(spec) if spec.name == name => Ok(()),
+            Some(spec) if spec.name == name => {
+                let (expected, found) = (self.sizes[self.current], self.written + more);
+                if found > expected {
+                    let TensorSpec { name, dtype, shape } = spec.clone();
+                    return Err(CheckpointError::TensorSize { key: name, shape, dtype, expected, found });
+                }
+                Ok(found)
+            }
             other => {
                 let expected = other.map(|spec| spec.name.clone());
                 Err(CheckpointError::WriteOrder { key: name.to_owned(), expected })

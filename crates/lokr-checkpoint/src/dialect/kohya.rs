@@ -1,6 +1,7 @@
 //! kohya's scripts and OneTrainer: a prefix per model before the underscored path.
 
 use super::lycoris::flatten;
+use super::openclip::to_transformers;
 
 /// What stands before the modules of an image model in checkpoints of several models.
 pub(crate) const BODY: [&str; 6] =
@@ -15,9 +16,15 @@ const COMPONENTS: [Component; 7] = [
     ("lora_transformer_", &BODY),
     ("lora_unet_", &BODY),
     ("lora_te1_", &["", "text_encoder.", "text_encoder_1.", "conditioner.embedders.0.transformer.", "te1."]),
-    ("lora_te2_", &["", "text_encoder_2.", "conditioner.embedders.1.transformer.", "te2."]),
+    (
+        "lora_te2_",
+        &["", "text_encoder_2.", "conditioner.embedders.1.transformer.", "conditioner.embedders.1.model.", "te2."],
+    ),
     ("lora_te3_", &["", "text_encoder_3.", "te3."]),
-    ("lora_te_", &["", "text_encoder.", "cond_stage_model.transformer.", "cond_stage_model.", "te."]),
+    (
+        "lora_te_",
+        &["", "text_encoder.", "cond_stage_model.transformer.", "cond_stage_model.model.", "cond_stage_model.", "te."],
+    ),
 ];
 
 /// The prefix of a name, its model's places in checkpoints, and the rest.
@@ -28,9 +35,10 @@ pub(crate) fn split(name: &str) -> Option<(&'static str, &'static [&'static str]
 /// The name of a module by its path in a base model: the prefix of the model it is in, and the rest of the path. Whatever
 /// is no text encoder is taken for the image model. `encoders` is the number of text encoders.
 pub(crate) fn name(path: &str, encoders: TextEncoders) -> String {
-    const SECOND: [&str; 2] = ["text_encoder_2.", "conditioner.embedders.1.transformer."];
+    const SECOND: [&str; 3] =
+        ["text_encoder_2.", "conditioner.embedders.1.transformer.", "conditioner.embedders.1.model."];
     const FIRST: [&str; 3] = ["text_encoder.", "text_encoder_1.", "conditioner.embedders.0.transformer."];
-    const ONLY: [&str; 2] = ["cond_stage_model.transformer.", "cond_stage_model."];
+    const ONLY: [&str; 3] = ["cond_stage_model.transformer.", "cond_stage_model.model.", "cond_stage_model."];
     let first = if encoders == TextEncoders::Several { "lora_te1_" } else { "lora_te_" };
     let places = SECOND.iter().map(|place| (*place, "lora_te2_"));
     let places = places.chain([("text_encoder_3.", "lora_te3_")]);
@@ -39,7 +47,9 @@ pub(crate) fn name(path: &str, encoders: TextEncoders) -> String {
     let mut places = places.chain(BODY[1..].iter().map(|place| (*place, IMAGE_PREFIX)));
     let split = places.find_map(|(place, prefix)| Some((prefix, path.strip_prefix(place)?)));
     let (prefix, rest) = split.unwrap_or((IMAGE_PREFIX, path));
-    format!("{prefix}{}", flatten(rest))
+    let rest = flatten(rest);
+    let rest = if prefix == IMAGE_PREFIX { rest } else { to_transformers(&rest).unwrap_or(rest) };
+    format!("{prefix}{rest}")
 }
 
 /// The prefix of the image model.
@@ -72,6 +82,16 @@ mod tests {
             ("text_encoder.a.b", "lora_te_a_b", "lora_te1_a_b"),
             ("text_encoder_2.a", "lora_te2_a", "lora_te2_a"),
             ("text_encoder_3.a", "lora_te3_a", "lora_te3_a"),
+            (
+                "conditioner.embedders.1.model.transformer.resblocks.3.attn.q_proj",
+                "lora_te2_text_model_encoder_layers_3_self_attn_q_proj",
+                "lora_te2_text_model_encoder_layers_3_self_attn_q_proj",
+            ),
+            (
+                "cond_stage_model.model.transformer.resblocks.3.mlp.c_fc",
+                "lora_te_text_model_encoder_layers_3_mlp_fc1",
+                "lora_te_text_model_encoder_layers_3_mlp_fc1",
+            ),
             ("unet.a.b_c", "lora_unet_a_b_c", "lora_unet_a_b_c"),
             ("model.diffusion_model.a", "lora_unet_a", "lora_unet_a"),
             ("layers.0.q", "lora_unet_layers_0_q", "lora_unet_layers_0_q"),

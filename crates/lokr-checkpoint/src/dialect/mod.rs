@@ -4,6 +4,7 @@ pub(crate) mod dotted;
 pub(crate) mod key;
 pub(crate) mod kohya;
 pub(crate) mod lycoris;
+pub(crate) mod openclip;
 pub(crate) mod peft;
 pub(crate) mod peft_config;
 pub(crate) mod peft_fit;

@@ -1,18 +1,19 @@
 //! The two names of each SDXL module: diffusers' and those of the original (SGM) checkpoint.
 
+/// Modules outside the blocks.
+const OUTSIDE: [(&str, &str); 6] = [
+    ("conv_in", "input_blocks_0_0"),
+    ("conv_out", "out_2"),
+    ("time_embedding_linear_1", "time_embed_0"),
+    ("time_embedding_linear_2", "time_embed_2"),
+    ("add_embedding_linear_1", "label_emb_0_0"),
+    ("add_embedding_linear_2", "label_emb_0_2"),
+];
+
 /// The SGM name of an underscored diffusers name, or `None` when it is not one.
 pub(crate) fn to_sgm(name: &str) -> Option<String> {
-    match name {
-        "conv_in" => return Some("input_blocks_0_0".to_owned()),
-        "conv_out" => return Some("out_2".to_owned()),
-        _ => {}
-    }
-    if let Some(k) = name.strip_prefix("time_embedding_linear_") {
-        return match k {
-            "1" => Some("time_embed_0".to_owned()),
-            "2" => Some("time_embed_2".to_owned()),
-            _ => None,
-        };
+    if let Some((_, sgm)) = OUTSIDE.into_iter().find(|(diffusers, _)| *diffusers == name) {
+        return Some(sgm.to_owned());
     }
     if let Some(rest) = name.strip_prefix("mid_block_") {
         return if let Some(rest) = rest.strip_prefix("attentions_0") {
@@ -82,6 +83,8 @@ mod tests {
             ("conv_out", "out_2"),
             ("time_embedding_linear_1", "time_embed_0"),
             ("time_embedding_linear_2", "time_embed_2"),
+            ("add_embedding_linear_1", "label_emb_0_0"),
+            ("add_embedding_linear_2", "label_emb_0_2"),
             ("down_blocks_0_resnets_1_conv1", "input_blocks_2_0_in_layers_2"),
             ("down_blocks_0_downsamplers_0_conv", "input_blocks_3_0_op"),
             (
@@ -109,6 +112,7 @@ mod tests {
             "conv_in_2",
             "time_embedding_linear_0",
             "time_embedding_linear_3",
+            "add_embedding_linear_3",
             "down_blocks_x_resnets_0_conv1",
             "down_blocks_1_resnets_0_conv3",
             "mid_block_attentions_01",

@@ -33,7 +33,8 @@ pub(super) fn survey(base: &BaseModel, tuned: &BaseModel, options: &ExtractOptio
         return Err(CheckpointError::NothingShared { example }.in_file(tuned.path()));
     }
     let mut survey = Survey { candidates: Vec::new(), unchanged: 0, not_adapted: Vec::new() };
-    for &name in in_base.union(&in_tuned) {
+    let names: Vec<_> = in_base.union(&in_tuned).flat_map(|name| weights(base, tuned, name)).collect();
+    for name in &names {
         let reason = match (base.info(name), tuned.info(name)) {
             (None, _) => NotAdaptedReason::OnlyInTuned,
             (_, None) => NotAdaptedReason::OnlyInBase,
@@ -46,7 +47,7 @@ pub(super) fn survey(base: &BaseModel, tuned: &BaseModel, options: &ExtractOptio
                     _ if same || shape.contains(&0) => None,
                     (Some(module), (Some(base_kind), Some(kind))) if wanted.take(module) => {
                         let wide = base_kind == FloatType::F64 || kind == FloatType::F64;
-                        let (module, tensor) = (module.to_owned(), name.to_owned());
+                        let (module, tensor) = (module.to_owned(), name.clone());
                         survey.candidates.push(Candidate { module, tensor, kind, wide });
                         continue;
                     }
@@ -62,9 +63,16 @@ pub(super) fn survey(base: &BaseModel, tuned: &BaseModel, options: &ExtractOptio
                 reason
             }
         };
-        survey.not_adapted.push(NotAdapted { tensor: name.to_owned(), reason });
+        survey.not_adapted.push(NotAdapted { tensor: name.clone(), reason });
     }
     Ok(survey)
+}
+
+/// A tensor's parts, if it is a fused weight in both models, else itself.
+fn weights(base: &BaseModel, tuned: &BaseModel, tensor: &str) -> Vec<String> {
+    let parts = base.parts(tensor);
+    let is_weight = |part: &String| part.ends_with(".weight") && tuned.stored_in(part) == tensor;
+    if !parts.is_empty() && parts.iter().all(is_weight) { parts } else { vec![tensor.to_owned()] }
 }
 
 /// Whether values of different types are the same; those of one type have been compared as bytes.

@@ -12,7 +12,9 @@ use crate::{
 /// What to do to each tensor that is not only copied.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
+    /// By the names of weights, which may be parts of a fused tensor.
     pub(crate) applied: BTreeMap<String, Vec<Applied<'a>>>,
+    /// By the names of tensors.
     pub(crate) replaced: BTreeMap<String, Tensor>,
     pub(crate) adapters: Vec<AdapterReport>,
 }
@@ -38,7 +40,7 @@ impl<'a> Plan<'a> {
         for (name, target) in resolution.targets() {
             let module = &adapter.modules()[name];
             module.scale_by(strength.scale)?;
-            if self.replaced.contains_key(target) {
+            if self.replaced.contains_key(base.stored_in(target)) {
                 let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
                 return Err(CheckpointError::DuplicateTarget { first, second: name.to_owned(), target });
             }
@@ -68,7 +70,8 @@ impl<'a> Plan<'a> {
     fn replace(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for (name, tensor) in adapter.extra() {
-            let Some((dtype, shape)) = base.info(name) else {
+            let stored = base.info(name).filter(|_| base.stored_in(name) == name);
+            let Some((dtype, shape)) = stored else {
                 missing.push(name.clone());
                 continue;
             };
@@ -76,7 +79,8 @@ impl<'a> Plan<'a> {
                 let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
                 return Err(CheckpointError::ReplacementShape { key, expected, found });
             }
-            if self.applied.contains_key(name) || self.replaced.contains_key(name) {
+            let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
+            if adapted || self.replaced.contains_key(name) {
                 let (first, second) = ("another module".to_owned(), format!("{name} of modules_to_save"));
                 return Err(CheckpointError::DuplicateTarget { first, second, target: name.clone() });
             }
@@ -88,6 +92,16 @@ impl<'a> Plan<'a> {
             self.replaced.insert(name.clone(), tensor);
         }
         Ok(missing)
+    }
+
+    /// A tensor of the base in the pieces that adapters change apart: its parts if it is a fused one, else itself; each with
+    /// the name of the weight it is, and in the order of their rows.
+    pub(crate) fn pieces(&self, base: &BaseModel, name: &str, tensor: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let parts = base.parts(name);
+        if !parts.iter().any(|part| self.applied.contains_key(part)) {
+            return Ok(vec![(name.to_owned(), tensor.clone())]);
+        }
+        parts.into_iter().map(|part| base.tensor(&part).map(|tensor| (part, tensor))).collect()
     }
 
     /// The report's line of a weight, nothing measured yet.

@@ -13,7 +13,7 @@ use crate::{FloatType, Result, Tensor, TensorWriter};
 /// copies them, and enough that threads seldom meet at the file.
 const CHUNK: usize = 1 << 18;
 
-/// Computes a weight and writes it.
+/// Computes a weight and writes it: the next bytes of the tensor `name`, all of them or a part.
 pub(crate) fn merge_weight<T: Scalar>(
     writer: &mut TensorWriter,
     name: &str,
@@ -26,7 +26,7 @@ pub(crate) fn merge_weight<T: Scalar>(
     let rows = (CHUNK / steps.columns).clamp(1, steps.rows);
     let row_bytes = steps.columns * kind.size();
     let chunk_bytes = rows * row_bytes;
-    let chunks: Vec<_> = writer.write_pieces(name, |pieces| {
+    let chunks: Vec<_> = writer.write_pieces(name, base.bytes().len(), |pieces| {
         let chunks = base.bytes().par_chunks(chunk_bytes).enumerate();
         let merge = |buffer: &mut Vec<u8>, (index, base): (usize, &[u8])| {
             let (first, out) = (index * rows, &mut buffer[..base.len()]);

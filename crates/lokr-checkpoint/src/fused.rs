@@ -1,0 +1,65 @@
+//! Weights that a model stores in one tensor and adapters change apart.
+
+use std::ops::Range;
+
+/// What torch's `MultiheadAttention`, and with it OpenCLIP, stores the rows of query, key and value in, one after another,
+/// and what each would be called on its own.
+const FUSED: [(&str, &str); 2] = [("in_proj_weight", "weight"), ("in_proj_bias", "bias")];
+
+/// The parts in their order, as `transformers` names them.
+const PARTS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
+
+/// Some rows of a tensor that stand for a parameter of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FusedPart {
+    /// The tensor's name.
+    pub(crate) tensor: String,
+    pub(crate) rows: Range<usize>,
+    pub(crate) shape: Vec<usize>,
+}
+
+/// The parts of a tensor with their names, in the order of rows; none unless it is a fused one of three equal parts.
+pub(crate) fn parts(tensor: &str, shape: &[usize]) -> Vec<(String, FusedPart)> {
+    let name = |(fused, parameter)| Some((tensor.strip_suffix(fused)?, parameter));
+    let (Some((path, parameter)), Some((&all, rest))) = (FUSED.into_iter().find_map(name), shape.split_first()) else {
+        return Vec::new();
+    };
+    if !(path.is_empty() || path.ends_with('.')) || all % PARTS.len() != 0 {
+        return Vec::new();
+    }
+    let rows = all / PARTS.len();
+    let part = |(number, part): (usize, &str)| {
+        let (rows, shape) = (number * rows..(number + 1) * rows, [&[rows], rest].concat());
+        (format!("{path}{part}.{parameter}"), FusedPart { tensor: tensor.to_owned(), rows, shape })
+    };
+    PARTS.into_iter().enumerate().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirds_are_query_key_and_value() {
+        let found = parts("blocks.0.attn.in_proj_weight", &[12, 5]);
+        for ((name, part), (right, rows)) in found.iter().zip([("q", 0..4), ("k", 4..8), ("v", 8..12)]) {
+            assert_eq!(*name, format!("blocks.0.attn.{right}_proj.weight"));
+            assert_eq!((&part.rows, &part.shape[..]), (&rows, &[4, 5][..]));
+        }
+        let bias = parts("in_proj_bias", &[12]);
+        assert_eq!((bias.len(), &*bias[2].0, &bias[2].1.shape[..]), (3, "v_proj.bias", &[4][..]));
+    }
+
+    #[test]
+    fn other_tensors_have_no_parts() {
+        for (name, shape) in [
+            ("a.in_proj_weight", &[13, 5][..]),
+            ("a.in_proj_weight", &[]),
+            ("a.in_proj.weight", &[12, 5]),
+            ("a.my_in_proj_weight", &[12, 5]),
+            ("a.weight", &[12, 5]),
+        ] {
+            assert!(parts(name, shape).is_empty(), "{name} {shape:?}");
+        }
+    }
+}
