@@ -1,4 +1,4 @@
-//! Merging into a synthetic model beside copying its files, in turns.
+//! Merging into a synthetic model beside `cp -R` of its files, in turns.
 //!
 //! `cargo bench -p lokr-checkpoint --bench merge -- [GIBIBYTES] [FOLDER]`: a bf16 model of 4096-wide layers in shards of 1 GiB, of
 //! 1 GiB by default, in a temporary folder there. All matrices are adapted, one of five with a low-rank factor. It prints the
@@ -135,14 +135,26 @@ fn time_merge(model: &Path, adapter: &Adapter, out: &Path) -> Result<Duration, F
 
 fn time_copy(model: &Path, out: &Path) -> Result<Duration, Failure> {
     let start = Instant::now();
+    copy(model, out)?;
+    let time = start.elapsed();
+    std::fs::remove_dir_all(out)?;
+    Ok(time)
+}
+
+#[cfg(unix)]
+fn copy(model: &Path, out: &Path) -> Result<(), Failure> {
+    let status = std::process::Command::new("cp").arg("-R").args([model, out]).status()?;
+    if status.success() { Ok(()) } else { Err(format!("cp: {status}").into()) }
+}
+
+#[cfg(not(unix))]
+fn copy(model: &Path, out: &Path) -> Result<(), Failure> {
     std::fs::create_dir(out)?;
     for entry in std::fs::read_dir(model)? {
         let entry = entry?;
         std::fs::copy(entry.path(), out.join(entry.file_name()))?;
     }
-    let time = start.elapsed();
-    std::fs::remove_dir_all(out)?;
-    Ok(time)
+    Ok(())
 }
 
 /// Looks at this process's anonymous memory every few milliseconds, above what there is at the start.
