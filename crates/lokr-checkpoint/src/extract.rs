@@ -12,7 +12,7 @@ use lokr_core::FactorizationRule;
 
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, FactorSize, FloatType, JobProgress, Module, Result};
 pub use report::{ExtractReport, ExtractedModule, NotAdapted, NotAdaptedReason};
-use survey::survey;
+use survey::{Finding, Survey};
 use weight::extract_weight;
 
 /// Choices of [`extract`].
@@ -135,17 +135,28 @@ pub fn extract(
     progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Extraction> {
     check(options)?;
-    let survey = survey(base, tuned, options)?;
-    let mut report =
-        ExtractReport { unchanged: survey.unchanged, not_adapted: survey.not_adapted, ..Default::default() };
-    let mut terms = Vec::new();
-    let total = survey.candidates.len();
-    for (done, candidate) in survey.candidates.iter().enumerate() {
-        JobProgress { done, total, name: &candidate.module }.tell(progress)?;
+    let survey = Survey::new(base, tuned, options)?;
+    let names = survey.names()?;
+    let (mut report, mut terms) = (ExtractReport::default(), Vec::new());
+    let (total, mut compared) = (names.len(), 0);
+    for (done, name) in names.iter().enumerate() {
+        JobProgress { done, total, name }.tell(progress)?;
+        let candidate = match survey.look_at(name)? {
+            Finding::Candidate(candidate) => candidate,
+            Finding::Unchanged => {
+                report.unchanged += 1;
+                continue;
+            }
+            Finding::NotAdapted(reason) => {
+                report.not_adapted.push(NotAdapted { tensor: name.clone(), reason });
+                continue;
+            }
+        };
+        compared += 1;
         let found = if candidate.wide {
-            extract_weight::<f64>(base, tuned, candidate, options)
+            extract_weight::<f64>(base, tuned, &candidate, options)
         } else {
-            extract_weight::<f32>(base, tuned, candidate, options)
+            extract_weight::<f32>(base, tuned, &candidate, options)
         };
         let Some((modules, line)) = found? else {
             report.unchanged += 1;
@@ -161,7 +172,7 @@ pub fn extract(
     }
     JobProgress { done: total, total, name: "" }.tell(progress)?;
     if report.modules.is_empty() {
-        return Err(CheckpointError::NothingChanged { compared: total }.in_file(tuned.path()));
+        return Err(CheckpointError::NothingChanged { compared }.in_file(tuned.path()));
     }
     report.add_up();
     Ok(Extraction { terms, report })

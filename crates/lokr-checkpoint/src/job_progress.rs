@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::{CheckpointError, Result};
 
-/// How far a job is: `done` of `total` modules, and which comes next. The last call has `done == total`.
+/// How far a job is: `done` of `total` modules, or tensors of two models where those are compared, and which comes next. The last call has `done == total`.
 ///
 /// The caller returns whether to go on; [`ControlFlow::Break`] ends the job with [`CheckpointError::Interrupted`].
 ///
@@ -20,11 +20,11 @@ use crate::{CheckpointError, Result};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JobProgress<'a> {
-    /// Modules finished.
+    /// Those finished.
     pub done: usize,
-    /// Modules in all.
+    /// Those in all.
     pub total: usize,
-    /// The module that comes next; empty at the end.
+    /// The one that comes next; empty at the end.
     pub name: &'a str,
 }
 

@@ -61,6 +61,7 @@ pub enum Run {
 ///
 /// # Errors
 /// Before anything is written: those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],
+/// [`CheckpointError::JobOption`] for a multiplier that the arithmetic's type cannot hold,
 /// [`CheckpointError::ReplacementShape`], [`CheckpointError::DuplicateTarget`] for a tensor both adapted and replaced,
 /// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`], [`CheckpointError::DiskSpace`]. Later:
 /// [`CheckpointError::Guard`], [`CheckpointError::MergeOverflow`], [`CheckpointError::Interrupted`], [`CheckpointError::Io`];

@@ -338,6 +338,25 @@ fn failures_change_nothing() {
 }
 
 #[test]
+fn multipliers_must_fit_the_arithmetic() {
+    let folder = Folder::new();
+    let base = base(&folder, &[("m.weight", tensor(&[6, 10]))]);
+    let adapter = read(&lycoris(&[])).unwrap();
+    for (multiplier, scale) in [
+        (1e60, ScaleRule::Trained),
+        (f64::NAN, ScaleRule::Trained),
+        (1e20, ScaleRule::Fixed(1e20)),
+        (1.0, ScaleRule::Fixed(1e60)),
+    ] {
+        let strength = Strength { multiplier, scale, ..Strength::default() };
+        cause(run(&base, &[(&adapter, strength)], &folder.path("out.safetensors")), |e| {
+            matches!(e, CheckpointError::JobOption { option: "multiplier", .. })
+        });
+    }
+    assert_eq!(names(&folder.root()), ["model.safetensors"]);
+}
+
+#[test]
 fn a_dry_run_reports_and_writes_nothing() {
     let folder = Folder::new();
     let base = sharded(&folder);

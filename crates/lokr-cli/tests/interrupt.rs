@@ -1,8 +1,9 @@
-//! An interrupt in the middle of a merge, sent to the built program.
+//! An interrupt in the middle of a job, sent to the built program.
 #![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -16,19 +17,19 @@ const WEIGHT_BYTES: u64 = (4 * SIDE * SIDE) as u64;
 /// How often the adapter is applied, so that the merge would take many seconds, a weight only a part of one.
 const TIMES: usize = 400;
 
-/// A model of zeros that takes no space on disk.
-fn model(path: &Path) {
+/// A model of so many weights of zeros that takes no space on disk.
+fn model(path: &Path, weights: usize) {
     let entry = |i: usize| {
         let start = i as u64 * WEIGHT_BYTES;
         let end = start + WEIGHT_BYTES;
         format!(r#""m{i}.weight":{{"dtype":"F32","shape":[{SIDE},{SIDE}],"data_offsets":[{start},{end}]}}"#)
     };
-    let header = format!("{{{}}}", (0..WEIGHTS).map(entry).collect::<Vec<_>>().join(","));
+    let header = format!("{{{}}}", (0..weights).map(entry).collect::<Vec<_>>().join(","));
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
     fs::write(path, &bytes).unwrap();
     let file = fs::File::options().append(true).open(path).unwrap();
-    file.set_len(bytes.len() as u64 + WEIGHTS as u64 * WEIGHT_BYTES).unwrap();
+    file.set_len(bytes.len() as u64 + weights as u64 * WEIGHT_BYTES).unwrap();
 }
 
 fn adapter(path: &Path) {
@@ -90,7 +91,7 @@ fn assert_interrupted(output: &Output) {
 fn a_file_stays_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
-    model(&path("base.safetensors"));
+    model(&path("base.safetensors"), WEIGHTS);
     adapter(&path("adapter.safetensors"));
     fs::write(path("out.safetensors"), "mine").unwrap();
     let before = entries(folder.path());
@@ -109,7 +110,7 @@ fn a_directory_stays_as_it_was() {
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("base")).unwrap();
     fs::create_dir(path("out")).unwrap();
-    model(&path("base/model.safetensors"));
+    model(&path("base/model.safetensors"), WEIGHTS);
     fs::write(path("base/config.json"), "{}").unwrap();
     adapter(&path("adapter.safetensors"));
     for name in ["model.safetensors", "config.json"] {
@@ -124,4 +125,37 @@ fn a_directory_stays_as_it_was() {
     for name in ["model.safetensors", "config.json"] {
         assert_eq!(fs::read(path("out").join(name)).unwrap(), name.as_bytes());
     }
+}
+
+/// Jobs on modules write nothing before they are done: there is only the output that must not appear.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_extraction_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    // As many as take half a minute.
+    let weights = 40 * WEIGHTS;
+    for name in ["base.safetensors", "tuned.safetensors"] {
+        model(&path(name), weights);
+    }
+    // One value of each weight differs.
+    let mut tuned = fs::File::options().read(true).write(true).open(path("tuned.safetensors")).unwrap();
+    let data = tuned.metadata().unwrap().len() - weights as u64 * WEIGHT_BYTES;
+    for i in 0..weights as u64 {
+        tuned.seek(SeekFrom::Start(data + i * WEIGHT_BYTES + 4096)).unwrap();
+        tuned.write_all(&1f32.to_le_bytes()).unwrap();
+    }
+    let before = entries(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lokr"));
+    command.arg("extract").arg("--base").arg(path("base.safetensors")).arg("--tuned").arg(path("tuned.safetensors"));
+    command.arg("--out").arg(path("out")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It has opened both models, so that it catches signals by now.
+    let maps = format!("/proc/{}/maps", child.id());
+    while !fs::read_to_string(&maps).unwrap().contains("tuned.safetensors") {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended before it could be interrupted");
+        std::thread::yield_now();
+    }
+    assert_interrupted(&signal(child, "INT"));
+    assert_eq!(entries(folder.path()), before);
 }

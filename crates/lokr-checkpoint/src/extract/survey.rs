@@ -1,4 +1,4 @@
-//! What two models have in common, from their headers; small tensors are compared.
+//! What two models have in common, and which weights of them differ.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use regex::Regex;
 use safetensors::Dtype;
 
 use super::weight::difference;
-use super::{ExtractOptions, NotAdapted, NotAdaptedReason};
+use super::{ExtractOptions, NotAdaptedReason};
 use crate::{BaseModel, CheckpointError, FloatType, Result};
 
 /// A weight that may be adapted, if it differs.
@@ -19,53 +19,66 @@ pub(super) struct Candidate {
     pub(super) wide: bool,
 }
 
-pub(super) struct Survey {
-    pub(super) candidates: Vec<Candidate>,
-    pub(super) unchanged: usize,
-    pub(super) not_adapted: Vec<NotAdapted>,
+/// What a tensor of either model is to the extraction.
+pub(super) enum Finding {
+    Candidate(Candidate),
+    Unchanged,
+    NotAdapted(NotAdaptedReason),
 }
 
-pub(super) fn survey(base: &BaseModel, tuned: &BaseModel, options: &ExtractOptions) -> Result<Survey> {
-    let wanted = Patterns::new(options)?;
-    let (in_base, in_tuned): (BTreeSet<_>, BTreeSet<_>) = (base.names().collect(), tuned.names().collect());
-    if in_base.is_disjoint(&in_tuned) {
-        let example = tuned.names().next().unwrap_or_default().to_owned();
-        return Err(CheckpointError::NothingShared { example }.in_file(tuned.path()));
+pub(super) struct Survey<'a> {
+    base: &'a BaseModel,
+    tuned: &'a BaseModel,
+    wanted: Patterns,
+}
+
+impl<'a> Survey<'a> {
+    pub(super) fn new(base: &'a BaseModel, tuned: &'a BaseModel, options: &ExtractOptions) -> Result<Self> {
+        Ok(Self { base, tuned, wanted: Patterns::new(options)? })
     }
-    let mut survey = Survey { candidates: Vec::new(), unchanged: 0, not_adapted: Vec::new() };
-    let names: Vec<_> = in_base.union(&in_tuned).flat_map(|name| weights(base, tuned, name)).collect();
-    for name in &names {
-        let reason = match (base.info(name), tuned.info(name)) {
-            (None, _) => NotAdaptedReason::OnlyInTuned,
-            (_, None) => NotAdaptedReason::OnlyInBase,
-            (Some((_, base_shape)), Some((_, shape))) if base_shape != shape => NotAdaptedReason::Shape,
-            (Some((base_type, _)), Some((dtype, shape))) => {
-                let module = name.strip_suffix(".weight").filter(|_| (2..=5).contains(&shape.len()));
-                let kinds = (FloatType::from_dtype(base_type), FloatType::from_dtype(dtype));
-                let same = base_type == dtype && base.tensor(name)?.bytes() == tuned.tensor(name)?.bytes();
-                let reason = match (module, kinds) {
-                    _ if same || shape.contains(&0) => None,
-                    (Some(module), (Some(base_kind), Some(kind))) if wanted.take(module) => {
-                        let wide = base_kind == FloatType::F64 || kind == FloatType::F64;
-                        let (module, tensor) = (module.to_owned(), name.clone());
-                        survey.candidates.push(Candidate { module, tensor, kind, wide });
-                        continue;
-                    }
-                    (_, (None, _) | (_, None)) => Some(NotAdaptedReason::ElementType),
-                    _ if equal(base, tuned, name, (base_type, dtype))? => None,
-                    (Some(_), _) => Some(NotAdaptedReason::Excluded),
-                    (None, _) => Some(NotAdaptedReason::NotAWeight),
-                };
-                let Some(reason) = reason else {
-                    survey.unchanged += 1;
-                    continue;
-                };
-                reason
-            }
+
+    /// The names of both models' tensors, sorted; in place of a fused weight those of its parts.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let (base, tuned): (BTreeSet<_>, BTreeSet<_>) = (self.base.names().collect(), self.tuned.names().collect());
+        if base.is_disjoint(&tuned) {
+            let example = self.tuned.names().next().unwrap_or_default().to_owned();
+            return Err(CheckpointError::NothingShared { example }.in_file(self.tuned.path()));
+        }
+        Ok(base.union(&tuned).flat_map(|name| weights(self.base, self.tuned, name)).collect())
+    }
+
+    /// Looks at one of them. Those that differ in no bit, or in the type alone, are found here; a candidate's values may yet
+    /// turn out the same.
+    pub(super) fn look_at(&self, name: &str) -> Result<Finding> {
+        let (base, tuned) = (self.base, self.tuned);
+        let ((base_type, base_shape), (dtype, shape)) = match (base.info(name), tuned.info(name)) {
+            (None, _) => return Ok(Finding::NotAdapted(NotAdaptedReason::OnlyInTuned)),
+            (_, None) => return Ok(Finding::NotAdapted(NotAdaptedReason::OnlyInBase)),
+            (Some(base), Some(tuned)) => (base, tuned),
         };
-        survey.not_adapted.push(NotAdapted { tensor: name.clone(), reason });
+        if base_shape != shape {
+            return Ok(Finding::NotAdapted(NotAdaptedReason::Shape));
+        }
+        let same = base_type == dtype && base.tensor(name)?.bytes() == tuned.tensor(name)?.bytes();
+        if same || shape.contains(&0) {
+            return Ok(Finding::Unchanged);
+        }
+        let (Some(base_kind), Some(kind)) = (FloatType::from_dtype(base_type), FloatType::from_dtype(dtype)) else {
+            return Ok(Finding::NotAdapted(NotAdaptedReason::ElementType));
+        };
+        let module = name.strip_suffix(".weight").filter(|_| (2..=5).contains(&shape.len()));
+        let reason = match module {
+            Some(module) if self.wanted.take(module) => {
+                let wide = base_kind == FloatType::F64 || kind == FloatType::F64;
+                let (module, tensor) = (module.to_owned(), name.to_owned());
+                return Ok(Finding::Candidate(Candidate { module, tensor, kind, wide }));
+            }
+            Some(_) => NotAdaptedReason::Excluded,
+            None => NotAdaptedReason::NotAWeight,
+        };
+        let equal = equal(base, tuned, name, (base_type, dtype))?;
+        Ok(if equal { Finding::Unchanged } else { Finding::NotAdapted(reason) })
     }
-    Ok(survey)
 }
 
 /// A tensor's parts, if it is a fused weight in both models, else itself.

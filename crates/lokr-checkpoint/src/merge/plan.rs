@@ -39,7 +39,8 @@ impl<'a> Plan<'a> {
         let resolution = adapter.resolve(base, policy)?;
         for (name, target) in resolution.targets() {
             let module = &adapter.modules()[name];
-            module.scale_by(strength.scale)?;
+            let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
+            check_range(strength.multiplier, module.scale_by(strength.scale)?, wide)?;
             if self.replaced.contains_key(base.stored_in(target)) {
                 let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
                 return Err(CheckpointError::DuplicateTarget { first, second: name.to_owned(), target });
@@ -118,6 +119,16 @@ impl<'a> Plan<'a> {
         let (weight, shape, dtype) = (name.to_owned(), base.shape().to_vec(), base.dtype().to_string());
         Ok(WeightReport { weight, shape, dtype, applied: modules, measured: None })
     }
+}
+
+/// An error unless the numbers before a product are finite in the type of the arithmetic.
+fn check_range(multiplier: f64, scale: f64, wide: bool) -> Result<()> {
+    let largest = if wide { f64::MAX } else { f32::MAX.into() };
+    if [multiplier, scale, multiplier * scale].iter().all(|x| x.abs() <= largest) {
+        return Ok(());
+    }
+    let expected = "a number whose product with the scale is finite in the weight's arithmetic";
+    Err(CheckpointError::JobOption { option: "multiplier", expected, found: format!("{multiplier:e}") })
 }
 
 /// The formula applied, and where its scale comes from.
