@@ -2,7 +2,11 @@
 //!
 //! `cargo bench -p lokr-checkpoint --bench extract`: two f32 models of one such weight are made in a temporary folder; their difference
 //! is a Kronecker product and noise a tenth as large. Several splits, in full, of a rank, of a share of energy, and three terms. It prints the
-//! median of five runs, reading the files included, and the share of energy captured.
+//! median of five runs, reading the files included, the share of energy captured, and the peak of anonymous memory where the system
+//! tells it.
+
+#[path = "support/memory.rs"]
+mod memory;
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -10,6 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use lokr_checkpoint::{BaseModel, ExtractOptions, FactorSize, FloatType, Overwrite, Tensor, extract, write_tensors};
+use memory::Watch;
 use ndarray::Array2;
 
 const SIZE: usize = 4096;
@@ -44,6 +49,7 @@ fn main() -> Result<(), Failure> {
     for (name, options) in cases {
         let mut times = Vec::new();
         let mut energy = 0.0;
+        let memory = Watch::start();
         for _ in 0..RUNS {
             let start = Instant::now();
             let found = extract(&base, &tuned, &options, &mut |_| ControlFlow::Continue(()))?;
@@ -51,7 +57,8 @@ fn main() -> Result<(), Failure> {
             energy = found.report.energy;
         }
         times.sort_by(f64::total_cmp);
-        println!("{name:<30} {:>6.2} s   {:.1} % captured", times[RUNS / 2], 100.0 * energy);
+        let (time, megabytes) = (times[RUNS / 2], memory.stop() as f64 / 1e6);
+        println!("{name:<30} {time:>6.2} s   {:>5.1} % captured   {megabytes:.0} MB", 100.0 * energy);
     }
     Ok(())
 }

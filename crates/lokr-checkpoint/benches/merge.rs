@@ -6,16 +6,19 @@
 //!
 //! The model is in the system's cache when the turns begin, if that is large enough, and neither side waits for the disk.
 
+#[path = "support/memory.rs"]
+mod memory;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use lokr_checkpoint::{
     Adapter, BaseModel, Dtype, FloatType, MergeOptions, Overwrite, ReadOptions, Strength, Tensor, TensorSpec,
     TensorWriter, merge, write_tensors,
 };
+use memory::Watch;
 use ndarray::Array2;
 
 const WIDTH: usize = 4096;
@@ -155,36 +158,4 @@ fn copy(model: &Path, out: &Path) -> Result<(), Failure> {
         std::fs::copy(entry.path(), out.join(entry.file_name()))?;
     }
     Ok(())
-}
-
-/// Looks at this process's anonymous memory every few milliseconds, above what there is at the start.
-struct Watch {
-    running: std::sync::Arc<(AtomicBool, AtomicUsize)>,
-    before: usize,
-}
-
-impl Watch {
-    fn start() -> Self {
-        let running = std::sync::Arc::new((AtomicBool::new(true), AtomicUsize::new(0)));
-        let shared = running.clone();
-        std::thread::spawn(move || {
-            while shared.0.load(Relaxed) {
-                shared.1.fetch_max(anonymous(), Relaxed);
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        });
-        Self { running, before: anonymous() }
-    }
-
-    fn stop(self) -> usize {
-        self.running.0.store(false, Relaxed);
-        self.running.1.load(Relaxed).saturating_sub(self.before)
-    }
-}
-
-/// Bytes of anonymous memory in use, or 0 where the system does not tell.
-fn anonymous() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok()).map_or(0, |kib| kib * 1024)
 }
