@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use crate::{CheckpointError, Result};
 
-/// How far a job is: `done` of `total` modules, or tensors of two models where those are compared, and which comes next. The last call has `done == total`.
+/// How far a job is: `done` of `total` modules, or tensors of two models where those are compared, and which comes next.
+/// The last call has `done == total`.
 ///
 /// The caller returns whether to go on; [`ControlFlow::Break`] ends the job with [`CheckpointError::Interrupted`].
 ///
