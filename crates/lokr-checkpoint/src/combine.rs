@@ -7,6 +7,7 @@ use lokr_core::{Factor, Kron, nearest_to_sum};
 use serde::Serialize;
 
 use crate::dialect::terms;
+use crate::job_progress::for_all;
 use crate::size::{hold, is_low_rank, module, stored_type};
 use crate::targets::{Names, Target, targets};
 use crate::{
@@ -71,9 +72,9 @@ pub struct CombinedModule {
 /// this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
 ///
 /// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone has is
-/// passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those of one adapter. `base` tells the kernels of convolutions
-/// whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear layer's, which is wrong where the sum's `w2`
-/// comes out full; the adapter then does not fit the model, and merging says so.
+/// passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those of one adapter.
+/// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
+/// layer's, which is wrong where the sum's `w2` comes out full; the adapter then does not fit the model, and merging says so.
 /// # Errors
 /// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
 /// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
@@ -109,15 +110,14 @@ pub fn combine(
         }
     }
     let extra = whole_tensors(adapters)?;
+    let summands: Vec<_> = summands.into_iter().collect();
+    let combined =
+        for_all(&summands, |(name, _)| name, progress, |(name, summands)| combine_modules(name, summands, options))?;
     let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
-    let total = summands.len();
-    for (done, (name, summands)) in summands.into_iter().enumerate() {
-        JobProgress { done, total, name: &name }.tell(progress)?;
-        let (module, line) = combine_modules(&name, &summands, options)?;
+    for ((name, _), (module, line)) in summands.into_iter().zip(combined) {
         modules.insert(name, module);
         lines.push(line);
     }
-    JobProgress { done: total, total, name: "" }.tell(progress)?;
     let energy = energy::captured(lines.iter().map(|line| (line.norm, line.energy)));
     let adapter = first.with_modules(modules, extra, base)?;
     Ok(Combination { adapter, report: CombineReport { modules: lines, energy } })

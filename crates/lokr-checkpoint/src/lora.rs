@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::dialect::peft::{PREFIX, whole_modules};
+use crate::job_progress::for_all;
 use crate::save::write_peft;
 use crate::size::{stored_type, svd, with_kernel};
 use crate::targets::{Names, targets};
@@ -111,27 +112,32 @@ pub fn to_lora(
     // The terms of a sum side by side.
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     let sums: Vec<_> = targets.chunk_by(|a, b| a.name == b.name).collect();
+    let converted = for_all(
+        &sums,
+        |terms| &terms[0].name,
+        progress,
+        |terms| {
+            let (name, kernel) = (&terms[0].name, terms[0].kernel());
+            let modules: Vec<_> = terms.iter().map(|term| term.module).collect();
+            let Halves { left, right, norm, energy } = match modules[..] {
+                [module] => halves(module, rank)?,
+                _ => sum_halves(&modules, rank).map_err(|error| error.in_file(adapter.path()))?,
+            };
+            let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
+            let kind = kind.or(stored).unwrap_or(FloatType::F32);
+            let tensors = [with_kernel(&right, kernel, kind), with_kernel(&left, &vec![1; kernel.len()], kind)];
+            Ok((tensors, LoraModule { name: name.clone(), rank: left.ncols(), norm, energy }))
+        },
+    )?;
     let (mut tensors, mut report) = (BTreeMap::new(), LoraReport::default());
-    let total = sums.len();
-    for (done, terms) in sums.into_iter().enumerate() {
-        let (name, kernel) = (&terms[0].name, terms[0].kernel());
-        JobProgress { done, total, name }.tell(progress)?;
-        let modules: Vec<_> = terms.iter().map(|term| term.module).collect();
-        let Halves { left, right, norm, energy } = match modules[..] {
-            [module] => halves(module, rank)?,
-            _ => sum_halves(&modules, rank).map_err(|error| error.in_file(adapter.path()))?,
-        };
-        let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
-        let kind = kind.or(stored).unwrap_or(FloatType::F32);
-        let ones = vec![1; kernel.len()];
-        let key = |half| format!("{PREFIX}{name}.lora_{half}.weight");
-        report.lokr_parameters += modules.iter().map(|module| module.parameter_count()).sum::<usize>();
-        report.lora_parameters += left.len() + right.len();
-        report.modules.push(LoraModule { name: name.clone(), rank: left.ncols(), norm, energy });
-        tensors.insert(key("A"), with_kernel(&right, kernel, kind));
-        tensors.insert(key("B"), with_kernel(&left, &ones, kind));
+    for (terms, (halves, line)) in sums.iter().zip(converted) {
+        report.lokr_parameters += terms.iter().map(|term| term.module.parameter_count()).sum::<usize>();
+        for (half, tensor) in ["A", "B"].into_iter().zip(halves) {
+            report.lora_parameters += tensor.element_count();
+            tensors.insert(format!("{PREFIX}{}.lora_{half}.weight", line.name), tensor);
+        }
+        report.modules.push(line);
     }
-    JobProgress { done: total, total, name: "" }.tell(progress)?;
     report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
     tensors.extend(adapter.extra().iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone())));
     Ok(Lora { tensors, config: config(adapter, &report.modules), report })

@@ -8,6 +8,7 @@ use ndarray::Array2;
 use serde::Serialize;
 
 use crate::factor::product;
+use crate::job_progress::for_all;
 use crate::size::{hold, module, stored_type};
 use crate::targets::{Names, Target, targets};
 use crate::{Adapter, BaseModel, FactorSize, FloatType, JobProgress, Module, Result, ScaleRule, energy};
@@ -111,26 +112,31 @@ pub fn resize(
 ) -> Result<Resized> {
     options.size.map_or(Ok(()), FactorSize::check)?;
     let targets = targets(adapter, base, Names::Adapter)?;
+    let resized = for_all(
+        &targets,
+        |target| &target.name,
+        progress,
+        |target| {
+            let (new, energy) = resize_module(target, options).map_err(|error| error.in_file(adapter.path()))?;
+            let old = target.module;
+            let line = ResizedModule {
+                name: target.name.clone(),
+                w1: [old.w1().dim(), new.w1().dim()],
+                w2: [old.w2().dim(), new.w2().dim()],
+                rank: [old.rank(), new.rank()],
+                norm: old.scale_by(ScaleRule::Trained)?.abs() * old.kron::<f64>()?.frobenius_norm(),
+                energy,
+            };
+            Ok((new, line))
+        },
+    )?;
     let (mut modules, mut report) = (BTreeMap::new(), ResizeReport::default());
-    let total = targets.len();
-    for (done, target) in targets.iter().enumerate() {
-        JobProgress { done, total, name: &target.name }.tell(progress)?;
-        let (new, energy) = resize_module(target, options).map_err(|error| error.in_file(adapter.path()))?;
-        let old = target.module;
-        let s = old.scale_by(ScaleRule::Trained)?;
-        report.parameters_before += old.parameter_count();
+    for (target, (new, line)) in targets.iter().zip(resized) {
+        report.parameters_before += target.module.parameter_count();
         report.parameters += new.parameter_count();
-        report.modules.push(ResizedModule {
-            name: target.name.clone(),
-            w1: [old.w1().dim(), new.w1().dim()],
-            w2: [old.w2().dim(), new.w2().dim()],
-            rank: [old.rank(), new.rank()],
-            norm: s.abs() * old.kron::<f64>()?.frobenius_norm(),
-            energy,
-        });
+        report.modules.push(line);
         modules.insert(target.name.clone(), new);
     }
-    JobProgress { done: total, total, name: "" }.tell(progress)?;
     report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
     let adapter = adapter.with_modules(modules, adapter.extra().clone(), base)?;
     Ok(Resized { adapter, report })
