@@ -231,7 +231,11 @@ impl Reader<'_> {
         let live = dialect == Dialect::Peft
             && file.names().filter_map(Key::split).any(|parts| parts.is_factor() && parts.adapter.is_some());
         let mut sorted = Sorted::default();
+        let mut first_named: Option<(&str, &str)> = None;
         for key in file.names() {
+            if key.ends_with(".lokr_t1") {
+                return Err(CheckpointError::TuckerFirstFactor { key: key.to_owned() });
+            }
             let tensor = file.tensor(key)?;
             let parts = Key::split(key).filter(|parts| {
                 (parts.adapter.is_none() || dialect == Dialect::Peft) && dialect.accepts(parts.module, prefix)
@@ -241,6 +245,13 @@ impl Reader<'_> {
                     return Err(CheckpointError::NotPeft { key: key.to_owned() });
                 }
                 Some(parts) => {
+                    if let Some(adapter) = parts.adapter {
+                        let &mut (first, named) = first_named.get_or_insert((key, adapter));
+                        if adapter != named {
+                            let (first, second) = (first.to_owned(), key.to_owned());
+                            return Err(CheckpointError::SeveralAdapters { first, second });
+                        }
+                    }
                     let module = if dialect == Dialect::Peft { peft::strip(parts.module) } else { parts.module };
                     let all = sorted.parts.entry(module.to_owned()).or_default();
                     all.insert(module, parts.suffix, key.to_owned(), tensor)?;

@@ -40,12 +40,20 @@ impl Adapter {
     /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
     /// ```
     pub fn from_modules(dialect: Dialect, modules: impl IntoIterator<Item = Module>) -> Result<Self> {
+        Self::from_modules_of(dialect, modules.into_iter().map(|module| (module, None)))
+    }
+
+    /// As [`Adapter::from_modules`], each module with the shape of its weight where that is known.
+    pub(crate) fn from_modules_of(
+        dialect: Dialect,
+        modules: impl IntoIterator<Item = (Module, Option<Vec<usize>>)>,
+    ) -> Result<Self> {
         let parts: Vec<_> = modules
             .into_iter()
-            .map(|module| {
+            .map(|(module, weight)| {
                 let name = module.name().to_owned();
                 let place = Place::Path(name.clone());
-                Part { module, located: Located { name, place, weight: None } }
+                Part { module, located: Located { name, place, weight } }
             })
             .collect();
         let namer = Namer { dialect, prefix: None, encoders: encoders(&parts) };

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::dialect::terms;
 use crate::job_progress::for_all;
 use crate::size::{hold, is_low_rank, module, stored_type};
-use crate::targets::{Names, Target, targets};
+use crate::targets::{Names, Target, check_kernels, targets};
 use crate::{
     Adapter, BaseModel, CheckpointError, Dialect, FactorSize, FloatType, JobProgress, Module, Result, Tensor, energy,
 };
@@ -100,7 +100,9 @@ pub fn combine(
     let first = check(adapters, options)?;
     let mut summands: BTreeMap<String, Vec<Summand<'_>>> = BTreeMap::new();
     for &(adapter, weight) in adapters {
-        for target in targets(adapter, base, Names::Adapter)? {
+        let targets = targets(adapter, base, Names::Adapter)?;
+        check_kernels(adapter, &targets)?;
+        for target in targets {
             // All terms of a sum become one.
             let name = match (adapter.dialect(), terms::path(&target.name)) {
                 (Dialect::Terms, Some(path)) => terms::name(path, 0),
@@ -109,10 +111,11 @@ pub fn combine(
             summands.entry(name).or_default().push(Summand { target, weight });
         }
     }
-    let extra = whole_tensors(adapters)?;
+    let extra = whole_tensors(adapters).map_err(|error| error.in_file(first.path()))?;
     let summands: Vec<_> = summands.into_iter().collect();
     let combined =
-        for_all(&summands, |(name, _)| name, progress, |(name, summands)| combine_modules(name, summands, options))?;
+        for_all(&summands, |(name, _)| name, progress, |(name, summands)| combine_modules(name, summands, options));
+    let combined = combined.map_err(|error| error.in_file(first.path()))?;
     let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
     for ((name, _), (module, line)) in summands.into_iter().zip(combined) {
         modules.insert(name, module);
@@ -184,6 +187,18 @@ fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOption
         }
         krons.push(module.kron::<f64>()?);
         weights.push(weight * module.scale_by(crate::ScaleRule::Trained)?);
+    }
+    if let Some(place) = weights.iter().position(|weight| !weight.is_finite()) {
+        let (option, expected) = ("weight", "a number whose product with the scale is finite");
+        return Err(CheckpointError::JobOption { option, expected, found: format!("{:e}", summands[place].weight) });
+    }
+    for Summand { target, .. } in summands {
+        for (key, tensor) in target.module.tensors() {
+            let count = tensor.count_non_finite(key)?;
+            if count > 0 {
+                return Err(CheckpointError::NonFinite { module: name.to_owned(), key, count });
+            }
+        }
     }
     let sum: Vec<(f64, &Kron<'_, f64>)> = weights.into_iter().zip(&krons).collect();
     let nearest = nearest_to_sum(&sum, 1)?;

@@ -4,7 +4,7 @@ use lokr_core::Scalar;
 use ndarray::{Array1, ArrayView2, Axis};
 
 use crate::factor::product;
-use crate::{CheckpointError, Result, Tensor};
+use crate::{CheckpointError, FloatType, Result, Tensor};
 
 /// What a norm of `dora_scale` belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,8 +44,8 @@ impl DoraAxis {
     }
 }
 
-/// `g = dora_scale / (‖V‖ + eps)` along `axis`, for `v (out, in·K)`; norms are summed in f64. `eps` is that of the type
-/// `dora_scale` is stored in, as in LyCORIS.
+/// `g = dora_scale / (‖V‖ + eps)` along `axis`, for `v (out, in·K)`; norms are summed in f64. `eps` is that of f32, in which
+/// LyCORIS keeps `dora_scale` when it trains and when it loads a file of half types; for f64 that of f64.
 pub(crate) fn gains<T: Scalar>(
     scale: &Tensor,
     axis: DoraAxis,
@@ -73,7 +73,7 @@ pub(crate) fn squares<T: Scalar>(axis: DoraAxis, v: &ArrayView2<'_, T>, kernel_s
 
 /// [`gains`] from the squares of the norms.
 pub(crate) fn gains_of(scale: &Tensor, squares: &Array1<f64>) -> Result<Array1<f64>> {
-    let eps = scale.float_type("dora_scale")?.epsilon();
+    let eps = scale.float_type("dora_scale")?.wider(FloatType::F32).epsilon();
     let scale = scale.to_array::<f64>("dora_scale")?;
     Ok(scale.iter().zip(squares).map(|(g, square)| g / (square.sqrt() + eps)).collect())
 }

@@ -331,12 +331,26 @@ pub enum CheckpointError {
 
     // Names.
     /// A tensor that belongs to another kind of adapter.
-    #[error("{key}: a {algorithm} tensor among LoKr's")]
+    #[error("{key}: a tensor of {algorithm}, not of LoKr")]
     OtherAlgorithm {
         /// The tensor.
         key: String,
         /// The kind.
         algorithm: &'static str,
+    },
+    /// A Tucker core of the first factor, which LyCORIS has a name for and no program writes.
+    #[error("{key}: no program writes a lokr_t1, and what it would mean is not known")]
+    TuckerFirstFactor {
+        /// The tensor.
+        key: String,
+    },
+    /// The state of a live PEFT model with several adapters.
+    #[error("{first} and {second} belong to two adapters; save them one by one")]
+    SeveralAdapters {
+        /// A key of one.
+        first: String,
+        /// A key of another.
+        second: String,
     },
     /// A tensor that no dialect has.
     #[error("{key}: not a key of the {dialect} dialect")]
@@ -514,15 +528,17 @@ pub enum CheckpointError {
         /// The relative error.
         error: f64,
     },
-    /// Merged values that the stored type cannot hold.
-    #[error("{key}: {count} merged values are too large for {dtype}")]
-    MergeOverflow {
-        /// The weight.
+    /// Values that the type to store cannot hold: too large for it, or all so small that nothing is left.
+    #[error("{key}: {count} of its values {} {dtype}", if *too_large { "are too large for" } else { "are too small for" })]
+    OutOfRange {
+        /// The tensor.
         key: String,
-        /// The stored type.
+        /// The type to store.
         dtype: Dtype,
         /// How many.
         count: usize,
+        /// Whether they became infinite; else all became zero.
+        too_large: bool,
     },
     /// An adapter that cannot be taken out of a model again.
     #[error("{key} cannot be taken out again: it {reason}")]
@@ -554,10 +570,15 @@ pub enum CheckpointError {
         example: String,
     },
     /// Two models without a weight that differs and can be adapted.
-    #[error("no weight that can be adapted differs between the two models ({compared} compared)")]
+    #[error(
+        "no weight that can be adapted differs between the two models ({compared} compared; {others} tensors differ that \
+         cannot be adapted or were left out)"
+    )]
     NothingChanged {
         /// Weights compared value by value.
         compared: usize,
+        /// Tensors that differ otherwise: in shape, in one model only, excluded, no weights.
+        others: usize,
     },
     /// A weighted sum of modules whose factors have different shapes.
     #[error(
@@ -612,6 +633,15 @@ pub enum CheckpointError {
         module: String,
         /// The dialect.
         dialect: Dialect,
+    },
+    /// A low-rank factor stored flat whose sizes PEFT would not make for a linear layer: it is a convolution's, and the base
+    /// model tells its kernel.
+    #[error(
+        "{module}: the low-rank factors are those of a convolution, whose kernel only the base model tells; give it"
+    )]
+    KernelUnknown {
+        /// The module.
+        module: String,
     },
 
     // Writing and converting.

@@ -95,7 +95,10 @@ impl Extraction {
             let (module, operation) = (module.clone(), "written in this dialect");
             return Err(CheckpointError::SeveralTerms { module, operation });
         }
-        Adapter::from_modules(dialect, self.terms.into_iter().flatten().map(|(_, module)| module))
+        let mut weights: BTreeMap<_, _> =
+            self.report.modules.into_iter().map(|module| (module.name, module.weight)).collect();
+        let modules = self.terms.into_iter().flatten();
+        Adapter::from_modules_of(dialect, modules.map(|(name, module)| (module, weights.remove(&name))))
     }
 }
 
@@ -172,7 +175,8 @@ pub fn extract(
     }
     JobProgress { done: total, total, name: "" }.tell(progress)?;
     if report.modules.is_empty() {
-        return Err(CheckpointError::NothingChanged { compared }.in_file(tuned.path()));
+        let others = report.not_adapted.len();
+        return Err(CheckpointError::NothingChanged { compared, others }.in_file(tuned.path()));
     }
     report.add_up();
     Ok(Extraction { terms, report })

@@ -34,12 +34,18 @@ fn check(module: &Module, to: Surroundings<'_>) -> Result<()> {
     let peft = to.target == Dialect::Peft;
     match module.w2() {
         _ if peft && module.dora_scale().is_some() => refuse("PEFT's LoKr has no DoRA and ignores dora_scale"),
+        w2 if peft && axes(w2, to) == 5 => refuse("PEFT has no LoKr of conv3d"),
         W2::Full(w2) if peft && module.is_kronecker() && w2.shape().len() == 3 => {
             refuse("PEFT lays a conv1d with a full lokr_w2 out in a way that is no Kronecker product")
         }
         _ if !peft && !module.is_kronecker() => Err(CheckpointError::NotKronecker { module: module.name().to_owned() }),
         _ => Ok(()),
     }
+}
+
+/// Axes of the weight, as far as known.
+fn axes(w2: &W2, to: Surroundings<'_>) -> usize {
+    to.weight.map_or_else(|| w2.kernel().map_or(0, |kernel| 2 + kernel.len()), <[usize]>::len)
 }
 
 /// Low-rank halves as matrices; Tucker cores of conv1d with the trailing axis that PEFT alone gives them; full factors of 1×1
@@ -115,8 +121,13 @@ fn place_scale(module: Module, to: Surroundings<'_>, warnings: &mut Vec<Warning>
         W1::Full(_) => "lokr_w1",
         W1::LowRank { .. } => "lokr_w1_a",
     };
+    let name = module.name().to_owned();
     let fold = |key: &'static str, tensor: &Tensor| {
-        if key == first { tensor.scaled(key, s, tensor.float_type(key)?) } else { Ok(tensor.clone()) }
+        if key != first {
+            return Ok(tensor.clone());
+        }
+        let name = format!("{name}.{key}");
+        tensor.scaled(&name, s, tensor.float_type(&name)?)
     };
     Ok(module.map_tensors(fold)?.with_origin(Some(1.0), None, Layout::Kronecker))
 }

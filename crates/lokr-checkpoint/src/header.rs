@@ -64,7 +64,8 @@ impl<'de> Deserialize<'de> for RawHeader {
                 let mut header = RawHeader::default();
                 while let Some(key) = map.next_key::<String>()? {
                     if key == METADATA {
-                        header.metadata.push(map.next_value()?);
+                        // `null` is what some writers put for none.
+                        header.metadata.push(map.next_value::<Option<_>>()?.unwrap_or(Fields(Vec::new())));
                     } else {
                         header.tensors.push((key, map.next_value()?));
                     }

@@ -102,9 +102,7 @@ mod tests {
     fn the_first_error_counts_and_a_break_ends_it() {
         let items: Vec<_> = (0..17).collect();
         let fail = |item: &i32| match item {
-            5 | 11 => {
-                Err(CheckpointError::MergeOverflow { key: item.to_string(), dtype: safetensors::Dtype::F16, count: 1 })
-            }
+            5 | 11 => Err(CheckpointError::FactorMissing { module: item.to_string(), factor: "lokr_w1" }),
             _ => Ok(()),
         };
         for threads in [1, 8] {
@@ -116,7 +114,7 @@ mod tests {
                     for_all(&items, |_| "", &mut progress, fail)
                 })
             };
-            assert!(matches!(run(17), Err(CheckpointError::MergeOverflow { key, .. }) if key == "5"));
+            assert!(matches!(run(17), Err(CheckpointError::FactorMissing { module, .. }) if module == "5"));
             assert!(matches!(run(0), Err(CheckpointError::Interrupted)));
         }
     }

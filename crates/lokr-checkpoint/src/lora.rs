@@ -13,7 +13,7 @@ use crate::dialect::peft::{PREFIX, whole_modules};
 use crate::job_progress::for_all;
 use crate::save::write_peft;
 use crate::size::{stored_type, svd, with_kernel};
-use crate::targets::{Names, targets};
+use crate::targets::{Names, check_kernels, targets};
 use crate::{
     Adapter, BaseModel, CheckpointError, FloatType, JobProgress, Module, Overwrite, Result, ScaleRule, Tensor, energy,
 };
@@ -83,7 +83,8 @@ pub struct LoraModule {
 /// `w2` whose file does not tell its kernel is taken for a linear layer's. `kind` is the type to store; `None`: that of the
 /// factors.
 /// # Errors
-/// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`]; [`CheckpointError::Dora`];
+/// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`], [`CheckpointError::KernelUnknown`];
+/// [`CheckpointError::Dora`]; [`CheckpointError::OutOfRange`] for values that the type to store cannot hold;
 /// [`CheckpointError::WeightShape`] for terms of one sum that build different weights; those of
 /// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`CheckpointError::Interrupted`].
 /// # Examples
@@ -109,6 +110,7 @@ pub fn to_lora(
         return Err(CheckpointError::JobOption { option, expected, found });
     }
     let mut targets = targets(adapter, base, Names::Base)?;
+    check_kernels(adapter, &targets)?;
     // The terms of a sum side by side.
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     let sums: Vec<_> = targets.chunk_by(|a, b| a.name == b.name).collect();
@@ -120,12 +122,16 @@ pub fn to_lora(
             let (name, kernel) = (&terms[0].name, terms[0].kernel());
             let modules: Vec<_> = terms.iter().map(|term| term.module).collect();
             let Halves { left, right, norm, energy } = match modules[..] {
-                [module] => halves(module, rank)?,
+                [module] => halves(module, rank).map_err(|error| error.in_file(adapter.path()))?,
                 _ => sum_halves(&modules, rank).map_err(|error| error.in_file(adapter.path()))?,
             };
             let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
             let kind = kind.or(stored).unwrap_or(FloatType::F32);
-            let tensors = [with_kernel(&right, kernel, kind), with_kernel(&left, &vec![1; kernel.len()], kind)];
+            let key = |half| format!("{name}.lora_{half}.weight");
+            let tensors = [
+                with_kernel(&key("A"), &right, kernel, kind)?,
+                with_kernel(&key("B"), &left, &vec![1; kernel.len()], kind)?,
+            ];
             Ok((tensors, LoraModule { name: name.clone(), rank: left.ncols(), norm, energy }))
         },
     )?;

@@ -9,6 +9,7 @@ mod stream;
 
 pub(crate) use plan::Plan;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -65,7 +66,7 @@ pub enum Run {
 /// [`CheckpointError::JobOption`] for a multiplier that the arithmetic's type cannot hold,
 /// [`CheckpointError::ReplacementShape`], [`CheckpointError::DuplicateTarget`] for a tensor both adapted and replaced,
 /// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`], [`CheckpointError::DiskSpace`]. Later:
-/// [`CheckpointError::Guard`], [`CheckpointError::MergeOverflow`], [`CheckpointError::Interrupted`], [`CheckpointError::Io`];
+/// [`CheckpointError::Guard`], [`CheckpointError::OutOfRange`], [`CheckpointError::Interrupted`], [`CheckpointError::Io`];
 /// those of [`OutputDirectory::finish`].
 ///
 /// # Examples
@@ -121,7 +122,12 @@ pub fn unmerge(
         }
         reversed.push((adapter, Strength { multiplier: -strength.multiplier, ..strength }));
     }
-    merge(merged, &reversed, out, options, progress)
+    let mut report = merge(merged, &reversed, out, options, progress)?;
+    for adapter in &mut report.adapters {
+        adapter.multiplier = -adapter.multiplier;
+        adapter.convention = adapter.convention.replace("W + μ·", "W − μ·");
+    }
+    Ok(report)
 }
 
 struct Job<'a> {
@@ -150,7 +156,7 @@ impl Job<'_> {
             tensors += file.names().len();
             bytes += file.data_bytes() as u64;
         }
-        self.check_output(directory.is_some(), bytes).map_err(|error| error.in_file(self.out))?;
+        self.check_output(directory.is_some(), bytes, &others.copied).map_err(|error| error.in_file(self.out))?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
@@ -171,10 +177,16 @@ impl Job<'_> {
         Ok(report)
     }
 
-    fn check_output(&self, is_directory: bool, bytes: u64) -> Result<()> {
+    fn check_output(&self, is_directory: bool, bytes: u64, copied: &[PathBuf]) -> Result<()> {
         match is_directory {
             true => output::check_directory(self.out, self.options.overwrite)?,
             false => output::check_file(self.out, self.options.overwrite)?,
+        }
+        if is_directory && self.out.exists() {
+            let files = self.base.files().iter().map(|file| file.path());
+            let names: BTreeSet<_> =
+                files.chain(copied.iter().map(|path| &**path)).filter_map(Path::file_name).collect();
+            output::check_others(self.out, |name| names.contains(name.as_os_str()))?;
         }
         output::check_space(output::parent(self.out), bytes)
     }

@@ -140,7 +140,8 @@ impl<'a> BaseNames<'a> {
         for &module in &self.modules {
             for rest in places.iter().filter_map(|place| module.strip_prefix(place)) {
                 let flat = flatten(rest);
-                for alias in [sdxl::to_sgm(&flat), openclip::to_transformers(&flat)].into_iter().flatten() {
+                let aliases = [sdxl::to_sgm(&flat), sdxl::to_sgm_of_sd1(&flat), openclip::to_transformers(&flat)];
+                for alias in aliases.into_iter().flatten() {
                     index.entry(alias).or_default().insert(module);
                 }
                 index.entry(flat).or_default().insert(module);
@@ -150,9 +151,9 @@ impl<'a> BaseNames<'a> {
     }
 }
 
-/// A name under its own spelling and SGM's.
+/// A name under its own spelling and those of one-file checkpoints.
 fn lookup<'a>(index: &HashMap<String, BTreeSet<&'a str>>, name: &str) -> BTreeSet<&'a str> {
-    let sgm = sdxl::to_sgm(name);
-    let names = std::iter::once(name).chain(sgm.as_deref());
+    let (sgm, sd1) = (sdxl::to_sgm(name), sdxl::to_sgm_of_sd1(name));
+    let names = std::iter::once(name).chain(sgm.as_deref()).chain(sd1.as_deref());
     names.filter_map(|name| index.get(name)).flatten().copied().collect()
 }

@@ -165,11 +165,7 @@ impl OutputDirectory {
 
     /// Takes the place of an existing directory: the old one is moved away, and back if the new one cannot follow.
     fn replace(self) -> Result<()> {
-        let others: Vec<_> = names(&self.target)?.into_iter().filter(|name| !self.path().join(name).exists()).collect();
-        if !others.is_empty() {
-            let names = others.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-            return Err(CheckpointError::OutputOthers { names });
-        }
+        check_others(&self.target, |name| self.path().join(name).exists())?;
         for name in names(self.path())? {
             // Opened for writing, because some systems flush only such files.
             File::options().append(true).open(self.path().join(name))?.sync_all()?;
@@ -185,6 +181,16 @@ impl OutputDirectory {
         let _ = self.temporary.keep();
         Ok(())
     }
+}
+
+/// An error if a directory holds a name that the one which takes its place will not have.
+pub(crate) fn check_others(target: &Path, will_have: impl Fn(&OsString) -> bool) -> Result<()> {
+    let others: Vec<_> = names(target)?.into_iter().filter(|name| !will_have(name)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let names = others.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    Err(CheckpointError::OutputOthers { names })
 }
 
 /// An error if a directory of that name cannot be written.

@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::factor::product;
 use crate::job_progress::for_all;
+use crate::parts::DORA_SCALE;
 use crate::size::{hold, module, stored_type};
-use crate::targets::{Names, Target, targets};
-use crate::{Adapter, BaseModel, FactorSize, FloatType, JobProgress, Module, Result, ScaleRule, energy};
+use crate::targets::{Names, Target, check_kernels, targets};
+use crate::{Adapter, BaseModel, FactorSize, FloatType, JobProgress, Module, Result, ScaleRule, Tensor, energy};
 
 /// Choices of [`resize`].
 ///
@@ -112,6 +113,9 @@ pub fn resize(
 ) -> Result<Resized> {
     options.size.map_or(Ok(()), FactorSize::check)?;
     let targets = targets(adapter, base, Names::Adapter)?;
+    if options.size.is_some() || options.factor.is_some() {
+        check_kernels(adapter, &targets)?;
+    }
     let resized = for_all(
         &targets,
         |target| &target.name,
@@ -145,6 +149,16 @@ pub fn resize(
 /// The module and the share of its energy that is kept.
 fn resize_module(target: &Target<'_>, options: &ResizeOptions) -> Result<(Module, f64)> {
     let (old, kernel) = (target.module, target.kernel());
+    if options.factor.is_none() && options.size.is_none() {
+        let Some(kind) = options.kind else {
+            return Ok((old.clone(), 1.0));
+        };
+        let round = |key: &'static str, tensor: &Tensor| match key {
+            DORA_SCALE => Ok(tensor.clone()),
+            _ => tensor.scaled(&format!("{}.{key}", target.name), 1.0, kind),
+        };
+        return Ok((old.clone().map_tensors(round)?, 1.0));
+    }
     let kron = old.kron::<f64>()?;
     let shape = kron.shape();
     let new_shape = match options.factor {

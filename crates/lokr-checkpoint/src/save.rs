@@ -30,7 +30,9 @@ impl Adapter {
             tensors.extend(parts.map(|(suffix, tensor)| (format!("{prefix}{name}.{suffix}"), tensor.clone())));
             if self.dialect().stores_alpha() {
                 let alpha = ArrayD::from_elem(IxDyn(&[]), stored_alpha(module, placeholder)?);
-                tensors.insert(format!("{name}.{ALPHA}"), Tensor::from_array(&alpha, alpha_type(module)));
+                let key = format!("{name}.{ALPHA}");
+                let alpha = Tensor::rounded(&key, &alpha, alpha_type(module))?;
+                tensors.insert(key, alpha);
             }
         }
         tensors.extend(self.extra().iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())));

@@ -82,7 +82,9 @@ pub(crate) fn from_alpha(
         // A placeholder rank such as 1e10, which f16 cannot hold.
         (Some(f64::INFINITY), None) => Ok(1.0),
         (Some(alpha), None) => {
-            if !stated.explain(alpha) {
+            if alpha < 0.0 {
+                warnings.push(Warning::AlphaNegative { module: name(), alpha });
+            } else if !stated.explain(alpha) {
                 warnings.push(Warning::AlphaIgnored { module: name(), alpha, network_dim: stated.network_dim });
             }
             Ok(1.0)

@@ -1,7 +1,7 @@
 //! How large a second factor may be, and holding it so.
 
-use lokr_core::{Factor, Kron, KronShape, NearestOptions, Scalar, nearest_kron};
-use ndarray::{Array1, Array2, array, s};
+use lokr_core::{Factor, Kron, KronShape, NearestOptions, nearest_kron};
+use ndarray::{Array1, Array2, ArrayBase, Data, Ix2, array, s};
 
 use crate::{CheckpointError, FloatType, Module, Result, Tensor, W1, W2};
 
@@ -60,13 +60,13 @@ pub(crate) fn hold(b: Factor<'_, f64>, kernel: &[usize], size: FactorSize) -> Re
     let (p, columns) = b.dim();
     let sides = (p, columns / crate::factor::product(kernel).max(1));
     match size {
+        FactorSize::Rank(rank) if matches!(&b, Factor::LowRank(low) if low.rank() <= rank) => {
+            Ok(Held { factor: b.into_owned(), energy: 1.0 })
+        }
         FactorSize::Full => Ok(Held { factor: b.to_dense().into(), energy: 1.0 }),
         FactorSize::Rank(rank) if !is_low_rank(rank, sides) => hold(b, kernel, FactorSize::Full),
         FactorSize::Rank(rank) => {
-            let held = match &b {
-                Factor::LowRank(low) => low.rank(),
-                Factor::Full(_) => p.min(columns),
-            };
+            let held = b.rank_bound();
             if rank >= held {
                 return Ok(Held { factor: b.into_owned(), energy: 1.0 });
             }
@@ -117,7 +117,7 @@ fn leading(b: &Array2<f64>, rank: usize) -> Result<Held> {
     Ok(Held { factor: Factor::low_rank(left, right)?, energy: nearest.energy })
 }
 
-/// The module of two factors, `b` flattened to `(p, q·K)`, each value rounded once to `kind`.
+/// The module of two factors, `b` flattened to `(p, q·K)`, each value rounded once to `kind`, which must hold them.
 pub(crate) fn module(
     name: &str,
     a: &Array2<f64>,
@@ -126,21 +126,28 @@ pub(crate) fn module(
     kind: FloatType,
     scale: f64,
 ) -> Result<Module> {
+    let key = |factor| format!("{name}.{factor}");
     let w2 = match b {
-        Factor::Full(b) => W2::Full(with_kernel(b, kernel, kind)),
-        Factor::LowRank(low) => {
-            W2::LowRank { a: Tensor::from_array(&low.left(), kind), b: Tensor::from_array(&low.right(), kind) }
-        }
+        Factor::Full(b) => W2::Full(with_kernel(&key("lokr_w2"), b, kernel, kind)?),
+        Factor::LowRank(low) => W2::LowRank {
+            a: Tensor::rounded(&key("lokr_w2_a"), &low.left(), kind)?,
+            b: Tensor::rounded(&key("lokr_w2_b"), &low.right(), kind)?,
+        },
     };
-    Module::new(name, W1::Full(Tensor::from_array(a, kind)), w2, scale)
+    Module::new(name, W1::Full(Tensor::rounded(&key("lokr_w1"), a, kind)?), w2, scale)
 }
 
 /// A matrix `(rows, columns·K)` as a tensor `(rows, columns, kernel…)`.
-pub(crate) fn with_kernel<T: Scalar>(matrix: &ndarray::ArrayRef2<T>, kernel: &[usize], kind: FloatType) -> Tensor {
+pub(crate) fn with_kernel(
+    name: &str,
+    matrix: &ArrayBase<impl Data<Elem = f64>, Ix2>,
+    kernel: &[usize],
+    kind: FloatType,
+) -> Result<Tensor> {
     let (rows, columns) = matrix.dim();
     let mut shape = vec![rows, columns / crate::factor::product(kernel).max(1)];
     shape.extend(kernel);
-    Tensor::from_array(&matrix.view(), kind).reshaped(shape)
+    Ok(Tensor::rounded(name, matrix, kind)?.reshaped(shape))
 }
 
 /// The wider of the types in which a module's factors are stored.

@@ -1,5 +1,7 @@
 //! What an adapter's modules stand for in the base model, for jobs that may do without it.
 
+use lokr_core::{FactorizationRule, factorization};
+
 use crate::dialect::terms;
 use crate::{Adapter, BaseModel, CheckpointError, Dialect, Module, Result, Unmatched};
 
@@ -29,6 +31,28 @@ impl Target<'_> {
             None => self.module.w2().kernel().unwrap_or_default(),
         }
     }
+}
+
+/// An error for a factor stored flat that must be a convolution's, because PEFT's configuration splits channels so and would split
+/// a linear layer otherwise, while no base model tells its kernel. Files of other dialects do not say.
+pub(crate) fn check_kernels(adapter: &Adapter, targets: &[Target<'_>]) -> Result<()> {
+    let Some(config) = adapter.config() else {
+        return Ok(());
+    };
+    let factor = config.fields().get("decompose_factor").and_then(serde_json::Value::as_i64).unwrap_or(-1);
+    let splits = |first: usize, second: usize| {
+        factorization(first * second, factor, FactorizationRule::Peft) == Ok((first, second))
+    };
+    for Target { module, weight, .. } in targets {
+        let ((m, n), (p, columns)) = (module.w1().dim(), module.w2().dim());
+        let is_open = weight.is_none() && module.w2().kernel().is_none();
+        let of_convolution = || (2..=columns).any(|kernel| columns % kernel == 0 && splits(n, columns / kernel));
+        if is_open && splits(m, p) && !splits(n, columns) && of_convolution() {
+            let module = module.name().to_owned();
+            return Err(CheckpointError::KernelUnknown { module }.in_file(adapter.path()));
+        }
+    }
+    Ok(())
 }
 
 /// The modules, sorted by their names in the adapter.

@@ -65,6 +65,33 @@ impl Tensor {
         Self::part(Arc::new(Source::Owned(bytes)), kind.dtype(), array.shape().to_vec(), range)
     }
 
+    /// As [`Tensor::from_array`]; `name` is for the error.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OutOfRange`] where finite values would become infinite, or all that are not zero zero.
+    pub(crate) fn rounded<T: Scalar, S: Data<Elem = T>, D: Dimension>(
+        name: &str,
+        array: &ArrayBase<S, D>,
+        kind: FloatType,
+    ) -> Result<Self> {
+        let tensor = Self::from_array(array, kind);
+        let out_of_range = |count, too_large| {
+            Err(CheckpointError::OutOfRange { key: name.to_owned(), dtype: kind.dtype(), count, too_large })
+        };
+        let finite = array.iter().filter(|x| x.is_finite()).count();
+        let overflows = (tensor.count_non_finite(name)? + finite).saturating_sub(array.len());
+        if overflows > 0 {
+            return out_of_range(overflows, true);
+        }
+        let nonzero = array.iter().filter(|x| !x.is_zero()).count();
+        // The sign of a zero does not count.
+        let all_zero = || tensor.sum_of_blocks(name, |values| values.iter().filter(|&&x| x != 0.0).count());
+        if nonzero > 0 && all_zero()? == 0 {
+            return out_of_range(nonzero, false);
+        }
+        Ok(tensor)
+    }
+
     /// A part of a file whose header has been checked.
     pub(crate) fn part(source: Arc<Source>, dtype: Dtype, shape: Vec<usize>, range: Range<usize>) -> Self {
         Self { dtype, shape, source, range }
@@ -130,11 +157,13 @@ impl Tensor {
         Self { shape, ..self.clone() }
     }
 
-    /// The values times `s`, each rounded once to `kind`; `name` is for the error.
+    /// The values times `s`, each rounded once to `kind`; `name` is for the error, as in [`Tensor::rounded`].
     pub(crate) fn scaled(&self, name: &str, s: f64, kind: FloatType) -> Result<Self> {
         let mut values = self.to_array::<f64>(name)?;
-        values *= s;
-        Ok(Self::from_array(&values, kind))
+        if s != 1.0 {
+            values *= s;
+        }
+        Self::rounded(name, &values, kind)
     }
 
     /// How many values are NaN or infinite; `name` is for the error.

@@ -311,9 +311,9 @@ fn errors_by_name() {
     let run = |tuned: &BaseModel, options: &ExtractOptions| extract(&base, tuned, options, &mut go_on);
     let plain = ExtractOptions::default();
     cause(run(&other, &plain), |e| matches!(e, E::NothingShared { example } if example == "x.weight"));
-    cause(run(&base, &plain), |e| matches!(e, E::NothingChanged { compared: 0 }));
+    cause(run(&base, &plain), |e| matches!(e, E::NothingChanged { compared: 0, .. }));
     let strict = ExtractOptions { min_change: 100.0, ..plain.clone() };
-    cause(run(&tuned, &strict), |e| matches!(e, E::NothingChanged { compared: 1 }));
+    cause(run(&tuned, &strict), |e| matches!(e, E::NothingChanged { compared: 1, .. }));
     cause(extract(&base, &tuned, &plain, &mut stop), |e| matches!(e, E::Interrupted));
     cause(run(&broken, &plain), |e| matches!(e, E::NonFinite { module, count: 2, .. } if module == "m"));
     let pattern = ExtractOptions { include: vec!["(".to_owned()], ..plain.clone() };
@@ -324,5 +324,37 @@ fn errors_by_name() {
         (ExtractOptions { min_change: f64::NAN, ..plain.clone() }, "min_change"),
     ] {
         cause(run(&tuned, &options), |e| matches!(e, E::JobOption { option, .. } if *option == name));
+    }
+}
+
+/// PEFT splits the channels, not the flattened sizes; the extraction knows the kernel.
+#[test]
+fn low_rank_convolutions_are_written_for_peft() {
+    let folder = Folder::new();
+    let base = random(&[20, 12, 3, 3], 31);
+    let tuned = &base + &random(&[20, 12, 3, 3], 32);
+    let first = model(&folder, "base.safetensors", &[("cv.weight", Tensor::from_array(&base, FloatType::F32))]);
+    let second = model(&folder, "tuned.safetensors", &[("cv.weight", Tensor::from_array(&tuned, FloatType::F32))]);
+    let options = ExtractOptions { size: FactorSize::Rank(2), ..ExtractOptions::default() };
+    let adapter = extract(&first, &second, &options, &mut go_on).unwrap().into_adapter(lokr_checkpoint::Dialect::Peft);
+    let adapter = adapter.unwrap();
+    let module = &adapter.modules()["cv"];
+    assert_eq!((module.w1().dim(), module.w2().dim(), module.rank()), ((4, 3), (5, 36), Some(2)));
+    assert_eq!(adapter.config().unwrap().fields()["decompose_factor"], -1);
+}
+
+#[test]
+fn a_type_that_cannot_hold_the_factors_is_an_error() {
+    let options = ExtractOptions { kind: Some(FloatType::F16), ..ExtractOptions::default() };
+    for (size, too_large) in [(1e12, true), (1e-20, false)] {
+        let change = random(&[4, 6], 33) * size;
+        let folder = Folder::new();
+        let zeros = Tensor::from_array(&ArrayD::<f64>::zeros(IxDyn(&[4, 6])), FloatType::F64);
+        let first = model(&folder, "base.safetensors", &[("m.weight", zeros)]);
+        let second = model(&folder, "tuned.safetensors", &[("m.weight", Tensor::from_array(&change, FloatType::F64))]);
+        cause(
+            extract(&first, &second, &options, &mut go_on),
+            |e| matches!(e, E::OutOfRange { dtype: Dtype::F16, too_large: found, .. } if *found == too_large),
+        );
     }
 }

@@ -333,9 +333,34 @@ fn failures_change_nothing() {
     let strong = Strength { multiplier: 1e9, ..Strength::default() };
     cause(
         merge(&base, &[(&half, strong)], &out, &replace, &mut go_on),
-        |e| matches!(e, CheckpointError::MergeOverflow { key, count, .. } if key == "half.weight" && *count > 0),
+        |e| matches!(e, CheckpointError::OutOfRange { key, count, too_large: true, .. } if key == "half.weight" && *count > 0),
     );
     unchanged();
+}
+
+#[test]
+fn replacing_tensors_must_fit_their_type() {
+    let folder = Folder::new();
+    let large = ArrayD::<f32>::from_elem(vec![2, 3], 1e6);
+    let head = [("base_model.model.head.weight", Tensor::from_array(&large, FloatType::F32))];
+    let adapter = peft(&folder, CONFIG, &head).unwrap();
+    let half = typed(&[2, 3], FloatType::F16);
+    let model = base(&folder, &[("m.weight", tensor(&[6, 10])), ("head.weight", half)]);
+    cause(
+        run(&model, &[(&adapter, Strength::default())], &folder.path("out.safetensors")),
+        |e| matches!(e, CheckpointError::OutOfRange { key, count: 6, too_large: true, .. } if key == "head.weight"),
+    );
+}
+
+#[test]
+fn a_guard_that_could_compare_nothing_says_so() {
+    let folder = Folder::new();
+    let base = base(&folder, &[("m.weight", tensor(&[6, 10]))]);
+    let options = lokr_checkpoint::ReadOptions { non_finite: lokr_checkpoint::NonFinite::Allow, ..Default::default() };
+    let tensors = lycoris(&[("lycoris_m.lokr_w1", filled(&[2, 5], f64::NAN))]);
+    let adapter = support::build::read_with(&tensors, &options).unwrap();
+    let report = run(&base, &[(&adapter, Strength::default())], &folder.path("out.safetensors")).unwrap();
+    assert!(report.weights[0].measured.unwrap().guard_error.is_nan());
 }
 
 #[test]
@@ -343,16 +368,17 @@ fn multipliers_must_fit_the_arithmetic() {
     let folder = Folder::new();
     let base = base(&folder, &[("m.weight", tensor(&[6, 10]))]);
     let adapter = read(&lycoris(&[])).unwrap();
-    for (multiplier, scale) in [
-        (1e60, ScaleRule::Trained),
-        (f64::NAN, ScaleRule::Trained),
-        (1e20, ScaleRule::Fixed(1e20)),
-        (1.0, ScaleRule::Fixed(1e60)),
+    for (multiplier, scale, name) in [
+        (1e60, ScaleRule::Trained, "multiplier"),
+        (f64::NAN, ScaleRule::Trained, "multiplier"),
+        (1e20, ScaleRule::Fixed(1e20), "multiplier"),
+        (1.0, ScaleRule::Fixed(1e60), "scale"),
     ] {
         let strength = Strength { multiplier, scale, ..Strength::default() };
-        cause(run(&base, &[(&adapter, strength)], &folder.path("out.safetensors")), |e| {
-            matches!(e, CheckpointError::JobOption { option: "multiplier", .. })
-        });
+        cause(
+            run(&base, &[(&adapter, strength)], &folder.path("out.safetensors")),
+            |e| matches!(e, CheckpointError::JobOption { option, .. } if *option == name),
+        );
     }
     assert_eq!(names(&folder.root()), ["model.safetensors"]);
 }

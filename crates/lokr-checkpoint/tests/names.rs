@@ -68,6 +68,22 @@ fn sdxl_names_are_translated_both_ways() {
 }
 
 #[test]
+fn the_upsampler_of_stable_diffusion_1_stands_where_no_attention_is() {
+    for (weights, right) in [
+        (
+            &["model.diffusion_model.output_blocks.2.1.conv.weight"][..],
+            "model.diffusion_model.output_blocks.2.1.conv.weight",
+        ),
+        (
+            &["model.diffusion_model.output_blocks.2.2.conv.weight"],
+            "model.diffusion_model.output_blocks.2.2.conv.weight",
+        ),
+    ] {
+        assert_eq!(find(Dialect::Kohya, "lora_unet_up_blocks_0_upsamplers_0_conv", weights).unwrap(), right);
+    }
+}
+
+#[test]
 fn dotted_names_are_found_behind_any_models_name() {
     for (module, weights, right) in [
         ("diffusion_model.a.b", &["a.b.weight"][..], "a.b.weight"),
@@ -294,6 +310,25 @@ fn pefts_conv1d_layout_is_applied_and_is_no_kronecker_product() {
         let delta = module.delta::<f64>(&[6, 20, k], 0.5).unwrap();
         assert!(delta.iter().zip(&flat).all(|(d, slow)| (d - slow).abs() < 1e-12), "{k}");
     }
+}
+
+/// LyCORIS keeps the norms in f32, whatever the file stores.
+#[test]
+fn norms_stored_in_half_types_have_the_epsilon_of_f32() {
+    let norms = |kind| {
+        let values = ArrayD::from_elem(IxDyn(&[6, 1]), 0.25);
+        let module = Module::new("m", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1e-4).unwrap();
+        let module = module.with_dora_scale(lokr_checkpoint::Tensor::from_array(&values, kind)).unwrap();
+        let mut merged = Array2::<f64>::from_elem((6, 10), 0.01);
+        module.merge_into(&mut merged, &Strength::default()).unwrap();
+        merged
+    };
+    use lokr_checkpoint::FloatType as F;
+    for kind in [F::F16, F::Bf16] {
+        assert_eq!(norms(kind), norms(F::F32));
+    }
+    let row = norms(F::Bf16).row(0).to_owned();
+    assert!((row.dot(&row).sqrt() - 0.25).abs() < 1e-5);
 }
 
 fn dora_module() -> Module {

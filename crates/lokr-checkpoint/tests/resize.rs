@@ -6,6 +6,7 @@ use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FloatType, ReadOptions, ResizeOptions, Resized, resize,
 };
 use ndarray::{Array2, ArrayD};
+use support::Case;
 use support::build::{Folder, cause, filled, go_on, lycoris, read, stop, tensor, typed};
 
 fn run(adapter: &Adapter, options: &ResizeOptions) -> Resized {
@@ -175,4 +176,67 @@ fn types_dora_and_errors() {
     cause(resize(&dora, None, &options, &mut stop), |e| matches!(e, E::Interrupted));
     let bad = ResizeOptions { size: Some(FactorSize::Rank(0)), ..ResizeOptions::default() };
     cause(resize(&dora, None, &bad, &mut go_on), |e| matches!(e, E::JobOption { option: "rank", .. }));
+}
+
+#[test]
+fn another_type_alone_rounds_and_nothing_else() {
+    for name in ["lycoris_conv2d_tucker", "peft_conv2d_3x3_effective", "lycoris_linear_decompose_both"] {
+        let case = Case::load(name);
+        let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+        let options = ResizeOptions { kind: Some(FloatType::Bf16), ..ResizeOptions::default() };
+        let resized = run(&adapter, &options);
+        assert_eq!(resized.report.parameters, resized.report.parameters_before, "{name}");
+        for (key, module) in resized.adapter.modules() {
+            for ((suffix, new), (old_suffix, old)) in module.tensors().iter().zip(adapter.modules()[key].tensors()) {
+                assert_eq!((*suffix, new.shape(), new.dtype()), (old_suffix, old.shape(), Dtype::BF16), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_type_that_cannot_hold_the_factors_is_an_error() {
+    for (value, too_large) in [(1e30, true), (1e-30, false)] {
+        let adapter = read(&lycoris(&[("lycoris_m.lokr_w1", filled(&[2, 5], value))])).unwrap();
+        for size in [None, Some(FactorSize::Full)] {
+            let options = ResizeOptions { size, kind: Some(FloatType::F16), ..ResizeOptions::default() };
+            cause(
+                resize(&adapter, None, &options, &mut go_on),
+                |e| matches!(e, E::OutOfRange { key, too_large: found, .. } if key == "lycoris_m.lokr_w1" && *found == too_large),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_rank_above_that_of_the_factors_changes_nothing() {
+    let adapter = read(&lycoris(&[])).unwrap();
+    let options = ResizeOptions { size: Some(FactorSize::Rank(8)), ..ResizeOptions::default() };
+    let resized = run(&adapter, &options);
+    for (key, tensor) in adapter.modules()["lycoris_m"].tensors() {
+        let new = resized.adapter.modules()["lycoris_m"].tensors();
+        assert!(new.iter().any(|(k, t)| *k == key && t.bytes() == tensor.bytes()), "{key}");
+    }
+}
+
+/// PEFT's configuration tells that these factors are no linear layer's: without the base model nothing is guessed.
+#[test]
+fn kernels_that_only_the_base_model_tells() {
+    let folder = Folder::new();
+    folder.write("adapter_config.json", r#"{"peft_type": "LOKR", "r": 2, "alpha": 2, "decompose_factor": -1}"#);
+    let tensors = [
+        ("base_model.model.cv.lokr_w1", tensor(&[4, 3])),
+        ("base_model.model.cv.lokr_w2_a", tensor(&[5, 2])),
+        ("base_model.model.cv.lokr_w2_b", tensor(&[2, 36])),
+    ];
+    folder.tensors("adapter_model.safetensors", &tensors);
+    let adapter = Adapter::read(folder.root(), &ReadOptions::default()).unwrap();
+    let is_open = |e: &E| matches!(e, E::KernelUnknown { module } if module == "cv");
+    let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
+    cause(resize(&adapter, None, &options, &mut go_on), is_open);
+    cause(lokr_checkpoint::to_lora(&adapter, None, lokr_checkpoint::LoraRank::Exact, None, &mut go_on), is_open);
+    let twice = [(&adapter, 0.5), (&adapter, 0.5)];
+    cause(lokr_checkpoint::combine(&twice, None, &lokr_checkpoint::CombineOptions::default(), &mut go_on), is_open);
+    let base = support::build::base(&folder, &[("cv.weight", tensor(&[20, 12, 3, 3]))]);
+    assert_eq!(resize(&adapter, Some(&base), &options, &mut go_on).unwrap().adapter.modules()["cv"].rank(), Some(1));
 }

@@ -25,8 +25,10 @@ pub enum CliError {
     Device { path: PathBuf },
     #[error("{}: expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
-    #[error("{} for {}; give none, or one for each", counted(*multipliers, "multiplier"), counted(*adapters, "adapter"))]
-    Multipliers { adapters: usize, multipliers: usize },
+    #[error("{} for {}; give none, or one for each", counted(*given, what), counted(*adapters, "adapter"))]
+    OneForEach { what: &'static str, adapters: usize, given: usize },
+    #[error("{}: {found} is in the way of {expected}", path.display())]
+    InTheWay { path: PathBuf, found: &'static str, expected: &'static str },
     #[error(
         "{terms} terms per module are no LoKr and need --to terms, a file that only lokr reads; {dialect} holds one"
     )]
@@ -54,13 +56,16 @@ impl CliError {
                 | CheckpointError::OutputKind { .. }
                 | CheckpointError::OutputOthers { .. }
                 | CheckpointError::JobOption { .. } => USAGE,
+                // The configuration's patterns are in a file.
+                CheckpointError::ConfigPattern { field: "include" | "exclude", .. } => USAGE,
                 CheckpointError::Interrupted => INTERRUPTED,
                 _ => BAD_INPUT,
             },
             Self::Exists { .. }
             | Self::Device { .. }
             | Self::Extension { .. }
-            | Self::Multipliers { .. }
+            | Self::OneForEach { .. }
+            | Self::InTheWay { .. }
             | Self::NoEffect { .. }
             | Self::Terms { .. } => USAGE,
             Self::Mismatch { .. } => MISMATCH,
@@ -74,7 +79,10 @@ pub fn hint(error: &CliError) -> Option<(&'static str, &'static str)> {
     let CliError::Checkpoint(error) = error else { return None };
     Some(match error.cause() {
         CheckpointError::AlphaZero { .. } => ("zero-alpha", "--zero-alpha rank or --zero-alpha zero"),
-        CheckpointError::BaseNeeded { .. } => ("base", "--base MODEL"),
+        CheckpointError::BaseNeeded { .. } | CheckpointError::KernelUnknown { .. } => ("base", "--base MODEL"),
+        CheckpointError::PeftFactors { .. } | CheckpointError::CannotHold { dialect: Dialect::Peft, .. } => {
+            ("to", "--to lycoris may hold it")
+        }
         CheckpointError::DialectUnclear { .. } => ("dialect", "--dialect peft or --dialect dotted"),
         CheckpointError::NonFinite { key, .. } if *key != "weight" => {
             ("allow-non-finite", "--allow-non-finite reads it")
@@ -111,7 +119,22 @@ pub fn check_output(path: &Path, force: bool) -> Result<(), CliError> {
     if !force && path.symlink_metadata().is_ok() {
         return Err(CliError::Exists { path: path.to_owned() });
     }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(Err(source)) = folder.map(Path::metadata) {
+        return Err(CliError::Write { path: path.to_owned(), source });
+    }
     Ok(())
+}
+
+/// An error if a directory is where the dialect's file should go, or the reverse: found before the work, not after it.
+pub fn check_kind(path: &Path, dialect: Dialect) -> Result<(), CliError> {
+    let (file, directory) = ("a file", "a directory");
+    let (found, expected) = match (path.is_dir(), path.is_file()) {
+        (true, _) if dialect != Dialect::Peft => (directory, file),
+        (_, true) if dialect == Dialect::Peft => (file, directory),
+        _ => return Ok(()),
+    };
+    Err(CliError::InTheWay { path: path.to_owned(), found, expected })
 }
 
 fn differences(wrong: usize, others: usize) -> String {

@@ -1,6 +1,7 @@
 //! How results, warnings and progress are shown.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
 use std::ops::ControlFlow;
@@ -64,12 +65,24 @@ impl Reporter {
         }
     }
 
-    /// Warnings on standard error. A JSON report holds them itself.
+    /// Warnings on standard error, of many modules with the same one only the first few. A JSON report holds them itself.
     pub fn warnings<W: Display>(&self, warnings: &[W]) {
-        if self.format == Format::Text {
-            for warning in warnings {
-                let _ = writeln!(stderr(), "warning: {}", printable(&warning.to_string()));
+        const SHOWN: usize = 3;
+        if self.format != Format::Text {
+            return;
+        }
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for warning in warnings {
+            let text = warning.to_string();
+            let of_module = text.split_once(": ").map_or("", |(_, rest)| rest).to_owned();
+            let count = counts.entry(of_module).or_default();
+            *count += 1;
+            if *count <= SHOWN || !text.contains(": ") {
+                let _ = writeln!(stderr(), "warning: {}", printable(&text));
             }
+        }
+        for (text, count) in counts.into_iter().filter(|(text, count)| !text.is_empty() && *count > SHOWN) {
+            let _ = writeln!(stderr(), "warning: {} more: {}", count - SHOWN, printable(&text));
         }
     }
 
@@ -140,14 +153,17 @@ pub fn print(bytes: &[u8]) -> Result<(), CliError> {
     out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Print)
 }
 
-/// A text from a file, its control characters escaped: names must not steer the terminal.
+/// A text from a file, its control characters escaped, those of the writing direction too: names must not steer the terminal.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    let steers = |c: char| {
+        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(steers) {
         return text.into();
     }
     let mut safe = String::new();
     for c in text.chars() {
-        if c.is_control() { safe.extend(c.escape_default()) } else { safe.push(c) }
+        if steers(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
     }
     safe.into()
 }
@@ -223,6 +239,7 @@ mod tests {
     fn control_characters_are_escaped() {
         assert_eq!(printable("‖ΔW‖ é"), "‖ΔW‖ é");
         assert_eq!(printable("a\u{1b}[31m\nb\t"), r"a\u{1b}[31m\nb\t");
+        assert_eq!(printable("a\u{202e}b"), r"a\u{202e}b");
     }
 
     #[test]

@@ -137,7 +137,9 @@ fn an_alpha_of_zero_means_what_is_said() {
     let (code, error, _) = files.merge(&[]);
     assert!(code == Some(3) && error.contains("--zero-alpha rank or --zero-alpha zero"), "{error}");
     assert_eq!(files.merge(&["--zero-alpha", "rank"]), (Some(0), String::new(), 2.0));
-    assert_eq!(files.merge(&["--zero-alpha", "zero"]), (Some(0), String::new(), 1.0));
+    let (code, warning, largest) = files.merge(&["--zero-alpha", "zero"]);
+    assert_eq!((code, largest), (Some(0), 1.0));
+    assert!(warning.contains("the adapters change nothing in 1 of 1 weight"), "{warning}");
 }
 
 #[test]
@@ -156,7 +158,7 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     let foreign = [&adapter("lycoris_", 3.0)[..], &[("lycoris_m.lora_up.weight", ones(6, 1))]].concat();
     let files = Files::new(&foreign);
     let (code, error, _) = files.merge(&[]);
-    assert!(code == Some(3) && error.contains("a LoRA tensor among LoKr's (--skip-foreign"), "{error}");
+    assert!(code == Some(3) && error.contains("a tensor of LoRA, not of LoKr (--skip-foreign"), "{error}");
     let (code, warning, largest) = files.merge(&["--skip-foreign"]);
     assert_eq!((code, largest), (Some(0), 4.0));
     assert!(warning.starts_with("warning: 1 tensors that are not LoKr's skipped"), "{warning}");
@@ -166,7 +168,9 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     let (code, error, _) = files.merge(&[]);
     assert!(code == Some(3) && error.contains("1 of 2 modules are not in the base model: lycoris_gone"), "{error}");
     assert!(error.contains("(--allow-unmatched "), "{error}");
-    assert_eq!(files.merge(&["--allow-unmatched"]), (Some(0), String::new(), 4.0));
+    let (code, warning, largest) = files.merge(&["--allow-unmatched"]);
+    assert_eq!((code, largest), (Some(0), 4.0));
+    assert!(warning.ends_with(": 1 module left out, not in the base model\n"), "{warning}");
     // None at all is always an error.
     let files = Files::new(&gone);
     assert_eq!(files.merge(&["--allow-unmatched"]).0, Some(3));

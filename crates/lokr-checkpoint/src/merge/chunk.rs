@@ -153,7 +153,7 @@ impl Sums {
     pub(crate) fn finish<T: Scalar>(self, key: &str, kind: FloatType, expected: &Expected<T>) -> Result<Measured> {
         if self.overflows > 0 {
             let (key, dtype) = (key.to_owned(), kind.dtype());
-            return Err(CheckpointError::MergeOverflow { key, dtype, count: self.overflows });
+            return Err(CheckpointError::OutOfRange { key, dtype, count: self.overflows, too_large: true });
         }
         // `‖W‖` is no larger than these two.
         let norms = self.merged.sqrt() + self.delta.sqrt();

@@ -44,17 +44,21 @@ impl<T: Scalar> Expected<T> {
 
     /// The relative error of `merged (out)`, the merged weight's products with the probe, beside `base[v] (out)`, the base
     /// weight's products with [`Expected::vectors`]; and whether it is small enough. `norms` is `‖merged‖` and that of the change. Rows
-    /// whose expected value is not finite are left out: an adapter with such values was asked for.
+    /// whose expected value is not finite are left out: an adapter with such values was asked for. NaN where no row is left.
     pub(crate) fn compare(&self, base: &[Vec<f64>], merged: &[f64], norms: f64) -> (f64, bool) {
-        let mut square = 0.0;
+        let (mut square, mut compared) = (0.0, false);
         for (r, merged) in merged.iter().enumerate() {
             let terms = base.iter().zip(&self.coefficients).map(|(product, c)| c[r] * product[r]);
             let expected = self.constant[r] + terms.sum::<f64>();
             if expected.is_finite() {
+                compared = true;
                 square += (merged - expected) * (merged - expected);
             }
         }
         let scale = [norms, self.magnitude].into_iter().filter(|x| x.is_finite()).sum::<f64>();
+        if !compared && !merged.is_empty() {
+            return (f64::NAN, true);
+        }
         let error = if square == 0.0 { 0.0 } else { square.sqrt() / scale };
         (error, error <= TOLERANCE * T::epsilon().to_f64_exact())
     }

@@ -82,12 +82,13 @@ impl<'a> Plan<'a> {
             }
             let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
             if adapted || self.replaced.contains_key(name) {
-                let (first, second) = ("another module".to_owned(), format!("{name} of modules_to_save"));
+                let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
+                let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
                 return Err(CheckpointError::DuplicateTarget { first, second, target: name.clone() });
             }
             let tensor = match FloatType::from_dtype(dtype) {
                 _ if tensor.dtype() == dtype => tensor.clone(),
-                Some(kind) => Tensor::from_array(&tensor.to_array::<f64>(name)?, kind),
+                Some(kind) => tensor.scaled(name, 1.0, kind)?,
                 None => return Err(CheckpointError::TensorDtype { key: name.clone(), dtype }),
             };
             self.replaced.insert(name.clone(), tensor);
@@ -127,8 +128,9 @@ fn check_range(multiplier: f64, scale: f64, wide: bool) -> Result<()> {
     if [multiplier, scale, multiplier * scale].iter().all(|x| x.abs() <= largest) {
         return Ok(());
     }
-    let expected = "a number whose product with the scale is finite in the weight's arithmetic";
-    Err(CheckpointError::JobOption { option: "multiplier", expected, found: format!("{multiplier:e}") })
+    let expected = "a number that the weight's arithmetic can hold, also as multiplier times scale";
+    let (option, found) = if multiplier.abs() <= 1.0 { ("scale", scale) } else { ("multiplier", multiplier) };
+    Err(CheckpointError::JobOption { option, expected, found: format!("{found:e}") })
 }
 
 /// The formula applied, and where its scale comes from.

@@ -87,7 +87,7 @@ pub struct Measured {
     /// The largest error of rounding in one value.
     pub largest_error: f64,
     /// The guard: how far the merged weight (before rounding) times a probe vector is from the base weight times it plus
-    /// the adapters' own forward pass, relative to the norms involved.
+    /// the adapters' own forward pass, relative to the norms involved. NaN where no row of the weight is finite.
     pub guard_error: f64,
 }
 

@@ -62,8 +62,9 @@ pub struct ExtractArgs {
     /// The dialect to write
     #[arg(long, default_value = "peft")]
     pub to: DialectArg,
-    /// Split sizes by this factor, as PEFT and LyCORIS do; otherwise evenly, or with --energy as needs the fewest values
-    #[arg(long)]
+    /// Split sizes by this factor, as PEFT and LyCORIS do; otherwise evenly, or with --energy and another dialect than PEFT, whose
+    /// splits all follow one factor, as needs the fewest values
+    #[arg(long, allow_negative_numbers = true)]
     pub factor: Option<i64>,
     #[command(flatten)]
     pub size: SizeArgs,
@@ -77,7 +78,7 @@ pub struct ExtractArgs {
     #[arg(long, value_name = "REGEX")]
     pub exclude: Vec<String>,
     /// Take modules for unchanged whose relative change is at most this; 1e-2 passes over rounding to bf16
-    #[arg(long, value_name = "CHANGE", default_value_t = 0.0)]
+    #[arg(long, value_name = "CHANGE", default_value_t = 0.0, allow_negative_numbers = true)]
     pub min_change: f64,
     /// The type to store factors in; that of the fine-tuned weight otherwise
     #[arg(long)]
@@ -209,10 +210,10 @@ impl ResizeArgs {
 #[derive(Debug, Args)]
 pub struct SizeArgs {
     /// Hold w2 at this rank where programs hold it low-rank
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     pub rank: Option<usize>,
     /// Hold w2 at the smallest rank that keeps this share of the energy, above 0 and at most 1
-    #[arg(long, value_name = "SHARE", conflicts_with = "rank")]
+    #[arg(long, value_name = "SHARE", conflicts_with = "rank", allow_negative_numbers = true)]
     pub energy: Option<f64>,
 }
 
@@ -244,7 +245,7 @@ pub struct CombineArgs {
     /// The model that the adapters are of, which tells the kernels of convolutions where files do not
     #[arg(long, value_name = "MODEL")]
     pub base: Option<PathBuf>,
-    /// The type to store sums in; the widest of the summands' otherwise
+    /// The type to store sums in; the widest of the summands' otherwise. What one adapter alone has keeps its own
     #[arg(long)]
     pub dtype: Option<FloatArg>,
     /// Replace an existing output

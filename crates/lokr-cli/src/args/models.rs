@@ -58,7 +58,7 @@ pub struct VerifyArgs {
     /// The model to check
     #[arg(long, value_name = "MODEL")]
     pub merged: PathBuf,
-    /// How far a value may be off, in units of its type's epsilon times its size; programs that compute in half types need 2
+    /// How far a value may be off, in units of its type's epsilon times its size; programs that compute in half types are a few off
     #[arg(long, value_name = "NUMBER", default_value_t = 1.0, allow_negative_numbers = true)]
     pub tolerance: f64,
     #[command(flatten)]
@@ -113,7 +113,7 @@ impl ApplyArgs {
     pub fn read(&self) -> Result<Vec<(Adapter, Strength)>, CliError> {
         let (adapters, multipliers) = (self.adapters.len(), self.multipliers.len());
         if multipliers != 0 && multipliers != adapters {
-            return Err(CliError::Multipliers { adapters, multipliers });
+            return Err(CliError::OneForEach { what: "multiplier", adapters, given: multipliers });
         }
         let multipliers = self.multipliers.iter().copied().chain(std::iter::repeat(1.0));
         let (options, dora) = (self.read.options(), self.dora.into());

@@ -6,9 +6,9 @@ use std::path::Path;
 use lokr_checkpoint::{Adapter, BaseModel, Combination, CombineOptions, CombineReport, combine};
 use serde::Serialize;
 
-use super::warnings;
+use super::{open_kernels, warnings};
 use crate::args::CombineArgs;
-use crate::error::{CliError, check_output};
+use crate::error::{CliError, check_kind, check_output};
 use crate::interrupt;
 use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
@@ -26,12 +26,13 @@ struct Report<'a> {
 pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
     check_output(&args.out, args.force)?;
-    let (adapters, multipliers) = (args.adapters.len(), args.weights.len());
-    if multipliers != 0 && multipliers != adapters {
-        return Err(CliError::Multipliers { adapters, multipliers });
+    let (adapters, given) = (args.adapters.len(), args.weights.len());
+    if given != 0 && given != adapters {
+        return Err(CliError::OneForEach { what: "weight", adapters, given });
     }
     let options = args.read.options();
     let adapters = args.adapters.iter().map(|path| Adapter::read(path, &options)).collect::<Result<Vec<_>, _>>()?;
+    check_kind(&args.out, adapters[0].dialect())?;
     let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let weights = args.weights.iter().copied().chain(std::iter::repeat(1.0));
     let pairs: Vec<_> = adapters.iter().zip(weights).collect();
@@ -41,7 +42,9 @@ pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
     bar.finish();
     let Combination { adapter: combined, report } = combination?;
     combined.write(&args.out, args.overwrite())?;
-    let warnings = warnings(adapters.iter().chain([&combined]));
+    let mut warnings = warnings(adapters.iter().chain([&combined]));
+    warnings.extend(adapters.iter().filter_map(|adapter| open_kernels(adapter, base.as_ref())));
+    warnings.dedup();
     reporter.warnings(&warnings);
     reporter.summary(&Report { out: &args.out, dialect: combined.dialect().to_string(), combine: report, warnings })
 }

@@ -59,6 +59,7 @@ pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
             let lora = lora?;
             lora.write(&args.out, args.overwrite())?;
             report.to = "PEFT's LoRA".to_owned();
+            report.warnings.extend(super::open_kernels(&adapter, base.as_ref()));
             report.lora = Some(lora.report);
         }
         Target::Dialect(dialect) => {

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{BaseModel, Dialect, ExtractOptions, ExtractReport, extract};
+use lokr_checkpoint::{BaseModel, Dialect, ExtractOptions, ExtractReport, FactorSize, extract};
 use serde::Serialize;
 
 use super::sizes;
 use crate::args::ExtractArgs;
-use crate::error::{CliError, check_output};
+use crate::error::{CliError, check_kind, check_output};
 use crate::interrupt;
 use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
@@ -29,9 +29,13 @@ pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
     if args.terms > 1 && dialect != Dialect::Terms {
         return Err(CliError::Terms { terms: args.terms, dialect });
     }
+    check_kind(&args.out, dialect)?;
+    // PEFT makes all splits by one factor, so that not each weight can have its own.
+    let by_energy = matches!(args.size.size(), Some(FactorSize::Energy(_)));
+    let even = (dialect == Dialect::Peft && by_energy).then_some(-1);
     let (base, tuned) = (BaseModel::open(&args.base)?, BaseModel::open(&args.tuned)?);
     let options = ExtractOptions {
-        factor: args.factor,
+        factor: args.factor.or(even),
         size: args.size.size().unwrap_or_default(),
         terms: args.terms,
         include: args.include.clone(),

@@ -68,7 +68,32 @@ fn job(
         format!("{}: the merged weight holds values that are not finite, from the base or the adapter", weight.weight)
     });
     reporter.warnings(&strange.collect::<Vec<_>>());
+    reporter.warnings(&without_effect(&merge));
     reporter.summary(&Report { out: &output.out, dry_run: output.dry_run, merge })
+}
+
+/// A merge must not succeed with no effect, or a part of one, in silence.
+fn without_effect(merge: &MergeReport) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let measured = || merge.weights.iter().filter_map(|weight| weight.measured);
+    let all = merge.weights.len();
+    let unchanged = measured().filter(|m| m.delta_norm == 0.0).count();
+    let asked_for = merge.adapters.iter().all(|adapter| adapter.multiplier == 0.0);
+    if unchanged > 0 && !asked_for {
+        warnings.push(format!("the adapters change nothing in {unchanged} of {}", counted(all, "weight")));
+    }
+    let lost = measured().filter(|m| m.lost >= 1.0).count();
+    if lost > 0 {
+        let weights = counted(all, "weight");
+        warnings.push(format!("the change is smaller than what its type rounds in {lost} of {weights}"));
+    }
+    for adapter in &merge.adapters {
+        let (path, left_out) = (&adapter.path, adapter.unmatched.len());
+        if left_out > 0 {
+            warnings.push(format!("{path}: {} left out, not in the base model", counted(left_out, "module")));
+        }
+    }
+    warnings
 }
 
 impl fmt::Display for Report<'_> {
@@ -97,11 +122,15 @@ impl fmt::Display for Report<'_> {
             writeln!(f, "replaced {name}")?;
         }
         let guards = self.merge.weights.iter().filter_map(|weight| weight.measured).map(|m| m.guard_error);
-        if let Some(largest) = guards.reduce(f64::max) {
-            writeln!(
+        match guards.reduce(f64::max) {
+            Some(largest) if largest.is_nan() => {
+                writeln!(f, "guard: no merged weight is finite, nothing was compared")?
+            }
+            Some(largest) => writeln!(
                 f,
                 "guard: merged weights and the adapters' own forward pass agree to {largest:.1e} on a probe vector"
-            )?;
+            )?,
+            None => {}
         }
         let done = if self.dry_run { "would be written to" } else { "written to" };
         writeln!(

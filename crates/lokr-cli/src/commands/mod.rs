@@ -12,7 +12,7 @@ pub mod verify;
 
 use std::fmt;
 
-use lokr_checkpoint::{Adapter, AdapterReport};
+use lokr_checkpoint::{Adapter, AdapterReport, BaseModel};
 
 use crate::report::counted;
 
@@ -33,6 +33,18 @@ fn warnings<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> Vec<String> 
     let mut warnings: Vec<_> = adapters.into_iter().flat_map(Adapter::warnings).map(ToString::to_string).collect();
     warnings.dedup();
     warnings
+}
+
+/// What to say of modules whose kernel neither file nor configuration nor a base model tells, in jobs for which it matters.
+fn open_kernels(adapter: &Adapter, base: Option<&BaseModel>) -> Option<String> {
+    if base.is_some() || adapter.config().is_some() {
+        return None;
+    }
+    let open = adapter.modules().values().filter(|module| module.w2().kernel().is_none()).count();
+    let path = adapter.path().display();
+    let modules = counted(open, "module");
+    (open > 0)
+        .then(|| format!("{path}: {modules} with flat factors taken for linear layers; --base tells convolutions"))
 }
 
 /// A shape as `4×3`.

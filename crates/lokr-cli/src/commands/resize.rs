@@ -6,9 +6,9 @@ use std::path::Path;
 use lokr_checkpoint::{Adapter, BaseModel, ResizeOptions, ResizeReport, Resized, resize};
 use serde::Serialize;
 
-use super::{sizes, warnings};
+use super::{open_kernels, sizes, warnings};
 use crate::args::ResizeArgs;
-use crate::error::{CliError, check_output};
+use crate::error::{CliError, check_kind, check_output};
 use crate::interrupt;
 use crate::report::{Reporter, lossy, number};
 use crate::table::{Align, Table};
@@ -27,6 +27,7 @@ pub fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
     check_output(&args.out, args.force)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
+    check_kind(&args.out, adapter.dialect())?;
     let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let options = ResizeOptions {
         factor: args.factor,
@@ -39,7 +40,10 @@ pub fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
     bar.finish();
     let Resized { adapter: new, report } = resized?;
     new.write(&args.out, args.overwrite())?;
-    let warnings = warnings([&adapter, &new]);
+    let mut warnings = warnings([&adapter, &new]);
+    if args.size.size().is_some() {
+        warnings.extend(open_kernels(&adapter, base.as_ref()));
+    }
     reporter.warnings(&warnings);
     reporter.summary(&Report { out: &args.out, dialect: new.dialect().to_string(), resize: report, warnings })
 }

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use lokr_checkpoint::{BaseModel, Verdict, VerifyOptions, VerifyReport, verify};
+use lokr_checkpoint::{BaseModel, Expectation, Verdict, VerifyOptions, VerifyReport, verify};
 use serde::Serialize;
 
 use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::interrupt;
-use crate::report::{Reporter, number};
+use crate::report::{Reporter, counted, number};
 use crate::table::{Align, Table};
 
 #[derive(Serialize)]
@@ -52,7 +52,7 @@ impl fmt::Display for Report {
         ]);
         let mut unchanged = 0;
         for tensor in &self.0.tensors {
-            if tensor.share.is_none() && tensor.verdict == Verdict::Match {
+            if tensor.expected == Expectation::Unchanged && tensor.verdict == Verdict::Match {
                 unchanged += 1;
                 continue;
             }
@@ -66,7 +66,8 @@ impl fmt::Display for Report {
             ]);
         }
         writeln!(f, "{table}")?;
-        writeln!(f, "{unchanged} other tensors are the base model's")?;
+        let verb = if unchanged == 1 { "is" } else { "are" };
+        writeln!(f, "{} {verb} the base model's", counted(unchanged, "other tensor"))?;
         for name in &self.0.missing {
             writeln!(f, "missing: {name}")?;
         }
