@@ -55,7 +55,8 @@ impl Adapter {
     /// [`CheckpointError::FileMissing`]; [`CheckpointError::JobOption`] for a configuration of a dialect that has none; of the
     /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
     /// keys, [`CheckpointError::NotLokr`], [`CheckpointError::MixedDialects`], [`CheckpointError::DialectUnclear`],
-    /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::UnknownKey`],
+    /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::TuckerFirstFactor`],
+    /// [`CheckpointError::SeveralAdapters`], [`CheckpointError::UnknownKey`],
     /// [`CheckpointError::DuplicateTarget`]; of one module, [`CheckpointError::HalfMissing`],
     /// [`CheckpointError::FactorMissing`], [`CheckpointError::FactorTwice`], [`CheckpointError::NonFinite`],
     /// [`CheckpointError::AlphaNotFinite`], [`CheckpointError::AlphaZero`] and those of [`Module::new`].

@@ -117,6 +117,7 @@ impl Extraction {
 /// # Errors
 /// [`CheckpointError::JobOption`], [`CheckpointError::ConfigPattern`], [`CheckpointError::NothingShared`],
 /// [`CheckpointError::NothingChanged`]; [`CheckpointError::NonFinite`] in the model it is in;
+/// [`CheckpointError::OutOfRange`] for factors that the type to store cannot hold;
 /// [`CheckpointError::Interrupted`].
 /// # Examples
 /// ```no_run

@@ -7,12 +7,16 @@ use lokr_core::{Factor, FactorizationRule, Kron, KronShape, NearestOptions, fact
 use ndarray::Array2;
 use serde::Serialize;
 
+use crate::dialect::terms;
 use crate::factor::product;
 use crate::job_progress::for_all;
 use crate::parts::DORA_SCALE;
 use crate::size::{hold, module, stored_type};
 use crate::targets::{Names, Target, check_kernels, targets};
-use crate::{Adapter, BaseModel, FactorSize, FloatType, JobProgress, Module, Result, ScaleRule, Tensor, energy};
+use crate::{
+    Adapter, BaseModel, CheckpointError, Dialect, FactorSize, FloatType, JobProgress, Module, Result, ScaleRule,
+    Tensor, energy,
+};
 
 /// Choices of [`resize`].
 ///
@@ -88,11 +92,10 @@ pub struct ResizedModule {
 /// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
 /// layer's, which another split or a full `w2` makes wrong; the new adapter then does not fit the model, and merging says so.
 /// # Errors
-/// [`CheckpointError::JobOption`], [`CheckpointError::Interrupted`]; those of [`Adapter::resolve`], [`Module::kron`] and
-/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
-///
-/// [`CheckpointError::JobOption`]: crate::CheckpointError::JobOption
-/// [`CheckpointError::Interrupted`]: crate::CheckpointError::Interrupted
+/// [`CheckpointError::JobOption`], [`CheckpointError::Interrupted`]; [`CheckpointError::KernelUnknown`];
+/// [`CheckpointError::OutOfRange`] for values that the type to store cannot hold; [`CheckpointError::SeveralTerms`] for another
+/// split of sums; those of [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; those of [`Adapter::from_modules`]
+/// for what the dialect cannot hold.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -112,6 +115,11 @@ pub fn resize(
     progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
 ) -> Result<Resized> {
     options.size.map_or(Ok(()), FactorSize::check)?;
+    if let (Dialect::Terms, Some(_), Some(first)) = (adapter.dialect(), options.factor, adapter.modules().keys().next())
+    {
+        let (module, operation) = (first.clone(), "split otherwise");
+        return Err(CheckpointError::SeveralTerms { module, operation }.in_file(adapter.path()));
+    }
     let targets = targets(adapter, base, Names::Adapter)?;
     if options.size.is_some() || options.factor.is_some() {
         check_kernels(adapter, &targets)?;
@@ -141,9 +149,39 @@ pub fn resize(
         report.modules.push(line);
         modules.insert(target.name.clone(), new);
     }
-    report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
+    report.energy = match adapter.dialect() {
+        Dialect::Terms => kept_of_sums(&targets, &modules)?,
+        _ => energy::captured(report.modules.iter().map(|module| (module.norm, module.energy))),
+    };
     let adapter = adapter.with_modules(modules, adapter.extra().clone(), base)?;
     Ok(Resized { adapter, report })
+}
+
+/// The share of the energy of sums of terms that is kept. Terms need not be orthogonal, so that their own shares do not add up.
+fn kept_of_sums(targets: &[Target<'_>], modules: &BTreeMap<String, Module>) -> Result<f64> {
+    type Sums<'a> = BTreeMap<&'a str, Vec<(f64, Kron<'static, f64>)>>;
+    let (mut sums, mut differences) = (Sums::new(), Sums::new());
+    for Target { name, module, .. } in targets {
+        let path = terms::path(name).unwrap_or(name);
+        let (old, new) = (module, &modules[name]);
+        let term = |module: &Module| -> Result<_> { Ok((module.scale_by(ScaleRule::Trained)?, module.kron::<f64>()?)) };
+        let (weight, kron) = term(new)?;
+        differences.entry(path).or_default().extend([term(old)?, (-weight, kron)]);
+        sums.entry(path).or_default().push(term(old)?);
+    }
+    let squares = |sums: Sums<'_>| -> Result<f64> {
+        let mut total = 0.0;
+        for sum in sums.values() {
+            for (v, first) in sum {
+                for (w, second) in sum {
+                    total += v * w * first.inner(second)?;
+                }
+            }
+        }
+        Ok(total)
+    };
+    let (lost, all) = (squares(differences)?, squares(sums)?);
+    Ok(if all > 0.0 { (1.0 - lost / all).clamp(0.0, 1.0) } else { 1.0 })
 }
 
 /// The module and the share of its energy that is kept.

@@ -19,7 +19,7 @@ impl Adapter {
     /// The tensors of its file by their keys, `alpha` included where the dialect stores it.
     ///
     /// # Errors
-    /// [`CheckpointError::ScaleUnknown`].
+    /// [`CheckpointError::ScaleUnknown`]; [`CheckpointError::OutOfRange`] for an `alpha` beyond the type it is stored in.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let placeholder = StatedRanks::from_metadata(self.metadata()).placeholder();
         // LyCORIS's prefix is part of its modules' names.

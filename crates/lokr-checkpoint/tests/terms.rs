@@ -129,6 +129,37 @@ fn jobs_on_sums() {
     let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
     let small = resize(&adapter, Some(&base), &options, &mut go_on).unwrap();
     assert_eq!((small.adapter.dialect(), small.adapter.modules().len()), (Dialect::Terms, 6));
+    let split = ResizeOptions { factor: Some(2), ..ResizeOptions::default() };
+    cause(resize(&adapter, Some(&base), &split, &mut go_on), |e| {
+        matches!(e, E::SeveralTerms { operation: "split otherwise", .. })
+    });
+}
+
+/// Terms that are not orthogonal to each other: what is kept is a share of the sum, not of the terms.
+#[test]
+fn a_resized_sum_tells_what_is_kept_of_the_sum() {
+    let folder = Folder::new();
+    let mut tensors = Vec::new();
+    for term in 0..3 {
+        for (key, shape) in [("lokr_w1", [3, 2]), ("lokr_w2", [8, 10])] {
+            let values = ArrayD::from_shape_fn(vec![shape[0], shape[1]], |n| {
+                ((n[0] * 7 + n[1] * 5 + n[0] * n[1] * (term + 2)) % 11) as f64 / 4.0 - 1.0
+            });
+            tensors.push((format!("a.fc.term{term}.{key}"), Tensor::from_array(&values, FloatType::F64)));
+        }
+    }
+    let tensors: Vec<_> = tensors.iter().map(|(key, tensor)| (key.as_str(), tensor.clone())).collect();
+    let path = folder.tensors_with("sum.safetensors", &tensors, &[("lokr_format", "sum_of_terms")]);
+    let adapter = Adapter::read(path, &lokr_checkpoint::ReadOptions::default()).unwrap();
+    let options = ResizeOptions { size: Some(FactorSize::Rank(2)), ..ResizeOptions::default() };
+    let small = resize(&adapter, None, &options, &mut go_on).unwrap();
+    let sum = |adapter: &Adapter| {
+        let terms = adapter.modules().values();
+        terms.map(|term| term.delta::<f64>(&[24, 20], term.scale().unwrap()).unwrap()).reduce(|x, y| x + y).unwrap()
+    };
+    let (old, new) = (sum(&adapter), sum(&small.adapter));
+    let kept = 1.0 - (norm(&(&new - &old)) / norm(&old)).powi(2);
+    assert!((small.report.energy - kept).abs() < 1e-9, "{} {kept}", small.report.energy);
 }
 
 /// `lora_B · lora_A` of a module, in the shape of its weight.

@@ -190,3 +190,34 @@ fn bad_files_change_nothing() {
     assert_eq!(std::fs::read(&out).unwrap(), b"mine");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+/// Splits that no one factor of PEFT makes are not chosen for PEFT.
+#[test]
+fn extract_a_share_of_the_energy_for_peft() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (base, tuned) = (case("kohya_unet/base.safetensors"), case("kohya_unet/merged.safetensors"));
+    let args = ["extract", "--base", &base, "--tuned", &tuned, "--energy", "0.5", "--out", &path("adapter")];
+    succeeds(&args);
+    let report = json(&["inspect", &path("adapter"), "--base", &base]);
+    assert_eq!(report["dialect"], "PEFT");
+    // Where it would go is looked at before anything is computed.
+    let error = fails(&["extract", "--base", &base, "--tuned", &tuned, "--out", &path("none/a")], 5);
+    assert!(error.contains("none"), "{error}");
+    let error = fails(
+        &["extract", "--base", &base, "--tuned", &tuned, "--to", "kohya", "--out", &path("adapter"), "--force"],
+        2,
+    );
+    assert!(error.contains("a directory is in the way of a file"), "{error}");
+    let output = lokr(&["extract", "--base", &base, "--tuned", &tuned, "--rank", "-1", "--out", &path("x")]);
+    let negative = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && negative.contains("invalid value '-1'"), "{negative}");
+}
+
+#[test]
+fn one_weight_is_asked_for_each_adapter() {
+    let adapter = case("peft_mlp_rank_alpha_pattern");
+    let error =
+        fails(&["combine", "--adapter", &adapter, "--adapter", &adapter, "--weight", "1", "--out", "/nowhere"], 2);
+    assert!(error.contains("1 weight for 2 adapters"), "{error}");
+}

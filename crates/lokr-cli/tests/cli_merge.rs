@@ -187,3 +187,42 @@ fn a_read_only_folder_stays_as_it_was() {
     assert_eq!(std::fs::read(&old).unwrap(), b"an older output");
     assert_eq!(count(folder.path()), if holds { 1 } else { 2 });
 }
+
+/// What will fail in the end fails before the work, in a dry run too.
+#[test]
+fn a_directory_with_other_files_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for name in ["base", "out"] {
+        std::fs::create_dir(path(name)).unwrap();
+        std::fs::copy(mlp("base.safetensors"), path(name) + "/model.safetensors").unwrap();
+    }
+    std::fs::write(path("out/notes.txt"), "mine").unwrap();
+    let args =
+        ["merge", "--base", &path("base"), "--adapter", &case(MLP), "--out", &path("out"), "--force", "--dry-run"];
+    let error = fails(&args, 2);
+    assert!(error.contains("also holds notes.txt"), "{error}");
+    std::fs::remove_file(path("out/notes.txt")).unwrap();
+    succeeds(&args);
+}
+
+#[test]
+fn reports_say_what_was_done_to_which_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let merged = mlp("merged.safetensors");
+    let text = succeeds(&[
+        "unmerge",
+        "--merged",
+        &merged,
+        "--adapter",
+        &case(MLP),
+        "--multiplier",
+        "0.5",
+        "--out",
+        &path("u.st"),
+    ]);
+    assert!(text.contains("multiplier 0.5") && text.contains("W − μ·s"), "{text}");
+    let text = succeeds(&["verify", "--base", &mlp("base.safetensors"), "--adapter", &case(MLP), "--merged", &merged]);
+    assert!(text.contains("2 other tensors are the base model's"), "{text}");
+}
