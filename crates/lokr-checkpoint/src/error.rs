@@ -225,16 +225,22 @@ pub enum CheckpointError {
         found: Vec<usize>,
     },
     /// The halves of one factor do not multiply, or the two factors have different ranks.
-    #[error("{module}: {first} has rank {first_rank}, but {second} has rank {second_rank}")]
+    #[error(
+        "{module}: {first} {first_shape:?} has rank {first_rank}, but {second} {second_shape:?} has rank {second_rank}"
+    )]
     InnerRank {
         /// The module.
         module: String,
         /// A key.
         first: &'static str,
+        /// Its shape.
+        first_shape: Vec<usize>,
         /// Its inner size.
         first_rank: usize,
         /// Another key.
         second: &'static str,
+        /// Its shape.
+        second_shape: Vec<usize>,
         /// Its inner size.
         second_rank: usize,
     },
@@ -269,10 +275,14 @@ pub enum CheckpointError {
         found: Vec<usize>,
     },
     /// The factors do not build the weight.
-    #[error("{module}: the factors build a weight of {found:?}, expected {expected:?} (flattened){hint}")]
+    #[error("{module}: w1 {w1:?} and w2 {w2:?} build a weight of {found:?}, expected {expected:?} (flattened){hint}")]
     WeightShape {
         /// The module.
         module: String,
+        /// The first factor, multiplied out.
+        w1: (usize, usize),
+        /// The second factor, multiplied out and flattened.
+        w2: (usize, usize),
         /// The base weight, `(out, in·K)`.
         expected: (usize, usize),
         /// What the factors build.

@@ -78,7 +78,7 @@ impl W1 {
         }
         match self {
             Self::Full(_) => Ok(()),
-            Self::LowRank { a, b } => check_ranks(module, ("lokr_w1_a", a.shape()[1]), ("lokr_w1_b", b.shape()[0])),
+            Self::LowRank { a, b } => check_ranks(module, ("lokr_w1_a", a, 1), ("lokr_w1_b", b, 0)),
         }
     }
 
@@ -145,10 +145,10 @@ impl W2 {
         }
         match self {
             Self::Full(_) => Ok(()),
-            Self::LowRank { a, b } => check_ranks(module, ("lokr_w2_a", a.shape()[1]), ("lokr_w2_b", b.shape()[0])),
+            Self::LowRank { a, b } => check_ranks(module, ("lokr_w2_a", a, 1), ("lokr_w2_b", b, 0)),
             Self::Tucker { core, a, b } => {
                 let rank = b.shape()[0];
-                check_ranks(module, ("lokr_w2_a", a.shape()[0]), ("lokr_w2_b", rank))?;
+                check_ranks(module, ("lokr_w2_a", a, 0), ("lokr_w2_b", b, 0))?;
                 if core.shape()[..2] != [rank, rank] {
                     let found = core.shape().to_vec();
                     return Err(CheckpointError::TuckerCore { module: module.to_owned(), rank, found });
@@ -203,13 +203,18 @@ fn check_axes(module: &str, key: &'static str, tensor: &Tensor, right: bool, exp
     Err(CheckpointError::Axes { module: module.to_owned(), key, expected, found: tensor.shape().to_vec() })
 }
 
+/// A key, its tensor and the axis of the rank.
+type Inner<'a> = (&'static str, &'a Tensor, usize);
+
 /// An error unless two inner sizes agree.
-pub(crate) fn check_ranks(module: &str, first: (&'static str, usize), second: (&'static str, usize)) -> Result<()> {
-    if first.1 == second.1 {
+pub(crate) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> Result<()> {
+    let ((first, a, a_axis), (second, b, b_axis)) = (first, second);
+    let (first_rank, second_rank) = (a.shape()[a_axis], b.shape()[b_axis]);
+    if first_rank == second_rank {
         return Ok(());
     }
-    let ((first, first_rank), (second, second_rank)) = (first, second);
-    Err(CheckpointError::InnerRank { module: module.to_owned(), first, first_rank, second, second_rank })
+    let (module, first_shape, second_shape) = (module.to_owned(), a.shape().to_vec(), b.shape().to_vec());
+    Err(CheckpointError::InnerRank { module, first, first_shape, first_rank, second, second_shape, second_rank })
 }
 
 fn matrix<T: Scalar>(tensor: &Tensor, key: &str) -> Result<Array2<T>> {

@@ -202,8 +202,9 @@ fn sum_halves(terms: &[&Module], rank: LoraRank) -> Result<Halves> {
     for (part, module) in parts.iter().zip(terms) {
         let (expected, found) = ((out, columns), (part.left.nrows(), part.right.ncols()));
         if found != expected {
-            let (module, hint) = (module.name().to_owned(), "; the other terms of its sum build it");
-            return Err(CheckpointError::WeightShape { module, expected, found, hint });
+            let (w1, w2, hint) = (module.w1().dim(), module.w2().dim(), "; the other terms of its sum build it");
+            let module = module.name().to_owned();
+            return Err(CheckpointError::WeightShape { module, w1, w2, expected, found, hint });
         }
         let last = first + part.left.ncols();
         left.slice_mut(s![.., first..last]).assign(&part.left);

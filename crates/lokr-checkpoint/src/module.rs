@@ -51,8 +51,9 @@ impl Module {
         let name = name.into();
         w1.check(&name)?;
         w2.check(&name)?;
-        if let (Some(first), Some(second)) = (w1.rank(), w2.rank()) {
-            check_ranks(&name, ("lokr_w1_b", first), ("lokr_w2_b", second))?;
+        if let (W1::LowRank { b: first, .. }, W2::LowRank { b: second, .. } | W2::Tucker { b: second, .. }) = (&w1, &w2)
+        {
+            check_ranks(&name, ("lokr_w1_b", first, 0), ("lokr_w2_b", second, 0))?;
         }
         Ok(Self { name, w1, w2, scale: Some(scale), alpha: None, dora_scale: None, layout: Layout::Kronecker })
     }
@@ -202,7 +203,8 @@ impl Module {
         let found = (m.saturating_mul(p), n.saturating_mul(columns));
         if found != expected || !columns.is_multiple_of(kernel.max(1)) {
             let hint = hint(expected, found);
-            return Err(CheckpointError::WeightShape { module: self.name.clone(), expected, found, hint });
+            let (module, w1, w2) = (self.name.clone(), self.w1.dim(), self.w2.dim());
+            return Err(CheckpointError::WeightShape { module, w1, w2, expected, found, hint });
         }
         self.dora_axis(weight).map(|_| ())
     }

@@ -109,7 +109,7 @@ fn missing_w2_b() {
 fn shape_mismatch_base() {
     refused(
         "shape_mismatch_base.safetensors",
-        |e| matches!(e, E::WeightShape { module, expected: (24, 15), found: (28, 15), hint: "" } if module == "lycoris_proj"),
+        |e| matches!(e, E::WeightShape { module, expected: (24, 15), found: (28, 15), hint: "", .. } if module == "lycoris_proj"),
     );
 }
 
