@@ -52,7 +52,8 @@ impl Adapter {
     ///
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
-    /// [`CheckpointError::FileMissing`]; [`CheckpointError::JobOption`] for a configuration of a dialect that has none; of the
+    /// [`CheckpointError::FileMissing`]; [`CheckpointError::JobOption`] for a configuration of a dialect that has none, and for
+    /// [`ReadOptions::only`] where no module is left; of the
     /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
     /// keys, [`CheckpointError::NotLokr`], [`CheckpointError::MixedDialects`], [`CheckpointError::DialectUnclear`],
     /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::TuckerFirstFactor`],
@@ -178,7 +179,8 @@ impl Reader<'_> {
             (Some(path), Dialect::Peft) => Some(PeftConfig::read(path)?),
             _ => None,
         };
-        let sorted = self.sort(file, dialect, prefix).map_err(in_file)?;
+        let mut sorted = self.sort(file, dialect, prefix).map_err(in_file)?;
+        let config = self.keep_only(&mut sorted.parts, config).map_err(in_file)?;
         let mut warnings = Vec::new();
         let stated = StatedRanks::from_metadata(file.metadata());
         let mut modules = BTreeMap::new();
@@ -212,6 +214,30 @@ impl Reader<'_> {
             metadata: file.metadata().clone(),
             warnings,
         })
+    }
+
+    /// Leaves out the modules that were not asked for, also from the list in PEFT's configuration.
+    fn keep_only(
+        &self,
+        modules: &mut BTreeMap<String, Parts>,
+        config: Option<PeftConfig>,
+    ) -> Result<Option<PeftConfig>> {
+        let only = &self.options.only;
+        let Some(example) = modules.keys().next().filter(|_| !only.is_empty()).cloned() else {
+            return Ok(config);
+        };
+        modules.retain(|name, _| only.iter().any(|start| name.starts_with(start)));
+        if modules.is_empty() {
+            let (option, found) = ("only", only.join(", "));
+            let expected = "the beginning of a module's name";
+            return Err(CheckpointError::JobOption {
+                option,
+                expected,
+                found: format!("{found} (a name is {example})"),
+            });
+        }
+        let names = || modules.keys().cloned().collect::<serde_json::Value>();
+        Ok(config.map(|config| config.with_field("target_modules", names())))
     }
 
     /// A file of another algorithm alone is named as that, not as an empty one.

@@ -101,6 +101,29 @@ fn dotted_names_are_found_behind_any_models_name() {
     assert!(matches!(error.cause(), E::AmbiguousModule { .. }), "{error}");
 }
 
+/// A file of both text encoders, on a model that is one of them.
+#[test]
+fn a_part_of_an_adapter_is_read() {
+    let folder = Folder::new();
+    let read = |only: &[&str]| {
+        let only = only.iter().map(|&start| start.to_owned()).collect();
+        let options = ReadOptions { only, ..ReadOptions::default() };
+        let tensors: Vec<_> =
+            ["lora_te1_a_b.lokr_w1", "lora_te2_a_b.lokr_w1"].map(|key| (key, tensor(&[2, 5]))).to_vec();
+        let second = ["lora_te1_a_b.lokr_w2", "lora_te2_a_b.lokr_w2"].map(|key| (key, tensor(&[3, 2])));
+        let tensors: Vec<_> = tensors.into_iter().chain(second).collect();
+        Adapter::read(folder.tensors("adapter.safetensors", &tensors), &options)
+    };
+    let base = BaseModel::open(folder.tensors("model.safetensors", &[("a.b.weight", tensor(&[6, 10]))])).unwrap();
+    let error = read(&[]).unwrap().resolve(&base, Unmatched::Refuse).unwrap_err();
+    assert!(matches!(error.cause(), E::DuplicateTarget { .. }), "{error}");
+    let second = read(&["lora_te2_"]).unwrap();
+    assert_eq!(second.resolve(&base, Unmatched::Refuse).unwrap().target("lora_te2_a_b"), Some("a.b.weight"));
+    assert_eq!((second.modules().len(), read(&["lora_te1_", "lora_te2_"]).unwrap().modules().len()), (1, 2));
+    let error = read(&["lora_unet_"]).unwrap_err();
+    assert!(matches!(error.cause(), E::JobOption { option: "only", .. }), "{error}");
+}
+
 #[test]
 fn only_weights_count_as_modules() {
     let error = find(Dialect::Lycoris, "lycoris_a", &["a.bias", "a"]).unwrap_err();

@@ -18,6 +18,9 @@ pub struct ReadArgs {
     /// PEFT's adapter_config.json, where it is not beside the tensors
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// Only modules whose names begin with this, such as `lora_unet_`; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub only: Vec<String>,
     /// Accept NaN and infinite values in factors
     #[arg(long)]
     pub allow_non_finite: bool,
@@ -35,6 +38,7 @@ impl ReadArgs {
             dialect: self.dialect.map(Dialect::from),
             prefix: self.prefix.clone(),
             config: self.config.clone(),
+            only: self.only.clone(),
             non_finite: if self.allow_non_finite { NonFinite::Allow } else { NonFinite::Refuse },
             foreign: if self.skip_foreign { ForeignTensors::Skip } else { ForeignTensors::Refuse },
             zero_alpha: match self.zero_alpha {
