@@ -79,8 +79,8 @@ pub struct CombinedModule {
 /// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
 /// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
 /// with weight 1; [`CheckpointError::CombineWhole`]; [`CheckpointError::KernelUnknown`]; [`CheckpointError::NonFinite`];
-/// [`CheckpointError::OutOfRange`] for values that the type to store cannot hold; [`CheckpointError::Interrupted`]; those of [`Module::kron`] and
-/// [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
+/// [`CheckpointError::OutOfRange`] for values that the type to store cannot hold; [`CheckpointError::Interrupted`]; those of
+/// [`Module::kron`] and [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;

@@ -60,7 +60,7 @@ pub(crate) fn hold(b: Factor<'_, f64>, kernel: &[usize], size: FactorSize) -> Re
     let (p, columns) = b.dim();
     let sides = (p, columns / crate::factor::product(kernel).max(1));
     match size {
-        FactorSize::Rank(rank) if matches!(&b, Factor::LowRank(low) if low.rank() <= rank) => {
+        FactorSize::Rank(rank) if matches!(&b, Factor::LowRank(low) if low.rank() <= rank && is_low_rank(low.rank(), sides)) => {
             Ok(Held { factor: b.into_owned(), energy: 1.0 })
         }
         FactorSize::Full => Ok(Held { factor: b.to_dense().into(), energy: 1.0 }),
