@@ -210,12 +210,15 @@ fn a_type_that_cannot_hold_the_factors_is_an_error() {
 
 #[test]
 fn a_rank_above_that_of_the_factors_changes_nothing() {
-    let adapter = read(&lycoris(&[])).unwrap();
-    let options = ResizeOptions { size: Some(FactorSize::Rank(8)), ..ResizeOptions::default() };
+    let case = Case::load("lycoris_linear_lowrank");
+    let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+    let options = ResizeOptions { size: Some(FactorSize::Rank(64)), ..ResizeOptions::default() };
     let resized = run(&adapter, &options);
-    for (key, tensor) in adapter.modules()["lycoris_m"].tensors() {
-        let new = resized.adapter.modules()["lycoris_m"].tensors();
-        assert!(new.iter().any(|(k, t)| *k == key && t.bytes() == tensor.bytes()), "{key}");
+    for (name, module) in adapter.modules() {
+        let new = resized.adapter.modules()[name].tensors();
+        for (key, tensor) in module.tensors() {
+            assert!(new.iter().any(|(k, t)| *k == key && t.bytes() == tensor.bytes()), "{key}");
+        }
     }
 }
 
