@@ -69,8 +69,9 @@ fn count(work: impl FnOnce()) -> (usize, usize) {
 #[test]
 fn the_counter_counts() {
     let _alone = alone();
-    let (calls, peak) = count(|| drop(std::hint::black_box(vec![0u8; 1000])));
-    assert!(calls >= 1 && peak >= 1000, "{calls} calls, {peak} bytes");
+    let (calls, peak) = count(|| drop(std::hint::black_box(vec![0u8; 1 << 20])));
+    // The harness may free what it has of the previous test meanwhile.
+    assert!(calls >= 1 && peak >= (1 << 20) - 10_000, "{calls} calls, {peak} bytes");
 }
 
 fn compiled_forward_allocates_nothing<L: LinearLayer<f32> + Clone + 'static>(base: L) {
