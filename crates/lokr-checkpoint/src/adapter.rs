@@ -236,8 +236,7 @@ impl Reader<'_> {
                 found: format!("{found} (a name is {example})"),
             });
         }
-        let names = || modules.keys().cloned().collect::<serde_json::Value>();
-        Ok(config.map(|config| config.with_field("target_modules", names())))
+        Ok(config.map(|config| config.with_field("target_modules", modules.keys().cloned().collect())))
     }
 
     /// A file of another algorithm alone is named as that, not as an empty one.
@@ -338,7 +337,7 @@ impl Reader<'_> {
             module = module.with_dora_scale(dora_scale)?;
         }
         if self.options.non_finite == NonFinite::Refuse {
-            check_finite(&module)?;
+            module.check_finite()?;
         }
         let scale = if dialect.stores_alpha() {
             Some(from_alpha(name, alpha, module.rank(), self.options, stated, warnings)?)
@@ -354,14 +353,4 @@ impl Reader<'_> {
         };
         Ok(module.with_origin(scale, alpha, layout))
     }
-}
-
-fn check_finite(module: &Module) -> Result<()> {
-    for (key, tensor) in module.tensors() {
-        let count = tensor.count_non_finite(key)?;
-        if count > 0 {
-            return Err(CheckpointError::NonFinite { module: module.name().to_owned(), key, count });
-        }
-    }
-    Ok(())
 }

@@ -80,7 +80,8 @@ pub struct CombinedModule {
 /// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
 /// with weight 1; [`CheckpointError::CombineWhole`]; [`CheckpointError::KernelUnknown`]; [`CheckpointError::NonFinite`];
 /// [`CheckpointError::OutOfRange`] for values that the type to store cannot hold; [`CheckpointError::Interrupted`]; those of
-/// [`Module::kron`] and [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
+/// [`Module::kron`] and [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for
+/// what the dialect cannot hold.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -186,20 +187,13 @@ fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOption
         if (w1, w2) != (first_w1, first_w2) {
             return Err(CheckpointError::CombineShapes { module: name.to_owned(), first_w1, first_w2, w1, w2 });
         }
+        module.check_finite()?;
         krons.push(module.kron::<f64>()?);
         weights.push(weight * module.scale_by(crate::ScaleRule::Trained)?);
     }
     if let Some(place) = weights.iter().position(|weight| !weight.is_finite()) {
         let (option, expected) = ("weight", "a number whose product with the scale is finite");
         return Err(CheckpointError::JobOption { option, expected, found: format!("{:e}", summands[place].weight) });
-    }
-    for Summand { target, .. } in summands {
-        for (key, tensor) in target.module.tensors() {
-            let count = tensor.count_non_finite(key)?;
-            if count > 0 {
-                return Err(CheckpointError::NonFinite { module: name.to_owned(), key, count });
-            }
-        }
     }
     let sum: Vec<(f64, &Kron<'_, f64>)> = weights.into_iter().zip(&krons).collect();
     let nearest = nearest_to_sum(&sum, 1)?;

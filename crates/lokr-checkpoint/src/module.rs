@@ -209,6 +209,17 @@ impl Module {
         self.dora_axis(weight).map(|_| ())
     }
 
+    /// An error for values that are NaN or infinite.
+    pub(crate) fn check_finite(&self) -> Result<()> {
+        for (key, tensor) in self.tensors() {
+            let count = tensor.count_non_finite(key)?;
+            if count > 0 {
+                return Err(CheckpointError::NonFinite { module: self.name.clone(), key, count });
+            }
+        }
+        Ok(())
+    }
+
     fn check_weight_axes(&self, weight: &[usize]) -> Result<()> {
         if (2..=5).contains(&weight.len()) {
             return Ok(());

@@ -140,8 +140,7 @@ impl<'a> BaseNames<'a> {
         for &module in &self.modules {
             for rest in places.iter().filter_map(|place| module.strip_prefix(place)) {
                 let flat = flatten(rest);
-                let aliases = [sdxl::to_sgm(&flat), sdxl::to_sgm_of_sd1(&flat), openclip::to_transformers(&flat)];
-                for alias in aliases.into_iter().flatten() {
+                for alias in sdxl::sgm_names(&flat).chain(openclip::to_transformers(&flat)) {
                     index.entry(alias).or_default().insert(module);
                 }
                 index.entry(flat).or_default().insert(module);
@@ -153,7 +152,6 @@ impl<'a> BaseNames<'a> {
 
 /// A name under its own spelling and those of one-file checkpoints.
 fn lookup<'a>(index: &HashMap<String, BTreeSet<&'a str>>, name: &str) -> BTreeSet<&'a str> {
-    let (sgm, sd1) = (sdxl::to_sgm(name), sdxl::to_sgm_of_sd1(name));
-    let names = std::iter::once(name).chain(sgm.as_deref()).chain(sd1.as_deref());
-    names.filter_map(|name| index.get(name)).flatten().copied().collect()
+    let names = std::iter::once(name.to_owned()).chain(sdxl::sgm_names(name));
+    names.filter_map(|name| index.get(&name)).flatten().copied().collect()
 }

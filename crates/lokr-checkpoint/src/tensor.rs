@@ -84,9 +84,8 @@ impl Tensor {
             return out_of_range(overflows, true);
         }
         let nonzero = array.iter().filter(|x| !x.is_zero()).count();
-        // The sign of a zero does not count.
-        let all_zero = || tensor.sum_of_blocks(name, |values| values.iter().filter(|&&x| x != 0.0).count());
-        if nonzero > 0 && all_zero()? == 0 {
+        let left = || tensor.sum_of_blocks(name, |values| values.iter().filter(|&&x| x != 0.0).count());
+        if nonzero > 0 && left()? == 0 {
             return out_of_range(nonzero, false);
         }
         Ok(tensor)

@@ -186,17 +186,16 @@ fn compare(base: &Tensor, found: &Tensor, applied: &[Applied<'_>], options: &Ver
     {
         return Ok(Sums::default());
     }
-    let (Some(from), Some(to)) = (FloatType::from_dtype(base.dtype()), FloatType::from_dtype(found.dtype())) else {
-        return Ok(Sums::incomparable(found));
+    let pair = match (FloatType::from_dtype(base.dtype()), FloatType::from_dtype(found.dtype())) {
+        (Some(from), Some(to)) if base.shape() == found.shape() => {
+            Pair { base, from, found, to, tolerance: options.tolerance }
+        }
+        _ => return Ok(Sums::incomparable(found)),
     };
-    if base.shape() != found.shape() {
-        return Ok(Sums::incomparable(found));
-    }
-    let pair = Pair { base, from, found, to, tolerance: options.tolerance };
-    match (applied, from) {
+    match (applied, pair.from) {
         ([], _) => pair.compare(&Steps::<f64>::none(base.element_count())),
-        (_, FloatType::F64) => pair.compare(&Steps::<f64>::new(applied, base, from)?),
-        (_, _) => pair.compare(&Steps::<f32>::new(applied, base, from)?),
+        (_, FloatType::F64) => pair.compare(&Steps::<f64>::new(applied, base, pair.from)?),
+        (_, _) => pair.compare(&Steps::<f32>::new(applied, base, pair.from)?),
     }
 }
 

@@ -10,14 +10,15 @@ const OUTSIDE: [(&str, &str); 6] = [
     ("add_embedding_linear_2", "label_emb_0_2"),
 ];
 
-/// The SGM name of an underscored diffusers name in Stable Diffusion 1 and 2, where it is another than SDXL's: the first
-/// block of the way up has no attention there.
-pub(crate) fn to_sgm_of_sd1(name: &str) -> Option<String> {
-    (name == "up_blocks_0_upsamplers_0_conv").then(|| "output_blocks_2_1_conv".to_owned())
+/// The SGM names of an underscored diffusers name: SDXL's, and that of Stable Diffusion 1 and 2 where it is another, because
+/// the first block of the way up has no attention there.
+pub(crate) fn sgm_names(name: &str) -> impl Iterator<Item = String> {
+    let older = (name == "up_blocks_0_upsamplers_0_conv").then(|| "output_blocks_2_1_conv".to_owned());
+    to_sgm(name).into_iter().chain(older)
 }
 
-/// The SGM name of an underscored diffusers name, or `None` when it is not one.
-pub(crate) fn to_sgm(name: &str) -> Option<String> {
+/// SDXL's SGM name of an underscored diffusers name, or `None` when it is not one.
+fn to_sgm(name: &str) -> Option<String> {
     if let Some((_, sgm)) = OUTSIDE.into_iter().find(|(diffusers, _)| *diffusers == name) {
         return Some(sgm.to_owned());
     }
