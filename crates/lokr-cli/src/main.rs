@@ -10,7 +10,6 @@ mod args;
 mod commands;
 mod error;
 mod interrupt;
-mod natural_order;
 mod plot;
 mod report;
 mod table;

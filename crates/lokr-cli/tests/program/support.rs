@@ -1,7 +1,5 @@
 //! Runs the built program.
 
-#![allow(dead_code)] // each test file uses some of it
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -1,11 +1,9 @@
 //! `lokr merge`, `lokr unmerge` and `lokr verify`.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::{bad, case, fails, json, lokr, stderr, succeeds};
 use lokr_checkpoint::TensorFile;
-use support::{bad, case, fails, json, succeeds};
 
 const MLP: &str = "peft_mlp_rank_alpha_pattern";
 
@@ -50,18 +48,18 @@ fn merge_verify_and_unmerge() {
 #[test]
 fn verify_tells_how_much_of_the_change_is_there() {
     let args = ["verify", "--base", &mlp("base.safetensors"), "--adapter", &case(MLP), "--merged"];
-    let output = support::lokr(&[&args[..], &[&mlp("base.safetensors"), "--json"]].concat());
+    let output = lokr(&[&args[..], &[&mlp("base.safetensors"), "--json"]].concat());
     assert_eq!(output.status.code(), Some(4));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["verdict"], "mismatch");
     assert_eq!(report["tensors"].as_array().unwrap().iter().filter(|t| t["share"] == 0.0).count(), 3);
-    assert!(support::stderr(&output).starts_with("error: "), "{}", support::stderr(&output));
+    assert!(stderr(&output).starts_with("error: "), "{}", stderr(&output));
 
     // What LyCORIS's own merge writes has the scale twice.
     let (base, adapter) = (case("kohya_unet/base.safetensors"), case("kohya_unet/adapter.safetensors"));
     let merged = case("kohya_unet/merged.safetensors");
     let args = ["verify", "--base", &base, "--adapter", &adapter, "--merged", &merged];
-    assert_eq!(support::lokr(&args).status.code(), Some(4));
+    assert_eq!(lokr(&args).status.code(), Some(4));
     succeeds(&[&args[..], &["--scale", "like-lycoris-merge"]].concat());
     let effective = case("kohya_unet/effective.safetensors");
     succeeds(&["verify", "--base", &base, "--adapter", &adapter, "--merged", &effective]);
@@ -76,9 +74,7 @@ fn multipliers_belong_to_adapters_in_order() {
     let args = ["merge", "--base", &base, "--out", out, "--adapter", &adapter, "--multiplier", "1.5"];
     fails(&[&args[..], &["--adapter", &adapter]].concat(), 2);
     assert_eq!(
-        support::lokr(&["merge", "--base", &base, "--out", out, "--adapter", &adapter, "--multiplier", "NaN"])
-            .status
-            .code(),
+        lokr(&["merge", "--base", &base, "--out", out, "--adapter", &adapter, "--multiplier", "NaN"]).status.code(),
         Some(2)
     );
     assert_eq!(count(folder.path()), 0);

@@ -1,13 +1,11 @@
 //! The built program, on the recorded files of `lokr-checkpoint`.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
+use crate::support::{bad, case, close, fails, fixtures, json, lokr, stderr, succeeds};
 use lokr_checkpoint::{FloatType, Overwrite, Tensor, write_tensors};
 use serde_json::Value;
-use support::{bad, case, close, fails, fixtures, json, lokr, stderr, succeeds};
 
 #[test]
 fn help_has_an_example_for_each_command() {

@@ -1,5 +1,4 @@
 //! An interrupt in the middle of a job, sent to the built program.
-#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs;

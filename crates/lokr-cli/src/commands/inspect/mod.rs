@@ -1,5 +1,7 @@
 //! `lokr inspect`.
 
+mod natural_order;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -8,10 +10,10 @@ use lokr_checkpoint::{Adapter, BaseModel, Dialect, Module, Resolution, Tensor};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use self::natural_order::natural_order;
 use super::sizes;
 use crate::args::InspectArgs;
 use crate::error::{CliError, check_output};
-use crate::natural_order::natural_order;
 use crate::plot;
 use crate::report::{Reporter, bytes, counted, number};
 use crate::table::{Align, Table};

@@ -1,14 +1,12 @@
 //! The recorded cases through the built program, and the options that say what a file leaves open.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use crate::support::{case, fails, fixtures, json, lokr, stderr, succeeds};
 use lokr_checkpoint::{FloatType, Overwrite, Tensor, TensorFile, write_tensors};
 use ndarray::{Array2, ArrayD, IxDyn};
 use serde_json::Value;
-use support::{case, fails, fixtures, json, lokr, stderr, succeeds};
 
 /// Asserts that every adapted weight of `merged` is the recorded one, within the case's own tolerance.
 fn assert_recorded(folder: &Path, case: &Value, kind: &str, merged: &Path, recorded: &Path) {

@@ -1,8 +1,6 @@
 //! `lokr extract`, `lokr convert`, `lokr resize` and `lokr combine`.
 
-mod support;
-
-use support::{bad, case, fails, json, lokr, succeeds};
+use crate::support::{bad, case, fails, json, lokr, succeeds};
 
 const MLP: &str = "peft_mlp_rank_alpha_pattern";
 
