@@ -29,7 +29,7 @@ pub(super) fn scale(text: &str) -> Result<ScaleRule, String> {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum FloatArg {
+pub(crate) enum FloatArg {
     F16,
     Bf16,
     F32,
