@@ -6,7 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, ValueEnum};
 use lokr_checkpoint::{FactorSize, Overwrite, ScaleRule, Unmatched};
 
-use super::output::OutputArgs;
+use super::output::{OutputArgs, out_is};
 use super::read::{DialectArg, ReadArgs};
 use super::values::{FloatArg, finite, overwrite, scale, unmatched};
 
@@ -50,7 +50,7 @@ impl InspectArgs {
 /// Extract the nearest LoKr of what two models differ by, with the share of the difference that it captures
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("out", |out| out.help("The adapter: a directory for PEFT, a file for the other dialects")),
+    mut_args(out_is("The adapter: a directory for PEFT, a file for the other dialects")),
     after_help = "\
 Examples:
   lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
@@ -97,7 +97,7 @@ pub(crate) struct ExtractArgs {
 /// Underscored names (LyCORIS, kohya) cannot be undone, so converting from them to dotted ones needs --base.
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("out", |out| out.help("The output: a directory for PEFT and LoRA, a file for the others")),
+    mut_args(out_is("The output: a directory for PEFT and LoRA, a file for the others")),
     after_help = "\
 Examples:
   lokr convert peft-directory --to lycoris --out adapter.safetensors

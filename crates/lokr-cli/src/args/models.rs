@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use lokr_checkpoint::{DoraStrength, ScaleRule, Unmatched};
 
-use super::output::OutputArgs;
+use super::output::{OutputArgs, out_is};
 use super::read::ReadArgs;
 use super::values::{finite, scale, unmatched};
 
@@ -65,9 +65,9 @@ pub(crate) struct VerifyArgs {
 /// What merging and taking out have in common.
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("out", |out| out.help("The output: a file for a model in one file, a directory for one in a directory")),
-    // Behind `--dry-run`, which has the same place and comes first by name.
-    mut_arg("force", |force| force.display_order(3)),
+    mut_args(out_is("The output: a file for a model in one file, a directory for one in a directory")),
+    // Right behind `--dry-run`, which has the same number and comes first by name.
+    mut_args(|arg| if arg.get_id() == "force" { arg.display_order(3) } else { arg }),
 )]
 pub(crate) struct ChangeArgs {
     #[command(flatten)]

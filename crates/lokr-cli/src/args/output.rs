@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Arg, Args};
 use lokr_checkpoint::Overwrite;
 
 use super::values::overwrite;
 
-/// Where the result goes. A command says by `mut_arg` what else its `--out` is.
+/// Where the result goes. A command whose output is something else says so with [`out_is`].
 #[derive(Debug, Args)]
 pub(crate) struct OutputArgs {
     /// The output: a directory for PEFT, a file for the other dialects
@@ -22,4 +22,9 @@ impl OutputArgs {
     pub(crate) fn overwrite(&self) -> Overwrite {
         overwrite(self.force)
     }
+}
+
+/// Tells of a command what its output is.
+pub(super) fn out_is(help: &'static str) -> impl Fn(Arg) -> Arg {
+    move |arg| if arg.get_id() == "out" { arg.help(help) } else { arg }
 }

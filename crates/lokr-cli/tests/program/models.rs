@@ -158,7 +158,7 @@ fn a_read_only_folder_stays_as_it_was() {
         fails(&["merge", "--base", &base, "--adapter", &adapter, "--force", "--out", old], 5);
     }
     permit(0o755);
-    assert_eq!(std::fs::read(&old).unwrap(), b"an older output");
+    assert_eq!(std::fs::read(old).unwrap(), b"an older output");
     assert_eq!(folder.count(), if holds { 1 } else { 2 });
 }
 
