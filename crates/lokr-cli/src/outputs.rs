@@ -6,8 +6,8 @@ use lokr_checkpoint::{Dialect, Overwrite};
 
 use crate::error::CliError;
 
-/// An error unless an output can be at `path`: nothing is there or it may be overwritten, and its name is not that of a pickle,
-/// which no job would read again.
+/// An error unless an output can be at `path`: nothing is there or it may be overwritten, and its name is not that of a
+/// pickle, which no job would read again.
 pub(crate) fn check_output(path: &Path, overwrite: Overwrite) -> Result<(), CliError> {
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     if ["bin", "pt", "pth", "ckpt", "pkl"].iter().any(|pickle| extension.eq_ignore_ascii_case(pickle)) {

@@ -60,7 +60,8 @@ impl Reporter {
         }
     }
 
-    /// Warnings on standard error, of many modules with the same one only the first few. A JSON report holds them itself.
+    /// Warnings on standard error, of many modules with the same one only the first few. A JSON report holds them
+    /// itself.
     pub(crate) fn warnings<W: Display>(&self, warnings: &[W]) {
         const SHOWN: usize = 3;
         if self.format != Format::Text {

@@ -63,9 +63,9 @@ pub(crate) enum Command {
     Combine(CombineArgs),
     /// Show version, backend, threads and processor features, and measure the rate of matrix products for a second
     ///
-    /// The rate is that of square products on all threads: the machine's limit for what takes long here, extraction above
-    /// all. Merging is bound by memory and disk instead. The environment variable RAYON_NUM_THREADS sets the number of
-    /// threads.
+    /// The rate is that of square products on all threads: the machine's limit for what takes long here, extraction
+    /// above all. Merging is bound by memory and disk instead. The environment variable RAYON_NUM_THREADS sets the
+    /// number of threads.
     #[command(after_help = "Examples:\n  lokr doctor\n  RAYON_NUM_THREADS=1 lokr doctor --json")]
     Doctor,
     Completions(CompletionsArgs),

@@ -28,8 +28,8 @@ pub(crate) struct MergeArgs {
 
 /// Take merged adapters out of a model again: W − μ·s·(w1 ⊗ w2)
 ///
-/// Give the adapters as they were given to merge, in the same order. The rounding of the merge stays. DoRA adapters and whole
-/// replaced tensors cannot be taken out.
+/// Give the adapters as they were given to merge, in the same order. The rounding of the merge stays. DoRA adapters and
+/// whole replaced tensors cannot be taken out.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Example:

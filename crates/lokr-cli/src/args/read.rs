@@ -27,7 +27,8 @@ pub(crate) struct ReadArgs {
     /// Leave out tensors of other algorithms instead of refusing them
     #[arg(long)]
     pub(crate) skip_foreign: bool,
-    /// What an alpha of 0 beside a low-rank factor means: alpha = rank (LyCORIS) or scale 0 (ComfyUI); refused otherwise
+    /// What an alpha of 0 beside a low-rank factor means: alpha = rank (LyCORIS) or scale 0 (ComfyUI); refused
+    /// otherwise
     #[arg(long, value_name = "MEANING")]
     pub(crate) zero_alpha: Option<ZeroAlphaArg>,
 }

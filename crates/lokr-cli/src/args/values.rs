@@ -37,8 +37,8 @@ pub(crate) enum FloatArg {
 }
 
 impl From<FloatArg> for FloatType {
-    fn from(kind: FloatArg) -> Self {
-        match kind {
+    fn from(dtype: FloatArg) -> Self {
+        match dtype {
             FloatArg::F16 => Self::F16,
             FloatArg::Bf16 => Self::Bf16,
             FloatArg::F32 => Self::F32,

@@ -52,6 +52,6 @@ impl fmt::Display for Written<'_, CombineReport> {
         }
         writeln!(f, "{table}")?;
         write!(f, "energy of the sums captured in all: {}; ", number(Some(self.report.energy)))?;
-        self.write_place(f)
+        self.write_destination(f)
     }
 }

@@ -84,6 +84,6 @@ impl fmt::Display for Written<'_, ExtractReport> {
             number(Some(self.report.energy)),
             self.report.unchanged
         )?;
-        self.write_place(f)
+        self.write_destination(f)
     }
 }

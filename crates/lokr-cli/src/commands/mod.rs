@@ -1,7 +1,11 @@
 //! The subcommands, each in a file of its own name, with its report and how that is printed.
 //!
-//! `merge` is `lokr unmerge` too. What several share is here, `applied` for those that apply adapters to a model, `written` for
-//! those that write an adapter. They may use every other part of the program, and nothing but `main` uses them.
+//! - On an adapter: [`inspect`], [`convert`], [`resize`], [`combine`].
+//! - On models: [`merge`], which is `lokr unmerge` too, [`verify`], [`extract`].
+//! - Besides: [`doctor`], [`completions`].
+//!
+//! What several share is here: [`applied`] for those that apply adapters to a model, [`written`] for those that write an
+//! adapter. They may use every other part of the program, and nothing but `main` uses them.
 
 mod applied;
 pub(crate) mod combine;

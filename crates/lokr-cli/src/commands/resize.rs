@@ -63,7 +63,7 @@ impl fmt::Display for Written<'_, ResizeReport> {
             self.report.parameters_before,
             number(Some(self.report.energy))
         )?;
-        self.write_place(f)
+        self.write_destination(f)
     }
 }
 

@@ -24,8 +24,8 @@ pub(super) struct Written<'a, R> {
 }
 
 impl<R> Written<'_, R> {
-    /// The end of the last line.
-    pub(super) fn write_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// The end of the last line: the dialect, and where the adapter is.
+    pub(super) fn write_destination(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} dialect, written to {}", self.dialect, self.out.display())
     }
 }
@@ -41,7 +41,8 @@ pub(super) fn warnings<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> V
     warnings
 }
 
-/// What to say of modules whose kernel neither file nor configuration nor a base model tells, in jobs for which it matters.
+/// What to say of modules whose kernel neither file nor configuration nor a base model tells, in jobs for which it
+/// matters.
 pub(super) fn unknown_kernels(adapter: &Adapter, base: Option<&BaseModel>) -> Option<String> {
     if base.is_some() || adapter.config().is_some() {
         return None;

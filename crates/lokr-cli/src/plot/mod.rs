@@ -52,7 +52,8 @@ pub(crate) fn save(path: &Path, format: Format, plot: &Plot<'_>) -> Result<(), C
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // Those of any new file, less what the user's mask takes away; without it the file would be the owner's only.
+            // Those of any new file, less what the user's mask takes away; without it the file would be the owner's
+            // only.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(directory)?;
