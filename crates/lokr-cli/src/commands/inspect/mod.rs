@@ -3,7 +3,7 @@
 //! - [`module`]: what is told of one module.
 //! - [`totals`]: what is told of all of them, beside other ways to hold such a change; [`size`] is what each takes.
 //! - [`picture`]: the picture of the norms.
-//! - [`natural_order`]: the order in which modules stand.
+//! - [`mod@natural_order`]: the order in which modules stand.
 
 mod module;
 mod natural_order;
