@@ -1,9 +1,9 @@
 //! Every transcript in README.md, the book and the other pages is what the program prints.
 //!
-//! A transcript is a fenced block that begins with a line `$ lokr …`. The lines that begin with `$ ` are its commands, with a
-//! blank line before each but the first, and what follows a command is all that it prints: standard output, then standard error.
-//! `$ echo $?` shows the exit code of the command before it.
-//! The commands of a page run in their order in a fresh copy of `examples/adapters`, so that one can use what another wrote.
+//! A transcript is a fenced block that begins with a line `$ lokr …`. The lines that begin with `$ ` are its commands,
+//! with a blank line before each but the first, and what follows a command is all that it prints: standard output, then
+//! standard error. `$ echo $?` shows the exit code of the command before it. The commands of a page run in their order
+//! in a fresh copy of `examples/adapters`, so that one can use what another wrote.
 //!
 //! `LOKR_UPDATE_TRANSCRIPTS=1 cargo test -p lokr-cli --test transcripts` writes what was printed into the pages instead.
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helper functions of tests
@@ -36,7 +36,8 @@ fn transcripts_are_what_the_program_prints() {
         let text = read(&page);
         let name = page.strip_prefix(root()).unwrap().display().to_string().replace('\\', "/");
         let blocks = blocks(&text);
-        let commands = blocks.iter().flat_map(|block| text[block.clone()].lines()).filter(|line| is_command(line)).count();
+        let commands =
+            blocks.iter().flat_map(|block| text[block.clone()].lines()).filter(|line| is_command(line)).count();
         let written = text.lines().filter(|line| is_command(line.trim_start())).count();
         assert_eq!(commands, written, "{name}: `$ lokr` stands outside of a fenced block that begins with it");
 
@@ -216,7 +217,8 @@ fn copy_of_the_examples() -> TempDir {
 
 #[test]
 fn transcripts_are_found_and_taken_apart() {
-    let page = "```text\n$ lokr a\nb\n\n$ lokr c\n```\n\n```rust\nlet x = 1;\n```\n```text\n$ ls\n```\n```\n$ lokr d 'e f'\n```\n";
+    let page = "```text\n$ lokr a\nb\n\n$ lokr c\n```\n\n```rust\nlet x = 1;\n```\n\
+                ```text\n$ ls\n```\n```\n$ lokr d 'e f'\n```\n";
     let found: Vec<&str> = blocks(page).into_iter().map(|block| &page[block]).collect();
     assert_eq!(found, ["$ lokr a\nb\n\n$ lokr c\n", "$ lokr d 'e f'\n"]);
     assert_eq!(words("lokr d 'e f'  \"g\""), ["lokr", "d", "e f", "g"]);
