@@ -1,24 +1,26 @@
-//! LoKr adapters: a trained weight `W` learns something new through `W + s·(A ⊗ B)`, and the Kronecker product of the two
-//! small factors is applied, differentiated and merged without ever being formed.
+//! LoKr adapters: a trained weight `W` learns something new through `W + s·(A ⊗ B)`, and the Kronecker product of
+//! the two small factors is applied, differentiated and merged without ever being formed.
 //!
-//! This crate is one name for the crates of the project. Each can be used alone, and has a page that tells what it can do:
+//! This crate is one name for the crates of the project. Each can be used alone, and has a page that tells what it
+//! can do:
 //!
 //! | module | crate | for |
 //! |---|---|---|
 //! | [`core`] | `lokr-core` | Kronecker products as operators, and what their factors tell of them; factor sizes |
 //! | [`layers`] | `lokr-layers` | layers, the trainable adapter around them, losses, optimizers, a training loop |
-//! | `checkpoint` | `lokr-checkpoint` | adapters on disk as PEFT, LyCORIS, kohya's scripts and others write them; jobs on whole models |
+//! | `checkpoint` | `lokr-checkpoint` | adapters of PEFT, LyCORIS, kohya and others on disk; jobs on whole models |
 //!
-//! The last is there with the feature `checkpoint`, which is off by default: networks that stay in memory need none of it.
-//! The program `lokr`, for adapters on disk without writing code, is the crate `lokr-cli`.
+//! The last is there with the feature `checkpoint`, which is off by default: networks that stay in memory need none
+//! of it. The program `lokr`, for adapters on disk without writing code, is the crate `lokr-cli`.
 //!
 //! # Conventions
-//! `A` is `(m, n)`, `B` is `(p, q)`, a weight `(out, in)` with `out = m·p` and `in = n·q`; the outer index belongs to `A`. Data
-//! are batches with one sample per row, arrays of [`ndarray`](https://docs.rs/ndarray) in `f32` or `f64`. What goes wrong is a
-//! `Result` that names sizes, and nothing has been changed then.
+//! `A` is `(m, n)`, `B` is `(p, q)`, a weight `(out, in)` with `out = m·p` and `in = n·q`; the outer index belongs
+//! to `A`. Data are batches with one sample per row, arrays of [`ndarray`](https://docs.rs/ndarray) in `f32` or
+//! `f64`. What goes wrong is a `Result` that names sizes, and nothing has been changed then.
 //!
 //! # Products
-//! A [`Kron`](core::Kron) is the product of two factors, each full or low-rank. This one stands for a matrix of 4096 × 4096:
+//! A [`Kron`](core::Kron) is the product of two factors, each full or low-rank. This one stands for a matrix of
+//! 4096 × 4096:
 //!
 //! ```
 //! use lokr::core::Kron;
@@ -37,8 +39,8 @@
 //! ```
 //!
 //! # Training
-//! A [`LoKrAdapter`](layers::LoKrAdapter) goes around any [`Layer`](layers::Layer) and is one itself: it is trained, and then
-//! merged into a plain layer.
+//! A [`LoKrAdapter`](layers::LoKrAdapter) goes around any [`Layer`](layers::Layer) and is one itself: it is
+//! trained, and then merged into a plain layer.
 //!
 //! ```
 //! use lokr::layers::{Activation, FullyConnected, Layer, LoKrAdapter};
@@ -63,7 +65,8 @@
 //! ```
 //!
 //! # Files
-//! With the feature `checkpoint`: an adapter that PEFT saved, and a layer of the model with it, to be used or trained on.
+//! With the feature `checkpoint`: an adapter that PEFT saved, and a layer of the model with it, to be used or
+//! trained on.
 //!
 #![cfg_attr(feature = "checkpoint", doc = "```")]
 #![cfg_attr(not(feature = "checkpoint"), doc = "```ignore")]
@@ -82,12 +85,12 @@
 //!
 //! # Backends
 //! Large matrix products go to embedded kernels, or to a BLAS that a cargo feature chooses: `openblas-system`,
-//! `openblas-static`, `blis`, `intel-mkl`, `accelerate` or `netlib`. [`core::backend`] names the one in use. A library should
-//! enable none of them and leave the choice to the program.
+//! `openblas-static`, `blis`, `intel-mkl`, `accelerate` or `netlib`. [`core::backend`] names the one in use. A
+//! library should enable none of them and leave the choice to the program.
 //!
 //! # Further
-//! The project's folder `docs` holds a book: the mathematics with derivations, how to choose rank and factor, file formats,
-//! backends and measurements.
+//! The project's folder `docs` holds a book: the mathematics with derivations, how to choose rank and factor, file
+//! formats, backends and measurements.
 
 #[cfg(feature = "checkpoint")]
 #[doc(inline)]
