@@ -44,17 +44,20 @@ fn transcripts_are_what_the_program_prints() {
         let written = text.lines().filter(|line| is_command(line.trim_start())).count();
         assert_eq!(commands, written, "{name}: `$ lokr` stands outside of a fenced block that begins with it");
 
-        let (folder, mut new) = (copy_of_the_examples(), text.clone());
-        // The changes of an update are made from the end, so that the places before them hold.
-        let printed: Vec<String> = blocks.iter().map(|block| replay(&text[block.clone()], folder.path())).collect();
-        for (block, printed) in blocks.iter().zip(&printed).rev() {
+        let (folder, mut new, mut copied) = (copy_of_the_examples(), String::new(), 0);
+        for block in &blocks {
             let expected = &text[block.clone()];
-            if !alike(expected, printed) {
+            let printed = replay(expected, folder.path());
+            let same = alike(expected, &printed);
+            if !same {
                 let line = text[..block.start].lines().count() + 1;
                 wrong.push(format!("{name}, line {line}, has\n\n{expected}\nwhere the program prints\n\n{printed}"));
-                new.replace_range(block.clone(), printed);
             }
+            new += &text[copied..block.start];
+            new += if same { expected } else { &printed };
+            copied = block.end;
         }
+        new += &text[copied..];
         if update && new != text {
             fs::write(&page, new).unwrap();
         }
