@@ -9,11 +9,15 @@ import gc
 import json
 import math
 import os
+import platform
+import shlex
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import chart
 
 ROOT = Path(__file__).resolve().parents[2]
 THREAD_VARIABLES = ["RAYON_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
@@ -235,6 +239,46 @@ def versions():
     return found
 
 
+def processor():
+    """The processor's name, as Linux tells it, with the numbers that tell its generation."""
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    facts = {name.strip(): " ".join(value.split()) for name, _, value in (line.partition(":") for line in lines)}
+    if "model name" not in facts:
+        return platform.machine()
+    return f"{facts['model name']} (family {facts['cpu family']}, model {facts['model']})"
+
+
+def command_line():
+    """What was typed, from the project's root."""
+    return shlex.join(["python", str(Path(__file__).resolve().relative_to(ROOT)), *sys.argv[1:]])
+
+
+def as_text(results):
+    """JSON with a row per line and four digits per time, which is more than the clock and the machine give."""
+    def rounded(value):
+        if isinstance(value, float):
+            return float(f"{value:.4g}")
+        if isinstance(value, list):
+            return [rounded(item) for item in value]
+        if isinstance(value, dict):
+            return {name: rounded(item) for name, item in value.items()}
+        return value
+
+    parts = []
+    for name, value in rounded(results).items():
+        if isinstance(value, list) and value:
+            rows = ",\n".join("  " + json.dumps(row) for row in value)
+            parts.append(f" {json.dumps(name)}: [\n{rows}\n ]")
+        else:
+            parts.append(f" {json.dumps(name)}: {json.dumps(value)}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def draw(results, path):
+    """The chart of the layers; its last line is the command that measured."""
+    Path(path).write_text(chart.draw(results, results["command"]))
+
+
 def compare_times(ours, options, out):
     print(f"\n{'row':<32} {'batch':>5}  {'peer':<15} {'lokr':>10} {'peer':>10} {'peer/lokr':>9}   min lokr / peer")
     by_peer = {}
@@ -287,16 +331,31 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for every side (default: all processors)")
     parser.add_argument("--features", help="cargo features of our side, such as openblas-system")
     parser.add_argument("--json", metavar="FILE", help="also write everything to this file")
+    parser.add_argument("--chart", metavar="FILE", help=f"also draw forward and step of {chart.SHAPE}, as SVG")
+    parser.add_argument("--from", dest="source", metavar="FILE", help="measure nothing: draw what --json wrote before")
     parser.add_argument("--memory-worker", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_worker:
         memory_worker(*options.memory_worker)
         return
+    if options.source:
+        if not options.chart:
+            parser.error("--from needs --chart")
+        draw(json.loads(Path(options.source).read_text()), options.chart)
+        return
     options.samples, options.sample_time = (3, 0.002) if options.quick else (15, 0.02)
     set_threads(options.threads)
     executable = build(options.features)
     ours = Ours(executable)
-    out = {"machine": ours.ask("machine"), "threads": options.threads, "versions": versions()}
+    out = {
+        "command": command_line(),
+        "date": time.strftime("%Y-%m-%d"),
+        "processor": processor(),
+        "system": platform.system(),
+        "machine": ours.ask("machine"),
+        "threads": options.threads,
+        "versions": versions(),
+    }
     print(f"lokr: {out['machine']}; every side with {options.threads} threads")
     print(", ".join(f"{package} {version}" for package, version in out["versions"].items()))
     out |= {"times": [], "unsupported": [], "memory": []}
@@ -304,7 +363,9 @@ def main():
     ours.close()
     compare_memory(executable, options, out)
     if options.json:
-        Path(options.json).write_text(json.dumps(out, indent=1) + "\n")
+        Path(options.json).write_text(as_text(out))
+    if options.chart:
+        draw(out, options.chart)
 
 
 if __name__ == "__main__":
