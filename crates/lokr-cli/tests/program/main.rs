@@ -10,3 +10,4 @@ mod models;
 mod options;
 mod recorded_cases;
 mod support;
+mod transcripts;

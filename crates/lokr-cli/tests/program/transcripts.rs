@@ -7,9 +7,7 @@
 //!
 //! There is no transcript of `lokr doctor`, whose numbers are those of one machine.
 //!
-//! `LOKR_UPDATE_TRANSCRIPTS=1 cargo test -p lokr-cli --test transcripts` writes what was printed into the pages
-//! instead.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // helper functions of tests
+//! `LOKR_UPDATE_TRANSCRIPTS=1 cargo test -p lokr-cli transcripts` writes what was printed into the pages instead.
 
 use std::fs;
 use std::ops::Range;
