@@ -5,7 +5,7 @@ use num_traits::FromPrimitive;
 
 mod sealed {
     /// Keeps [`super::Scalar`] to `f32` and `f64` and carries the bounds of the decompositions and of scratch memory.
-    pub trait Sealed: faer::traits::RealField + crate::scratch::Scratch + crate::kernel::Kernel {}
+    pub trait Sealed: faer::traits::RealField + crate::gemm::scratch::Scratch + crate::gemm::kernel::Kernel {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

@@ -1,6 +1,6 @@
 //! The four sizes of a Kronecker product of two factors.
 
-use crate::{KronError, Result};
+use crate::error::{KronError, Result};
 
 /// Sizes of `A ⊗ B` with `A (m, n)` and `B (p, q)`: the product is `(m·p, n·q)`.
 ///

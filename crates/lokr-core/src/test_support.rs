@@ -2,7 +2,8 @@
 
 use ndarray::{Array2, ArrayRef2, ShapeBuilder};
 
-use crate::{Factor, Kron, Scalar, kron_dense};
+use crate::operator::{Factor, Kron, kron_dense};
+use crate::scalar::Scalar;
 
 /// Distinct values in `[-1, 1]` without structure, the same for the same seed (SplitMix64).
 pub(crate) fn matrix<T: Scalar>(rows: usize, cols: usize, seed: u64) -> Array2<T> {

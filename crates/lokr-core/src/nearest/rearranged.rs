@@ -5,8 +5,10 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 
+use crate::error::{KronError, Result};
 use crate::gemm::{Threads, product};
-use crate::{KronError, KronShape, Result, Scalar};
+use crate::scalar::Scalar;
+use crate::shape::KronShape;
 
 /// Values of one tile: with its neighbours in the products it fits the second-level cache.
 const TILE: usize = 1 << 15;

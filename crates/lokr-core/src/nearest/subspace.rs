@@ -4,9 +4,11 @@ use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use super::NearestOptions;
 use super::rearranged::Rearranged;
-use crate::decompose::symmetric_eigen;
+use crate::decompose::dense::symmetric_eigen;
+use crate::error::Result;
 use crate::gemm::{Threads, product};
-use crate::{Factor, Result, Scalar};
+use crate::operator::Factor;
+use crate::scalar::Scalar;
 
 /// Up to this width `RᵀR` is formed and decomposed directly.
 const EXACT_WIDTH: usize = 64;

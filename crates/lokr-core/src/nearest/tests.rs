@@ -1,7 +1,7 @@
 use ndarray::{Array1, Array2, ArrayRef2, ShapeBuilder, array, s};
 
 use super::*;
-use crate::kron_dense;
+use crate::operator::kron_dense;
 
 /// Distinct values in (−1, 1), different for every seed.
 fn values<T: Scalar>(rows: usize, cols: usize, seed: u64) -> Array2<T> {

@@ -1,0 +1,4 @@
+//! Decompositions of small dense matrices.
+
+pub(crate) mod dense;
+pub(crate) mod schur;
