@@ -11,6 +11,7 @@
 //! the whole matrix.
 
 pub mod algebra;
+mod check;
 mod contraction;
 mod decompose;
 mod error;
@@ -31,4 +32,12 @@ pub use nearest::{NearestKron, NearestOptions, nearest_kron, nearest_to_sum};
 pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;
-pub use sizes::{Choice, FactorizationRule, Note, ParameterCounts, Planner, factorization};
+pub use sizes::{ChoiceNote, FactorChoice, FactorizationRule, ParameterCounts, Planner, factorization};
+
+/// The former name of [`FactorChoice`].
+#[deprecated(note = "renamed to `FactorChoice`")]
+pub type Choice = FactorChoice;
+
+/// The former name of [`ChoiceNote`].
+#[deprecated(note = "renamed to `ChoiceNote`")]
+pub type Note = ChoiceNote;

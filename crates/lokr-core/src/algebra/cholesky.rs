@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::decompose::dense::{cholesky_lower, symmetric_dense};
+use crate::decompose::{cholesky_lower, symmetric_dense};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -16,7 +16,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// `1/3·(n³ + q³)` flops.
     /// # Errors
-    /// [`KronError::NotSquare`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|` exceeds `size · ε · max|M|` in
+    /// [`KronError::NotSquare`]; [`KronError::NonFinite`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|` exceeds `size · ε · max|M|` in
     /// a factor (less is taken for rounding and averaged); [`KronError::NotPositiveDefinite`], also for a low-rank
     /// factor with an inner size less than its side.
     /// # Examples
@@ -50,13 +50,14 @@ fn lower<T: Scalar>(name: &'static str, factor: &Factor<'_, T>, matrix: &Array2<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, kron_of, matrix, positive, symmetric};
+    use crate::test_support::{all_close, kron_of, positive, symmetric};
+    use lokr_testing::matrix;
     use ndarray::array;
 
     fn rebuilds_the_product<T: Scalar>() {
         for (n, q) in [(1, 1), (1, 3), (5, 2), (3, 7)] {
             let (a, b) = (positive::<T>(n, 1), positive::<T>(q, 2));
-            let negative = Kron::new(-&a, -&b).unwrap();
+            let negative = Kron::new(-a.clone(), -b.clone()).unwrap();
             for k in [Kron::new(a, b).unwrap(), negative] {
                 let l = k.cholesky().unwrap().to_dense();
                 for ((i, j), &value) in l.indexed_iter() {
@@ -95,7 +96,8 @@ mod tests {
         assert_eq!(error(Kron::new(indefinite(), one()).unwrap()), not_positive("A"));
         assert_eq!(error(Kron::new(one(), -one()).unwrap()), not_positive("B"));
         assert_eq!(error(Kron::new(array![[1.0, 1.0], [1.0, 1.0]], one()).unwrap()), not_positive("A"));
-        assert_eq!(error(Kron::new(array![[f64::NAN]], one()).unwrap()), not_positive("A"));
+        let non_finite = KronError::NonFinite { operation, argument: "A", count: 1 };
+        assert_eq!(error(Kron::new(array![[f64::NAN]], one()).unwrap()), non_finite);
         let left = matrix::<f64>(3, 2, 1);
         let gram = Factor::low_rank(left.clone(), left.reversed_axes()).unwrap();
         assert_eq!(error(Kron::new(one(), gram).unwrap()), not_positive("B"));

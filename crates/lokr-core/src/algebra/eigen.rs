@@ -2,8 +2,8 @@
 
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView1};
 
-use super::svd::{Sort, kron_vector, sorted};
-use crate::decompose::dense::symmetric_eigen;
+use super::sorted::{Sort, kron_vector, sorted};
+use crate::decompose::symmetric_eigen;
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -60,19 +60,20 @@ impl<T: Scalar> Kron<'_, T> {
     /// Some `9·(n³ + q³)` flops, and a sort of `n·q` products.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|` exceeds `size · ε · max|M|` in
-    /// a factor (less is taken for rounding and averaged); [`KronError::NoConvergence`] for values that are not finite.
+    /// a factor (less is taken for rounding and averaged); [`KronError::NonFinite`];
+    /// [`KronError::NoConvergence`].
     pub fn symmetric_eigen(&self) -> Result<KronEigen<T>> {
         self.eigen("symmetric_eigen")
     }
 
-    pub(crate) fn eigen(&self, operation: &'static str) -> Result<KronEigen<T>> {
+    pub(super) fn eigen(&self, operation: &'static str) -> Result<KronEigen<T>> {
         KronEigen::new(operation, self.a(), self.b(), |a, b| a * b)
     }
 }
 
 impl<T: Scalar> KronEigen<T> {
     /// Eigenvalues of the whole come from one of each factor by `combine`.
-    pub(crate) fn new(
+    pub(super) fn new(
         operation: &'static str,
         a: &Factor<'_, T>,
         b: &Factor<'_, T>,
@@ -151,7 +152,7 @@ impl<T: Scalar> KronEigen<T> {
         self.solve("solve_shifted", "M + c·I", c, y)
     }
 
-    pub(crate) fn solve(
+    pub(super) fn solve(
         &self,
         operation: &'static str,
         name: &'static str,
@@ -173,7 +174,9 @@ impl<T: Scalar> KronEigen<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, close, kron_of, matrix, positive, symmetric};
+    use crate::decompose::reference;
+    use crate::test_support::{all_close, close, kron_of, positive, symmetric};
+    use lokr_testing::matrix;
     use ndarray::array;
 
     fn agrees_with_the_dense_decomposition<T: Scalar>() {
@@ -181,9 +184,7 @@ mod tests {
             let k = Kron::new(symmetric::<T>(n, 1), symmetric(q, 2)).unwrap();
             let (dense, scale) = (k.to_dense(), T::from_usize_lossy(n * q));
             let eigen = k.symmetric_eigen().unwrap();
-            let expected = faer::Mat::from_fn(n * q, n * q, |i, j| dense[[i, j]])
-                .self_adjoint_eigenvalues(faer::Side::Lower)
-                .unwrap();
+            let expected = reference::symmetric_eigenvalues(&dense);
             eigen.values().iter().zip(&expected).for_each(|(&found, &expected)| close(found, expected, scale));
             assert_eq!(k.symmetric_eigenvalues().unwrap(), eigen.values());
 
@@ -234,7 +235,7 @@ mod tests {
         let k = Kron::new(array![[1.0, 2.0], [2.5, 1.0]], array![[1.0]]).unwrap();
         assert_eq!(error(k), KronError::NotSymmetric { operation, name: "A", difference: 0.5 });
         let k = Kron::new(array![[1.0]], array![[f64::NAN]]).unwrap();
-        assert_eq!(error(k), KronError::NoConvergence { operation, name: "B" });
+        assert_eq!(error(k), KronError::NonFinite { operation, argument: "B", count: 1 });
 
         let eigen = Kron::new(array![[2.0]], array![[1.0, 0.0], [0.0, 3.0]]).unwrap().symmetric_eigen().unwrap();
         let out_of_bounds = KronError::OutOfBounds { operation: "vector", row: 0, col: 2, shape: (2, 2) };

@@ -2,9 +2,9 @@
 
 use ndarray::{ArrayView2, Zip};
 
-use super::matmul::matmul;
 use super::norm::frobenius_norm;
 use crate::error::{KronError, Result};
+use crate::gemm::{Threads, matmul};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
 
@@ -70,8 +70,8 @@ fn inner<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> T {
     match (x, y) {
         // ⟨L·R, M·S⟩ = tr(Rᵀ·Lᵀ·M·S) = ⟨Lᵀ·M, R·Sᵀ⟩.
         (Factor::LowRank(x), Factor::LowRank(y)) => {
-            let left = matmul(x.left().reversed_axes(), y.left());
-            let right = matmul(x.right(), y.right().reversed_axes());
+            let left = matmul(x.left().reversed_axes(), y.left(), Threads::All);
+            let right = matmul(x.right(), y.right().reversed_axes(), Threads::All);
             elementwise(left.view(), right.view())
         }
         _ => elementwise(x.dense().view(), y.dense().view()),
@@ -86,7 +86,8 @@ fn elementwise<T: Scalar>(x: ArrayView2<'_, T>, y: ArrayView2<'_, T>) -> T {
 mod tests {
     use super::*;
     use crate::shape::KronShape;
-    use crate::test_support::{cases, close, kron_of, matrix};
+    use crate::test_support::{cases, close, kron_of};
+    use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
     fn agrees_with_the_dense_elements<T: Scalar>() {

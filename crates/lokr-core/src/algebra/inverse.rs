@@ -1,9 +1,7 @@
 //! Inverse and pseudo-inverse: Kronecker products again.
 
-use ndarray::Array2;
-
 use super::rank::threshold;
-use crate::decompose::dense::{Lu, thin_svd};
+use crate::decompose::{Lu, check_finite, thin_svd};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -16,13 +14,13 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// `2·(n³ + q³)` flops, by LU with partial pivoting.
     /// # Errors
-    /// [`KronError::NotSquare`] when a factor is not square; [`KronError::Singular`] when an LU decomposition meets a
+    /// [`KronError::NotSquare`] when a factor is not square; [`KronError::NonFinite`]; [`KronError::Singular`] when an LU decomposition meets a
     /// pivot that is exactly zero, or a low-rank factor has an inner size less than its side. A nearly singular factor
     /// gives a result as inaccurate as its [condition](Kron::condition_number) says.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
-    /// # use ndarray::array;
+    /// # use ndarray::{Array2, array};
     /// let k = Kron::new(array![[2.0, 0.0], [0.0, 4.0]], array![[1.0, 1.0], [0.0, 1.0]])?;
     /// let inverse = k.inverse()?;
     /// assert_eq!(inverse.a().to_dense(), array![[0.5, 0.0], [0.0, 0.25]]);
@@ -31,7 +29,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     pub fn inverse(&self) -> Result<Kron<'static, T>> {
         let (a, b) = self.invertible_lus("inverse")?;
-        Kron::new(inverse(&a, self.shape().m), inverse(&b, self.shape().p))
+        Kron::new(a.inverse(), b.inverse())
     }
 
     /// The Moore-Penrose pseudo-inverse, `(A ⊗ B)⁺ = A⁺ ⊗ B⁺`, of any two factors.
@@ -43,11 +41,11 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// One thin singular value decomposition per factor, of the halves for a low-rank one.
     /// # Errors
-    /// [`KronError::NoConvergence`] when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`].
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
-    /// # use ndarray::array;
+    /// # use ndarray::{Array2, array};
     /// let k = Kron::new(array![[3.0], [4.0]], array![[2.0, 0.0], [0.0, 0.0]])?;
     /// let pinv = k.pseudo_inverse()?; // A⁺ = Aᵀ/25, B⁺ = diag(1/2, 0)
     /// assert!((pinv.element(0, 2)? - 4.0 / 25.0 / 2.0_f64).abs() < 1e-15);
@@ -58,11 +56,12 @@ impl<T: Scalar> Kron<'_, T> {
     }
 
     /// LU decompositions of both factors, or why the product has no inverse.
-    pub(crate) fn invertible_lus(&self, operation: &'static str) -> Result<(Lu<T>, Lu<T>)> {
+    pub(super) fn invertible_lus(&self, operation: &'static str) -> Result<(Lu<T>, Lu<T>)> {
         for (name, factor) in [("A", self.a()), ("B", self.b())] {
             KronError::check_square(operation, name, factor.dim())?;
         }
         let lu = |name, factor: &Factor<'_, T>| {
+            check_finite(operation, name, factor)?;
             let singular = KronError::Singular { operation, name };
             if factor.rank_bound() < factor.dim().0 {
                 return Err(singular);
@@ -72,12 +71,6 @@ impl<T: Scalar> Kron<'_, T> {
         };
         Ok((lu("A", self.a())?, lu("B", self.b())?))
     }
-}
-
-fn inverse<T: Scalar>(lu: &Lu<T>, size: usize) -> Array2<T> {
-    let mut identity = faer::Mat::<T>::identity(size, size);
-    lu.solve_in_place(identity.as_mut(), &mut lu.scratch(size));
-    Array2::from_shape_fn((size, size), |(i, j)| identity[(i, j)])
 }
 
 /// `V · diag(1/σ) · Uᵀ` over the singular values that are not taken for zero.
@@ -96,8 +89,9 @@ fn pseudo_inverse<T: Scalar>(name: &'static str, factor: &Factor<'_, T>) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, cases, kron_of, matrix, positive};
-    use ndarray::array;
+    use crate::test_support::{all_close, cases, kron_of, positive};
+    use lokr_testing::matrix;
+    use ndarray::{Array2, array};
 
     fn times_itself_is_the_identity<T: Scalar>() {
         for (n, q) in [(1, 1), (1, 5), (3, 2), (7, 4)] {
@@ -171,6 +165,6 @@ mod tests {
         let error = Kron::new(array![[1.0]], low).unwrap().inverse().unwrap_err();
         assert_eq!(error, KronError::Singular { operation, name: "B" });
         let error = Kron::new(array![[f64::NAN]], array![[1.0]]).unwrap().pseudo_inverse().unwrap_err();
-        assert_eq!(error, KronError::NoConvergence { operation: "pseudo_inverse", name: "A" });
+        assert_eq!(error, KronError::NonFinite { operation: "pseudo_inverse", argument: "A", count: 1 });
     }
 }

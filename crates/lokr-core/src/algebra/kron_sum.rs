@@ -4,13 +4,13 @@ use ndarray::{Array1, Array2, ArrayRef2};
 use rayon::prelude::*;
 
 use super::eigen::KronEigen;
-use super::sylvester::{System, Triangular};
+use super::sylvester::{Sylvester, Triangular};
 use super::trace::trace;
 use crate::error::{KronError, Result};
-use crate::gemm::views;
-use crate::gemm::{Threads, product};
+use crate::gemm::{Blend, Threads, product, views};
 use crate::operator::Factor;
 use crate::scalar::Scalar;
+use crate::shape::KronShape;
 
 /// The Kronecker sum `A ⊕ B = A ⊗ I_p + I_n ⊗ B` of square factors `A (n, n)` and `B (p, p)`, `(n·p, n·p)`, held as its
 /// factors.
@@ -41,7 +41,7 @@ impl<'a, T: Scalar> KronSum<'a, T> {
         let (a, b) = (a.into(), b.into());
         let n = KronError::check_square("Kronecker sum", "A", a.dim())?;
         let p = KronError::check_square("Kronecker sum", "B", b.dim())?;
-        crate::KronShape::new(n, n, p, p)?;
+        KronShape::new(n, n, p, p)?;
         Ok(Self { a, b })
     }
 
@@ -108,18 +108,16 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// `2·batch·n·p·(n + p)` flops. A low-rank factor is formed first.
     /// # Errors
     /// [`KronError::Shape`].
-    #[allow(clippy::expect_used)] // Both arrays are in standard layout, so they are one slice each.
     pub fn apply(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
         KronError::check_shape("apply", "x", (x.nrows(), self.dim().1), x.dim())?;
         let (a, b, p) = (self.a.dense(), self.b.dense(), self.b.dim().0);
         let x = x.as_standard_layout();
         let mut y = Array2::zeros(x.dim());
-        let (x_flat, y_flat) = (x.as_slice().expect("standard layout"), y.as_slice_mut().expect("standard layout"));
-        let (one, zero) = (T::one(), T::zero());
-        product(one, views::view(x_flat, p), b.t(), zero, views::view_mut(y_flat, p), Threads::All);
+        let (x_flat, y_flat) = (views::flat(&x), views::flat_mut(&mut y));
+        product(Blend::overwrite(), views::view(x_flat, p), b.t(), views::view_mut(y_flat, p), Threads::All);
         let size = self.dim().1;
         y_flat.par_chunks_exact_mut(size).zip(x_flat.par_chunks_exact(size)).for_each(|(y, x)| {
-            product(one, a.view(), views::view(x, p), one, views::view_mut(y, p), Threads::One);
+            product(Blend::add(), a.view(), views::view(x, p), views::view_mut(y, p), Threads::One);
         });
         Ok(y)
     }
@@ -158,8 +156,8 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// their complex Schur decompositions.
     /// # Errors
     /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ + μⱼ` is zero up to the rounding error of the
-    /// decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`; [`KronError::NoConvergence`] for factors that hold values that are
-    /// not finite.
+    /// decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`; [`KronError::NonFinite`] for factors that hold values that are
+    /// not finite; [`KronError::NoConvergence`].
     /// # Examples
     /// ```
     /// # use lokr_core::KronSum;
@@ -175,7 +173,7 @@ impl<'a, T: Scalar> KronSum<'a, T> {
         match self.eigen(operation) {
             Ok(eigen) => eigen.solve(operation, name, T::zero(), y),
             Err(KronError::NotSymmetric { .. }) => {
-                Triangular::new(operation, &self.a, &self.b, System::Sum)?.solve(operation, name, y)
+                Triangular::new(operation, &self.a, &self.b, Sylvester::Sum)?.solve(operation, name, y)
             }
             Err(error) => Err(error),
         }
@@ -195,8 +193,10 @@ fn combine<T: Scalar>(a: T, b: T, same_block: bool, same_within: bool) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decompose::reference;
     use crate::operator::{Kron, kron_dense};
-    use crate::test_support::{all_close, close, matrix, positive, symmetric};
+    use crate::test_support::{all_close, close, positive, symmetric};
+    use lokr_testing::matrix;
     use ndarray::{array, s};
 
     fn dense_sum<T: Scalar>(a: &Array2<T>, b: &Array2<T>) -> Array2<T> {
@@ -256,8 +256,7 @@ mod tests {
     fn eigenvalues_agree_with_the_dense_ones() {
         let (a, b) = (symmetric::<f64>(4, 1), symmetric(3, 2));
         let (sum, dense) = (KronSum::new(&a, &b).unwrap(), dense_sum(&a, &b));
-        let expected =
-            faer::Mat::from_fn(12, 12, |i, j| dense[[i, j]]).self_adjoint_eigenvalues(faer::Side::Lower).unwrap();
+        let expected = reference::symmetric_eigenvalues(&dense);
         let eigen = sum.symmetric_eigen().unwrap();
         assert_eq!(sum.symmetric_eigenvalues().unwrap(), eigen.values());
         for (index, &value) in eigen.values().indexed_iter() {

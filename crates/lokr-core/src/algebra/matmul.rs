@@ -1,9 +1,7 @@
 //! The product of two Kronecker products.
 
-use ndarray::{Array2, ArrayView2};
-
 use crate::error::{KronError, Result};
-use crate::gemm::{Threads, product};
+use crate::gemm::{Threads, matmul};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
 
@@ -40,6 +38,7 @@ impl<T: Scalar> Kron<'_, T> {
 }
 
 fn factor_product<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Result<Factor<'static, T>> {
+    let matmul = |x, y| matmul(x, y, Threads::All);
     match (x, y) {
         (Factor::Full(x), Factor::Full(y)) => Ok(matmul(x.view(), y.view()).into()),
         (Factor::LowRank(x), Factor::Full(y)) => Factor::low_rank(x.left().to_owned(), matmul(x.right(), y.view())),
@@ -55,17 +54,12 @@ fn factor_product<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Result<Fac
     }
 }
 
-/// `x · y`; the shapes must agree.
-pub(crate) fn matmul<T: Scalar>(x: ArrayView2<'_, T>, y: ArrayView2<'_, T>) -> Array2<T> {
-    let mut out = Array2::zeros((x.nrows(), y.ncols()));
-    product(T::one(), x, y, T::zero(), out.view_mut(), Threads::All);
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, cases, close, kron_of, matrix, positive};
+    use crate::test_support::{all_close, cases, close, kron_of, positive};
+    use lokr_testing::matrix;
+    use ndarray::Array2;
     use proptest::prelude::*;
 
     fn agrees_with_the_dense_product<T: Scalar>() {

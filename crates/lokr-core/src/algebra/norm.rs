@@ -1,8 +1,8 @@
 //! Norms. Each is multiplicative: the norm of `A ⊗ B` is the product of the factors' norms.
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use ndarray::{ArrayView1, Axis};
 
-use crate::decompose::dense::{core, singular_values};
+use crate::decompose::{self, core, largest_magnitude, max_or_nan, singular_values};
 use crate::error::Result;
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -31,7 +31,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// The singular values of the factors; low-rank factors by their halves.
     /// # Errors
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence) when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -53,7 +54,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// The singular values of the factors; low-rank factors by their halves.
     /// # Errors
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence) when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -113,14 +115,12 @@ impl<T: Scalar> Kron<'_, T> {
     }
 }
 
-/// The Frobenius norm of a factor, safe from overflow and underflow of the squares.
-pub(crate) fn frobenius_norm<T: Scalar>(factor: &Factor<'_, T>) -> T {
-    let matrix = core(factor).map_or_else(|| factor.to_dense(), |core| core.core);
-    let scale = largest_magnitude(matrix.view());
-    if scale == T::zero() || !scale.is_finite() {
-        return scale;
+/// The Frobenius norm of a factor, of a low-rank one by its halves.
+pub(super) fn frobenius_norm<T: Scalar>(factor: &Factor<'_, T>) -> T {
+    match core(factor) {
+        Some(core) => decompose::frobenius_norm(core.core.view()),
+        None => decompose::frobenius_norm(factor.dense().view()),
     }
-    scale * matrix.iter().map(|&x| (x / scale) * (x / scale)).sum::<T>().sqrt()
 }
 
 /// The largest absolute sum of the vectors that lie across `axis`.
@@ -129,27 +129,19 @@ fn largest_sum<T: Scalar>(factor: &Factor<'_, T>, axis: Axis) -> T {
     factor.dense().axis_iter(axis).map(sum).fold(T::zero(), max_or_nan)
 }
 
-fn largest_magnitude<T: Scalar>(matrix: ArrayView2<'_, T>) -> T {
-    matrix.iter().map(|x| x.abs()).fold(T::zero(), max_or_nan)
-}
-
-/// The larger one, or NaN when one is (`Float::max` would drop it).
-fn max_or_nan<T: Scalar>(x: T, y: T) -> T {
-    if x >= y || x.is_nan() { x } else { y }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decompose::reference;
     use crate::error::KronError;
-    use crate::test_support::{cases, close, matrix};
+    use crate::test_support::{cases, close};
+    use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
     fn agrees_with_the_dense_matrix<T: Scalar>() {
         for (k, dense) in cases::<T>(&[(3, 2, 5, 7), (1, 4, 3, 1), (2, 2, 3, 3), (1, 1, 1, 1)]) {
             let scale = T::from_usize_lossy(dense.len());
-            let singular =
-                faer::Mat::from_fn(dense.nrows(), dense.ncols(), |i, j| dense[[i, j]]).singular_values().unwrap();
+            let singular = reference::singular_values(&dense);
             let max = |sums: Vec<T>| sums.into_iter().fold(T::zero(), T::max);
             let absolute = dense.mapv(T::abs);
             close(k.frobenius_norm(), dense.iter().map(|&x| x * x).sum::<T>().sqrt(), scale);
@@ -194,7 +186,7 @@ mod tests {
         for norm in [nan.frobenius_norm(), nan.one_norm(), nan.infinity_norm(), nan.max_norm()] {
             assert!(norm.is_nan());
         }
-        let error = |operation| KronError::NoConvergence { operation, name: "A" };
+        let error = |operation| KronError::NonFinite { operation, argument: "A", count: 1 };
         assert_eq!(nan.spectral_norm(), Err(error("spectral_norm")));
         assert_eq!(nan.nuclear_norm(), Err(error("nuclear_norm")));
     }

@@ -2,33 +2,10 @@
 
 use ndarray::Array1;
 
-use crate::decompose::dense::singular_values;
+use crate::decompose::singular_values;
 use crate::error::Result;
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
-
-impl<T: Scalar> Factor<'_, T> {
-    /// The largest rank the factor's shape allows: the smaller side, or the inner size of a low-rank factor where that
-    /// is less still.
-    ///
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Factor;
-    /// # use ndarray::Array2;
-    /// let b = Factor::low_rank(Array2::<f32>::zeros((5, 2)), Array2::zeros((2, 7)))?;
-    /// assert_eq!(b.rank_bound(), 2);
-    /// assert_eq!(Factor::from(b.to_dense()).rank_bound(), 5);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn rank_bound(&self) -> usize {
-        let (rows, cols) = self.dim();
-        match self {
-            Self::Full(_) => rows.min(cols),
-            Self::LowRank(low) => rows.min(cols).min(low.rank()),
-        }
-    }
-}
 
 impl<T: Scalar> Kron<'_, T> {
     /// The numerical rank, `rank(A ⊗ B) = rank A · rank B`.
@@ -41,7 +18,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// The singular values of both factors, a few times `m·n·min(m, n) + p·q·min(p, q)` flops; low-rank factors by
     /// their halves.
     /// # Errors
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence) when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -63,7 +41,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// Here the tolerance holds for the products `σᵢ(A)·σⱼ(B)`, as if the dense matrix had been asked.
     ///
     /// # Errors
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence) when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -88,7 +67,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// factor whose inner size is less than its sides.
     ///
     /// # Errors
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence) when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -113,7 +93,7 @@ impl<T: Scalar> Kron<'_, T> {
 }
 
 /// Singular values up to this are taken for rounding errors of zero: `max(rows, cols) · ε · σ₁`.
-pub(crate) fn threshold<T: Scalar>(factor: &Factor<'_, T>, values: &Array1<T>) -> T {
+pub(super) fn threshold<T: Scalar>(factor: &Factor<'_, T>, values: &Array1<T>) -> T {
     let (rows, cols) = factor.dim();
     let largest = values.first().copied().unwrap_or_else(T::zero);
     T::from_usize_lossy(rows.max(cols)) * T::epsilon() * largest
@@ -127,17 +107,15 @@ fn relative<T: Scalar>(values: &Array1<T>) -> Option<Array1<T>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decompose::reference;
     use crate::error::KronError;
-    use crate::test_support::{cases, close, kron_of, matrix};
+    use crate::test_support::{cases, close, kron_of};
+    use lokr_testing::matrix;
     use ndarray::{Array2, array};
-
-    fn dense_singular_values<T: Scalar>(dense: &Array2<T>) -> Vec<T> {
-        faer::Mat::from_fn(dense.nrows(), dense.ncols(), |i, j| dense[[i, j]]).singular_values().unwrap()
-    }
 
     fn agrees_with_the_dense_singular_values<T: Scalar>() {
         for (k, dense) in cases::<T>(&[(3, 2, 5, 7), (1, 4, 3, 1), (2, 2, 3, 3), (1, 1, 1, 1)]) {
-            let values = dense_singular_values(&dense);
+            let values = reference::singular_values(&dense);
             let (rows, cols) = dense.dim();
             let tolerance = T::from_usize_lossy(rows.max(cols)) * T::epsilon() * T::from_f64_lossy(8.0);
             let expected = values.iter().filter(|&&value| value > tolerance * values[0]).count();
@@ -159,7 +137,7 @@ mod tests {
     fn condition_number_agrees_with_the_dense_one() {
         for (m, n, p, q) in [(3, 2, 5, 4), (2, 3, 4, 7), (3, 3, 2, 2), (1, 1, 5, 3)] {
             let k = kron_of::<f64>(m, n, p, q);
-            let values = dense_singular_values(&k.to_dense());
+            let values = reference::singular_values(&k.to_dense());
             let expected = values[0] / values[values.len() - 1];
             close(k.condition_number().unwrap(), expected, expected * expected);
         }
@@ -188,7 +166,7 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_are_an_error() {
         let k = Kron::new(matrix(2, 2, 1), array![[1.0, f64::INFINITY]]).unwrap();
-        let error = |operation| KronError::NoConvergence { operation, name: "B" };
+        let error = |operation| KronError::NonFinite { operation, argument: "B", count: 1 };
         assert_eq!(k.rank(), Err(error("rank")));
         assert_eq!(k.rank_with_tolerance(0.1), Err(error("rank_with_tolerance")));
         assert_eq!(k.condition_number(), Err(error("condition_number")));

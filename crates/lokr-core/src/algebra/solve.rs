@@ -1,10 +1,10 @@
 //! Linear systems `(A ⊗ B)·x = y`.
 
-use faer::MatMut;
 use ndarray::{Array2, ArrayRef2};
 use rayon::prelude::*;
 
 use crate::error::{KronError, Result};
+use crate::gemm::views::flat_mut;
 use crate::operator::Kron;
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
@@ -22,7 +22,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// number of threads.
     /// # Errors
     /// [`KronError::NotSquare`] when a factor is not square, for which [`Kron::pseudo_inverse`] gives the solution in the
-    /// sense of least squares; [`KronError::Shape`]; [`KronError::Singular`] when an LU decomposition meets a pivot
+    /// sense of least squares; [`KronError::Shape`]; [`KronError::NonFinite`] for a factor;
+    /// [`KronError::Singular`] when an LU decomposition meets a pivot
     /// that is exactly zero, or a low-rank factor has an inner size less than its side. A nearly singular factor gives
     /// a result as inaccurate as its [condition](Kron::condition_number) says.
     /// # Examples
@@ -35,19 +36,17 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert_eq!(k.solve(&y)?, array![[1.0, 2.0, 3.0, 4.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    #[allow(clippy::expect_used)] // `x` is made here in standard layout, so it is one slice.
     pub fn solve(&self, y: &ArrayRef2<T>) -> Result<Array2<T>> {
         let KronShape { m, p, .. } = self.shape();
         KronError::check_shape("solve", "y", (y.nrows(), m * p), y.dim())?;
         let (a, b) = self.invertible_lus("solve")?;
         let mut x = y.as_standard_layout().into_owned();
-        let rows = x.as_slice_mut().expect("standard layout");
-        rows.par_chunks_exact_mut(m * p).for_each_init(
-            || (a.scratch(p), b.scratch(m)),
-            |(a_scratch, b_scratch), row| {
+        flat_mut(&mut x).par_chunks_exact_mut(m * p).for_each_init(
+            || (a.memory(p), b.memory(m)),
+            |(a_memory, b_memory), row| {
                 // The m × p matrix in row-major order is its transpose in column-major order.
-                b.solve_in_place(MatMut::from_column_major_slice_mut(row, p, m), b_scratch);
-                a.solve_in_place(MatMut::from_row_major_slice_mut(row, m, p), a_scratch);
+                b.solve_column_major(row, b_memory);
+                a.solve_row_major(row, a_memory);
             },
         );
         Ok(x)
@@ -58,8 +57,9 @@ impl<T: Scalar> Kron<'_, T> {
 mod tests {
     use super::*;
     use crate::operator::Factor;
-    use crate::test_support::{all_close, kron_of, matrix, positive};
-    use ndarray::{ShapeBuilder, array, s};
+    use crate::test_support::{all_close, kron_of, positive};
+    use lokr_testing::{LAYOUTS, matrix, with_layout};
+    use ndarray::{array, s};
 
     fn solves<T: Scalar>() {
         for (m, p) in [(1, 1), (1, 5), (3, 1), (2, 7), (5, 3)] {
@@ -74,9 +74,10 @@ mod tests {
                 let y = x.dot(&dense.t());
                 all_close(&k.solve(&y).unwrap(), &x, T::from_f64_lossy(8.0));
 
-                let mut fortran = Array2::zeros((batch, m * p).f());
-                fortran.assign(&y);
-                all_close(&k.solve(&fortran).unwrap(), &x, T::from_f64_lossy(8.0));
+                for layout in LAYOUTS {
+                    let found = with_layout(&y, layout, |y| k.solve(y).unwrap());
+                    all_close(&found, &x, T::from_f64_lossy(8.0));
+                }
                 let reversed = k.solve(&y.slice(s![..;-1, ..])).unwrap();
                 all_close(&reversed, &x.slice(s![..;-1, ..]), T::from_f64_lossy(8.0));
                 let transposed = k.transposed().solve(&x.dot(&dense)).unwrap();

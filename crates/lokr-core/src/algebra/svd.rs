@@ -2,9 +2,10 @@
 
 use ndarray::{Array1, Array2, ArrayView1, s};
 
-use super::matmul::matmul;
-use crate::decompose::dense::{ThinSvd, thin_svd};
+use super::sorted::{Sort, kron_vector, sorted};
+use crate::decompose::{ThinSvd, thin_svd};
 use crate::error::{KronError, Result};
+use crate::gemm::{Threads, matmul};
 use crate::operator::Kron;
 use crate::scalar::Scalar;
 
@@ -46,7 +47,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// One thin decomposition per factor, some times `m·n·min(m, n) + p·q·min(p, q)` flops (of the halves for a
     /// low-rank factor), and a sort of `min(m, n)·min(p, q)` products.
     /// # Errors
-    /// [`KronError::NoConvergence`] when a factor holds a value that is not finite.
+    /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`].
     pub fn svd(&self) -> Result<KronSvd<T>> {
         let (a, b) = (thin_svd("svd", "A", self.a())?, thin_svd("svd", "B", self.b())?);
         let grid = Array2::from_shape_fn((a.s.len(), b.s.len()), |(i, j)| a.s[i] * b.s[j]);
@@ -149,7 +150,7 @@ impl<T: Scalar> KronSvd<T> {
             return Err(self.out_of_bounds("reconstruct", k));
         }
         let (left, right) = self.low_rank(k)?;
-        Ok(matmul(left.view(), right.view()))
+        Ok(matmul(left.view(), right.view(), Threads::All))
     }
 
     /// The Frobenius norm of what the best approximation of rank `k` leaves out: the root of the sum of the remaining
@@ -171,33 +172,13 @@ impl<T: Scalar> KronSvd<T> {
     }
 }
 
-/// Which value comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sort {
-    Ascending,
-    Descending,
-}
-
-/// The values of a grid, sorted, each with its index; equal ones in the order of their indices.
-pub(crate) fn sorted<T: Scalar>(grid: &Array2<T>, sort: Sort) -> (Array1<T>, Vec<(usize, usize)>) {
-    let mut indexed: Vec<_> = grid.indexed_iter().map(|(pair, &value)| (value, pair)).collect();
-    indexed.sort_by(|(x, _), (y, _)| {
-        let order = x.partial_cmp(y).unwrap_or(std::cmp::Ordering::Equal);
-        if sort == Sort::Descending { order.reverse() } else { order }
-    });
-    (indexed.iter().map(|&(value, _)| value).collect(), indexed.into_iter().map(|(_, pair)| pair).collect())
-}
-
-/// `x ⊗ y` of two vectors.
-pub(crate) fn kron_vector<T: Scalar>(x: ArrayView1<'_, T>, y: ArrayView1<'_, T>) -> Array1<T> {
-    x.iter().flat_map(|&x| y.iter().map(move |&y| x * y)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decompose::reference;
     use crate::operator::Factor;
-    use crate::test_support::{all_close, cases, close, kron_of, matrix};
+    use crate::test_support::{all_close, cases, close, kron_of};
+    use lokr_testing::matrix;
     use ndarray::array;
 
     fn agrees_with_the_dense_decomposition<T: Scalar>() {
@@ -209,7 +190,7 @@ mod tests {
 
             let mut values = svd.values().to_vec();
             values.resize(values.len() + svd.structural_zeros(), T::zero());
-            let expected = faer::Mat::from_fn(rows, cols, |i, j| dense[[i, j]]).singular_values().unwrap();
+            let expected = reference::singular_values(&dense);
             assert_eq!(values.len(), expected.len());
             values.iter().zip(&expected).for_each(|(&found, &expected)| close(found, expected, scale));
 
@@ -295,6 +276,6 @@ mod tests {
         assert_eq!(svd.reconstruct(3), Err(error("reconstruct", 3)));
         assert_eq!(svd.truncation_error(9), 0.0);
         let infinite = Kron::new(array![[f64::INFINITY]], array![[1.0]]).unwrap();
-        assert_eq!(infinite.svd().err(), Some(KronError::NoConvergence { operation: "svd", name: "A" }));
+        assert_eq!(infinite.svd().err(), Some(KronError::NonFinite { operation: "svd", argument: "A", count: 1 }));
     }
 }

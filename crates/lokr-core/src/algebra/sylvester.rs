@@ -1,11 +1,12 @@
-//! Linear systems `(A ⊗ B + c·I)·x = y`, and what they share with those of a Kronecker sum.
+//! The Sylvester equations `A·X·Bᵀ + c·X = Y`, that is `(A ⊗ B + c·I)·x = y`, and `A·X + X·Bᵀ = Y`, that of a Kronecker sum.
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, Axis, Zip};
 use num_complex::Complex;
 
-use crate::decompose::schur::Schur;
+use crate::decompose::{Schur, check_finite};
 use crate::error::{KronError, Result};
+use crate::gemm::views::folded;
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
@@ -26,8 +27,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// for the decompositions and `3·batch·m·p·(m + p)` for the rows. The bits do not depend on the number of threads.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ·μⱼ + c` is zero up
-    /// to the rounding error of the decomposition, `(m + p)·ε·(max|λᵢ|·max|μⱼ| + |c|)`; [`KronError::NoConvergence`] for
-    /// factors that hold values that are not finite.
+    /// to the rounding error of the decomposition, `(m + p)·ε·(max|λᵢ|·max|μⱼ| + |c|)`; [`KronError::NonFinite`] for
+    /// factors that hold values that are not finite; [`KronError::NoConvergence`].
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -48,7 +49,7 @@ impl<T: Scalar> Kron<'_, T> {
         match self.eigen(operation) {
             Ok(eigen) => eigen.solve(operation, name, c, y),
             Err(KronError::NotSymmetric { .. }) => {
-                Triangular::new(operation, self.a(), self.b(), System::Product { c })?.solve(operation, name, y)
+                Triangular::new(operation, self.a(), self.b(), Sylvester::Product { c })?.solve(operation, name, y)
             }
             Err(error) => Err(error),
         }
@@ -57,44 +58,46 @@ impl<T: Scalar> Kron<'_, T> {
 
 /// A linear equation for the `n × p` matrix `X`.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum System<T> {
+pub(super) enum Sylvester<T> {
     /// `A·X·Bᵀ + c·X = Y`.
     Product { c: T },
     /// `A·X + X·Bᵀ = Y`.
     Sum,
 }
 
-/// A [`System`] in the Schur bases of its factors, where it is upper triangular.
-pub(crate) struct Triangular<T> {
+/// A [`Sylvester`] equation in the Schur bases of its factors, where it is upper triangular.
+pub(super) struct Triangular<T> {
     a: Schur<T>,
     b: Schur<T>,
-    system: System<T>,
+    equation: Sylvester<T>,
 }
 
 impl<T: Scalar> Triangular<T> {
-    pub(crate) fn new(
+    pub(super) fn new(
         operation: &'static str,
         a: &Factor<'_, T>,
         b: &Factor<'_, T>,
-        system: System<T>,
+        equation: Sylvester<T>,
     ) -> Result<Self> {
+        check_finite(operation, "A", a)?;
+        check_finite(operation, "B", b)?;
         Ok(Self {
             a: Schur::new(operation, "A", a.dense().view())?,
             b: Schur::new(operation, "B", b.dense().view())?,
-            system,
+            equation,
         })
     }
 
-    /// For row `i` of `X` the system's matrix is `scale·S + shift·I`, with `S` the triangular form of `B`.
+    /// For row `i` of `X` the equation's matrix is `scale·S + shift·I`, with `S` the triangular form of `B`.
     fn row_matrix(&self, i: usize) -> (Complex<T>, Complex<T>) {
         let eigenvalue = self.a.t[[i, i]];
-        match self.system {
-            System::Product { c } => (eigenvalue, Complex::new(c, T::zero())),
-            System::Sum => (Complex::new(T::one(), T::zero()), eigenvalue),
+        match self.equation {
+            Sylvester::Product { c } => (eigenvalue, Complex::new(c, T::zero())),
+            Sylvester::Sum => (Complex::new(T::one(), T::zero()), eigenvalue),
         }
     }
 
-    pub(crate) fn solve(&self, operation: &'static str, name: &'static str, y: &ArrayRef2<T>) -> Result<Array2<T>> {
+    pub(super) fn solve(&self, operation: &'static str, name: &'static str, y: &ArrayRef2<T>) -> Result<Array2<T>> {
         let (n, p) = (self.a.t.nrows(), self.b.t.nrows());
         let terms = |(i, k)| {
             let (scale, shift) = self.row_matrix(i);
@@ -113,7 +116,7 @@ impl<T: Scalar> Triangular<T> {
         let (u_adjoint, v_conj) = (conj(&self.a.q).reversed_axes(), conj(&self.b.q));
         let mut x = Array2::zeros(y.dim());
         Zip::from(x.axis_iter_mut(Axis(0))).and(y.axis_iter(Axis(0))).into_par_iter().for_each(|(mut x, y)| {
-            let y = Array2::from_shape_fn((n, p), |(i, k)| Complex::new(y[i * p + k], T::zero()));
+            let y = folded(y, n, p).mapv(|value| Complex::new(value, T::zero()));
             let mut z = u_adjoint.dot(&y).dot(&v_conj);
             self.back_substitute(&mut z);
             let z = self.a.q.dot(&z).dot(&self.b.q.t());
@@ -134,9 +137,9 @@ impl<T: Scalar> Triangular<T> {
             }
             let (scale, shift) = self.row_matrix(i);
             for k in (0..p).rev() {
-                let contribution = match self.system {
-                    System::Product { .. } => (k..p).map(|l| s[[k, l]] * below[l]).sum(),
-                    System::Sum => below[k],
+                let contribution = match self.equation {
+                    Sylvester::Product { .. } => (k..p).map(|l| s[[k, l]] * below[l]).sum(),
+                    Sylvester::Sum => below[k],
                 };
                 let known: Complex<T> = (k + 1..p).map(|l| s[[k, l]] * z[[i, l]]).sum();
                 z[[i, k]] = (z[[i, k]] - contribution - scale * known) / (scale * s[[k, k]] + shift);
@@ -148,7 +151,8 @@ impl<T: Scalar> Triangular<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{close, kron_of, matrix, symmetric};
+    use crate::test_support::{close, kron_of, symmetric};
+    use lokr_testing::matrix;
     use ndarray::{ShapeBuilder, array, s};
 
     /// `‖(K + cI)·x − y‖` is of rounding size beside `‖K + cI‖·‖x‖`.
@@ -227,6 +231,6 @@ mod tests {
         assert_eq!(Kron::new(&eye, &eye).unwrap().solve_shifted(-1.0, &y), Err(singular));
         let nan = array![[1.0, f64::NAN], [0.5, 1.0]];
         let error = Kron::new(&nan, &triangular).unwrap().solve_shifted(1.0, &y).unwrap_err();
-        assert_eq!(error, KronError::NoConvergence { operation, name: "A" });
+        assert_eq!(error, KronError::NonFinite { operation, argument: "A", count: 1 });
     }
 }

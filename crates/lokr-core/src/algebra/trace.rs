@@ -36,7 +36,7 @@ impl<T: Scalar> Kron<'_, T> {
 }
 
 /// Trace of a square factor; `2·size·r` flops for a low-rank one, which is not formed.
-pub(crate) fn trace<T: Scalar>(factor: &Factor<'_, T>) -> T {
+pub(super) fn trace<T: Scalar>(factor: &Factor<'_, T>) -> T {
     match factor {
         Factor::Full(matrix) => matrix.diag().iter().copied().sum(),
         Factor::LowRank(low) => {
@@ -48,7 +48,8 @@ pub(crate) fn trace<T: Scalar>(factor: &Factor<'_, T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{cases, close, kron_of, matrix};
+    use crate::test_support::{cases, close, kron_of};
+    use lokr_testing::matrix;
     use ndarray::Array2;
 
     fn agrees_with_the_dense_diagonal<T: Scalar>() {

@@ -106,9 +106,7 @@ pub(crate) fn cheapest_interleaving(axes: &[AxisChain], pass: Pass) -> (Sequence
     let mut sequence = Sequence::new();
     let mut next: PerAxis = smallvec![0; axes.len()];
     if total <= 5 {
-        let mut best = (Sequence::new(), usize::MAX);
-        search(axes, pass, &mut next, &mut sizes, &mut sequence, 0, total, &mut best);
-        return best;
+        return Search { axes, pass, next, sizes, sequence, best: (Sequence::new(), usize::MAX) }.cheapest(total);
     }
     let mut flops = 0;
     for left in (0..total).rev() {
@@ -134,36 +132,47 @@ fn push(axes: &[AxisChain], axis: usize, index: usize, sizes: &mut [usize], sequ
     2 * before * after * d_in * d_out
 }
 
-#[allow(clippy::too_many_arguments)]
-fn search(
-    axes: &[AxisChain],
+/// Tries every interleaving.
+struct Search<'a> {
+    axes: &'a [AxisChain],
     pass: Pass,
-    next: &mut PerAxis,
-    sizes: &mut PerAxis,
-    sequence: &mut Sequence,
-    flops: usize,
-    left: usize,
-    best: &mut (Sequence, usize),
-) {
-    if left == 0 {
-        if flops < best.1 {
-            *best = (sequence.clone(), flops);
-        }
-        return;
+    /// For every axis, its first matrix that is not contracted yet.
+    next: PerAxis,
+    /// For every axis, its size now.
+    sizes: PerAxis,
+    sequence: Sequence,
+    best: (Sequence, usize),
+}
+
+impl Search<'_> {
+    /// The cheapest interleaving of `total` contractions and its flops.
+    fn cheapest(mut self, total: usize) -> (Sequence, usize) {
+        self.extend(0, total);
+        self.best
     }
-    // The innermost axis first, so that it wins ties: its product is one large one over the whole batch.
-    for axis in (0..axes.len()).rev() {
-        let index = next[axis];
-        if index == axes[axis].len() {
-            continue;
+
+    /// Tries all ways to go on from a sequence of so many flops, with `left` contractions to come.
+    fn extend(&mut self, flops: usize, left: usize) {
+        if left == 0 {
+            if flops < self.best.1 {
+                self.best = (self.sequence.clone(), flops);
+            }
+            return;
         }
-        let size = sizes[axis];
-        let more = pass.times(left == 1) * push(axes, axis, index, sizes, sequence);
-        next[axis] += 1;
-        search(axes, pass, next, sizes, sequence, flops + more, left - 1, best);
-        next[axis] -= 1;
-        sizes[axis] = size;
-        sequence.pop();
+        // The innermost axis first, so that it wins ties: its product is one large one over the whole batch.
+        for axis in (0..self.axes.len()).rev() {
+            let index = self.next[axis];
+            if index == self.axes[axis].len() {
+                continue;
+            }
+            let size = self.sizes[axis];
+            let cost = push(self.axes, axis, index, &mut self.sizes, &mut self.sequence);
+            self.next[axis] += 1;
+            self.extend(flops + self.pass.times(left == 1) * cost, left - 1);
+            self.next[axis] -= 1;
+            self.sizes[axis] = size;
+            self.sequence.pop();
+        }
     }
 }
 
@@ -207,10 +216,15 @@ mod tests {
         let shapes = [(3, 2), (2, 5), (4, 4), (1, 3), (7, 2), (2, 2)];
         let axes: Vec<AxisChain> = shapes.iter().map(|&s| smallvec![s]).collect();
         let (sequence, flops) = cheapest_interleaving(&axes, Pass::Forward);
-        let mut best = (Sequence::new(), usize::MAX);
-        let mut sizes: PerAxis = shapes.iter().map(|s| s.1).collect();
-        search(&axes, Pass::Forward, &mut smallvec![0; 6], &mut sizes, &mut Sequence::new(), 0, 6, &mut best);
-        assert_eq!(flops, best.1);
+        let search = Search {
+            axes: &axes,
+            pass: Pass::Forward,
+            next: smallvec![0; 6],
+            sizes: shapes.iter().map(|s| s.1).collect(),
+            sequence: Sequence::new(),
+            best: (Sequence::new(), usize::MAX),
+        };
+        assert_eq!(flops, search.cheapest(6).1);
         assert_eq!(sequence.len(), 6);
     }
 

@@ -1,31 +1,24 @@
-//! Small dense decompositions by `faer`, from and to `ndarray`.
+//! Decompositions of small dense matrices by `faer`, from and to `ndarray`.
 //!
 //! Everything runs on the calling thread. The matrices are factors and therefore small, and the bits depend neither on
-//! the number of threads nor on faer's global setting.
+//! the number of threads nor on faer's global setting. Where an iteration does not converge, the answer is `None`.
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::{cholesky::llt, evd, householder, lu::partial_pivoting as lu, qr::no_pivoting as qr, svd};
 use faer::perm::PermRef;
+use faer::traits::RealField;
 use faer::{Conj, Mat, MatMut, MatRef, Par};
 use ndarray::{Array1, Array2, ArrayView2};
 
-use crate::error::{KronError, Result};
-use crate::operator::Factor;
 use crate::scalar::Scalar;
 
-fn to_faer<T: Scalar>(matrix: ArrayView2<'_, T>) -> Mat<T> {
+fn to_faer<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Mat<T> {
     Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[[i, j]])
 }
 
-fn to_ndarray<T: Scalar>(matrix: MatRef<'_, T>) -> Array2<T> {
+fn to_ndarray<T: RealField + Scalar>(matrix: MatRef<'_, T>) -> Array2<T> {
     Array2::from_shape_fn((matrix.nrows(), matrix.ncols()), |(i, j)| matrix[(i, j)])
-}
-
-/// [`KronError::NoConvergence`] when a value is infinite or not a number: the iterations could not end well.
-fn check_finite<T: Scalar>(operation: &'static str, name: &'static str, factor: &Factor<'_, T>) -> Result<()> {
-    let finite = factor.parts().all(|part| part.iter().all(|value| value.is_finite()));
-    if finite { Ok(()) } else { Err(KronError::NoConvergence { operation, name }) }
 }
 
 /// `matrix = u · diag(s) · vᵀ` with `s` descending and orthonormal columns in `u (rows, k)` and `v (cols, k)`.
@@ -36,45 +29,8 @@ pub(crate) struct ThinSvd<T> {
     pub(crate) v: Array2<T>,
 }
 
-/// The thin singular value decomposition of a factor; `k` is its rank bound, [`Factor::rank_bound`].
-///
-/// A low-rank factor is never formed: with `left = Q_l·R_l` and `rightᵀ = Q_r·R_r` the singular values are those of the
-/// small `R_l·R_rᵀ`.
-pub(crate) fn thin_svd<T: Scalar>(
-    operation: &'static str,
-    name: &'static str,
-    factor: &Factor<'_, T>,
-) -> Result<ThinSvd<T>> {
-    check_finite(operation, name, factor)?;
-    match core(factor) {
-        None => dense_svd(operation, name, factor.dense().view()),
-        Some(Core { q_left, core, q_right }) => {
-            let ThinSvd { u, s, v } = dense_svd(operation, name, core.view())?;
-            Ok(ThinSvd { u: q_left.dot(&u), s, v: q_right.dot(&v) })
-        }
-    }
-}
-
-/// The singular values of a factor, descending, as many as its rank bound.
-pub(crate) fn singular_values<T: Scalar>(
-    operation: &'static str,
-    name: &'static str,
-    factor: &Factor<'_, T>,
-) -> Result<Array1<T>> {
-    check_finite(operation, name, factor)?;
-    let matrix = core(factor).map_or_else(|| factor.to_dense(), |core| core.core);
-    let (rows, cols) = matrix.dim();
-    let mut s = Diag::zeros(rows.min(cols));
-    let no = svd::ComputeSvdVectors::No;
-    let scratch = svd::svd_scratch::<T>(rows, cols, no, no, Par::Seq, Default::default());
-    let mut memory = MemBuffer::new(scratch);
-    let stack = MemStack::new(&mut memory);
-    svd::svd(to_faer(matrix.view()).as_ref(), s.as_mut(), None, None, Par::Seq, stack, Default::default())
-        .map_err(|_| KronError::NoConvergence { operation, name })?;
-    Ok(s.column_vector().iter().copied().collect())
-}
-
-fn dense_svd<T: Scalar>(operation: &'static str, name: &'static str, matrix: ArrayView2<'_, T>) -> Result<ThinSvd<T>> {
+/// The thin singular value decomposition; `k` is the smaller side.
+pub(super) fn thin_svd<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<ThinSvd<T>> {
     let (rows, cols) = matrix.dim();
     let size = rows.min(cols);
     let (mut u, mut s, mut v) = (Mat::zeros(rows, size), Diag::zeros(size), Mat::zeros(cols, size));
@@ -82,34 +38,25 @@ fn dense_svd<T: Scalar>(operation: &'static str, name: &'static str, matrix: Arr
     let mut memory = MemBuffer::new(svd::svd_scratch::<T>(rows, cols, thin, thin, Par::Seq, Default::default()));
     let stack = MemStack::new(&mut memory);
     let (matrix, outputs) = (to_faer(matrix), (Some(u.as_mut()), Some(v.as_mut())));
-    svd::svd(matrix.as_ref(), s.as_mut(), outputs.0, outputs.1, Par::Seq, stack, Default::default())
-        .map_err(|_| KronError::NoConvergence { operation, name })?;
+    svd::svd(matrix.as_ref(), s.as_mut(), outputs.0, outputs.1, Par::Seq, stack, Default::default()).ok()?;
     let s = s.column_vector().iter().copied().collect();
-    Ok(ThinSvd { u: to_ndarray(u.as_ref()), s, v: to_ndarray(v.as_ref()) })
+    Some(ThinSvd { u: to_ndarray(u.as_ref()), s, v: to_ndarray(v.as_ref()) })
 }
 
-/// A low-rank matrix as `q_left · core · q_rightᵀ` with orthonormal columns outside and a small `core (r, r)`.
-pub(crate) struct Core<T> {
-    q_left: Array2<T>,
-    pub(crate) core: Array2<T>,
-    q_right: Array2<T>,
-}
-
-/// The core of a low-rank factor whose halves are both longer than its inner size; `None` where it would save nothing.
-/// Cost: `4·(rows + cols)·r²` flops, against `2·rows·cols·r` for forming the factor.
-pub(crate) fn core<T: Scalar>(factor: &Factor<'_, T>) -> Option<Core<T>> {
-    let Factor::LowRank(low) = factor else { return None };
-    let (rows, cols) = factor.dim();
-    if low.rank() >= rows.min(cols) {
-        return None;
-    }
-    let (q_left, r_left) = thin_qr(low.left());
-    let (q_right, r_right) = thin_qr(low.right().reversed_axes());
-    Some(Core { q_left, core: r_left.dot(&r_right.t()), q_right })
+/// The singular values, descending, as many as the smaller side.
+pub(super) fn singular_values<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Array1<T>> {
+    let (rows, cols) = matrix.dim();
+    let mut s = Diag::zeros(rows.min(cols));
+    let no = svd::ComputeSvdVectors::No;
+    let scratch = svd::svd_scratch::<T>(rows, cols, no, no, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut memory);
+    svd::svd(to_faer(matrix).as_ref(), s.as_mut(), None, None, Par::Seq, stack, Default::default()).ok()?;
+    Some(s.column_vector().iter().copied().collect())
 }
 
 /// `matrix = Q·R` with `Q (rows, cols)` of orthonormal columns and `R` upper triangular; needs `rows ≥ cols`.
-fn thin_qr<T: Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
+pub(super) fn thin_qr<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
     let (rows, cols) = matrix.dim();
     debug_assert!(rows >= cols);
     if cols == 0 {
@@ -138,30 +85,20 @@ fn thin_qr<T: Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
     (to_ndarray(q.as_ref()), r)
 }
 
-/// Ascending eigenvalues and orthonormal eigenvectors (columns) of a symmetric factor, which must be square.
-///
-/// # Errors
-/// [`KronError::NotSymmetric`] as [`symmetric_dense`] says; [`KronError::NoConvergence`].
-pub(crate) fn symmetric_eigen<T: Scalar>(
-    operation: &'static str,
-    name: &'static str,
-    factor: &Factor<'_, T>,
-) -> Result<(Array1<T>, Array2<T>)> {
-    let matrix = symmetric_dense(operation, name, factor)?;
-    check_finite(operation, name, factor)?;
+/// Ascending eigenvalues and orthonormal eigenvectors (columns) of a symmetric matrix.
+pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<(Array1<T>, Array2<T>)> {
     let size = matrix.nrows();
     let (mut values, mut vectors) = (Diag::zeros(size), Mat::zeros(size, size));
     let yes = evd::ComputeEigenvectors::Yes;
     let mut memory = MemBuffer::new(evd::self_adjoint_evd_scratch::<T>(size, yes, Par::Seq, Default::default()));
     let stack = MemStack::new(&mut memory);
-    let (matrix, output) = (to_faer(matrix.view()), Some(vectors.as_mut()));
-    evd::self_adjoint_evd(matrix.as_ref(), values.as_mut(), output, Par::Seq, stack, Default::default())
-        .map_err(|_| KronError::NoConvergence { operation, name })?;
-    Ok((values.column_vector().iter().copied().collect(), to_ndarray(vectors.as_ref())))
+    let (matrix, output) = (to_faer(matrix), Some(vectors.as_mut()));
+    evd::self_adjoint_evd(matrix.as_ref(), values.as_mut(), output, Par::Seq, stack, Default::default()).ok()?;
+    Some((values.column_vector().iter().copied().collect(), to_ndarray(vectors.as_ref())))
 }
 
 /// `matrix = Q·H·Qᵀ` with `H` zero below the first subdiagonal and `Q` orthogonal; `(H, Q)`. About `14/3·n³` flops.
-pub(crate) fn hessenberg<T: Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
+pub(super) fn hessenberg<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
     let size = matrix.nrows();
     debug_assert_eq!(size, matrix.ncols());
     if size <= 2 {
@@ -191,30 +128,8 @@ pub(crate) fn hessenberg<T: Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Ar
     (h, to_ndarray(q.as_ref()))
 }
 
-/// The factor, which must be square, as a matrix that is exactly symmetric.
-///
-/// A difference `|M[i, j] − M[j, i]|` up to `size · ε · max|M|`, what rounding leaves in a product like `XᵀX`, is
-/// averaged away; a larger one is an error.
-pub(crate) fn symmetric_dense<T: Scalar>(
-    operation: &'static str,
-    name: &'static str,
-    factor: &Factor<'_, T>,
-) -> Result<Array2<T>> {
-    let size = factor.dim().0;
-    debug_assert_eq!(size, factor.dim().1);
-    let matrix = factor.dense();
-    let largest = matrix.iter().fold(T::zero(), |largest, value| largest.max(value.abs()));
-    let difference =
-        matrix.indexed_iter().fold(T::zero(), |difference, ((i, j), &x)| difference.max((x - matrix[[j, i]]).abs()));
-    if difference > T::from_usize_lossy(size) * T::epsilon() * largest {
-        return Err(KronError::NotSymmetric { operation, name, difference: difference.to_f64_exact() });
-    }
-    let half = T::from_f64_lossy(0.5);
-    Ok(Array2::from_shape_fn((size, size), |(i, j)| half * matrix[[i, j]] + half * matrix[[j, i]]))
-}
-
 /// The lower Cholesky factor of a symmetric matrix, or `None` when it is not positive definite.
-pub(crate) fn cholesky_lower<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Array2<T>> {
+pub(super) fn cholesky_lower<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Array2<T>> {
     let mut lower = to_faer(matrix);
     let scratch = llt::factor::cholesky_in_place_scratch::<T>(matrix.nrows(), Par::Seq, Default::default());
     let mut memory = MemBuffer::new(scratch);
@@ -226,52 +141,69 @@ pub(crate) fn cholesky_lower<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Arr
 }
 
 /// `P·M = L·U` of a square matrix, by partial pivoting.
-pub(crate) struct Lu<T> {
+pub(super) struct LuFactors<T> {
     packed: Mat<T>,
     forward: Vec<usize>,
     backward: Vec<usize>,
-    odd: bool,
+    /// The diagonal of `U`.
+    pub(super) pivots: Vec<T>,
+    /// Whether the rows were swapped an odd number of times.
+    pub(super) odd: bool,
 }
 
-impl<T: Scalar> Lu<T> {
-    /// Factorises; `2/3·n³` flops. The shape must have been checked.
-    pub(crate) fn new(matrix: ArrayView2<'_, T>) -> Self {
-        let size = matrix.nrows();
-        debug_assert_eq!(size, matrix.ncols());
-        let mut packed = to_faer(matrix);
-        let (mut forward, mut backward) = (vec![0; size], vec![0; size]);
-        let scratch = lu::factor::lu_in_place_scratch::<usize, T>(size, size, Par::Seq, Default::default());
-        let mut memory = MemBuffer::new(scratch);
-        let stack = MemStack::new(&mut memory);
-        let (matrix, settings) = (packed.as_mut(), Default::default());
-        let (info, _) = lu::factor::lu_in_place(matrix, &mut forward, &mut backward, Par::Seq, stack, settings);
-        Self { packed, forward, backward, odd: info.transposition_count % 2 == 1 }
-    }
+/// How a matrix lies in a slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Storage {
+    /// Row after row.
+    RowMajor,
+    /// Column after column.
+    ColumnMajor,
+}
 
-    /// The diagonal of `U`.
-    pub(crate) fn pivots(&self) -> impl Iterator<Item = T> {
-        self.packed.diagonal().column_vector().iter().copied()
-    }
+/// Memory for [`lu_solve`], to be used again and again.
+pub(super) type Memory = MemBuffer;
 
-    /// Whether a pivot is exactly zero, so that nothing can be solved.
-    pub(crate) fn is_singular(&self) -> bool {
-        self.pivots().any(|pivot| pivot == T::zero())
-    }
+/// Factorises; `2/3·n³` flops. The shape must have been checked.
+pub(super) fn lu<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> LuFactors<T> {
+    let size = matrix.nrows();
+    debug_assert_eq!(size, matrix.ncols());
+    let mut packed = to_faer(matrix);
+    let (mut forward, mut backward) = (vec![0; size], vec![0; size]);
+    let scratch = lu::factor::lu_in_place_scratch::<usize, T>(size, size, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(scratch);
+    let stack = MemStack::new(&mut memory);
+    let (matrix, settings) = (packed.as_mut(), Default::default());
+    let (info, _) = lu::factor::lu_in_place(matrix, &mut forward, &mut backward, Par::Seq, stack, settings);
+    let pivots = packed.diagonal().column_vector().iter().copied().collect();
+    LuFactors { packed, forward, backward, pivots, odd: info.transposition_count % 2 == 1 }
+}
 
-    /// Whether the rows were swapped an odd number of times, which turns the determinant's sign.
-    pub(crate) fn is_odd(&self) -> bool {
-        self.odd
-    }
+/// Memory for [`lu_solve`] with `columns` right-hand sides.
+pub(super) fn lu_memory<T: RealField + Scalar>(lu: &LuFactors<T>, columns: usize) -> Memory {
+    MemBuffer::new(lu::solve::solve_in_place_scratch::<usize, T>(lu.packed.nrows(), columns, Par::Seq))
+}
 
-    /// Scratch for [`Lu::solve_in_place`] with `columns` right-hand sides.
-    pub(crate) fn scratch(&self, columns: usize) -> MemBuffer {
-        MemBuffer::new(lu::solve::solve_in_place_scratch::<usize, T>(self.packed.nrows(), columns, Par::Seq))
-    }
+/// Overwrites the columns of `rhs (n, …)` with `M⁻¹·rhs`; `2·n²` flops per column.
+pub(super) fn lu_solve<T: RealField + Scalar>(lu: &LuFactors<T>, rhs: &mut [T], storage: Storage, memory: &mut Memory) {
+    let rows = lu.packed.nrows();
+    let columns = rhs.len() / rows;
+    let rhs = match storage {
+        Storage::RowMajor => MatMut::from_row_major_slice_mut(rhs, rows, columns),
+        Storage::ColumnMajor => MatMut::from_column_major_slice_mut(rhs, rows, columns),
+    };
+    solve_in_place(lu, rhs, memory);
+}
 
-    /// Overwrites the columns of `rhs` with `M⁻¹·rhs`; `2·n²` flops per column.
-    pub(crate) fn solve_in_place(&self, rhs: MatMut<'_, T>, scratch: &mut MemBuffer) {
-        let permutation = PermRef::new_checked(&self.forward, &self.backward, self.forward.len());
-        let (packed, stack) = (self.packed.as_ref(), MemStack::new(scratch));
-        lu::solve::solve_in_place(packed, packed, permutation, rhs, Par::Seq, stack);
-    }
+/// `M⁻¹`; `2·n³` flops.
+pub(super) fn lu_inverse<T: RealField + Scalar>(lu: &LuFactors<T>) -> Array2<T> {
+    let size = lu.packed.nrows();
+    let mut identity = Mat::<T>::identity(size, size);
+    solve_in_place(lu, identity.as_mut(), &mut lu_memory(lu, size));
+    to_ndarray(identity.as_ref())
+}
+
+fn solve_in_place<T: RealField + Scalar>(lu: &LuFactors<T>, rhs: MatMut<'_, T>, memory: &mut Memory) {
+    let permutation = PermRef::new_checked(&lu.forward, &lu.backward, lu.forward.len());
+    let (packed, stack) = (lu.packed.as_ref(), MemStack::new(memory));
+    lu::solve::solve_in_place(packed, packed, permutation, rhs, Par::Seq, stack);
 }

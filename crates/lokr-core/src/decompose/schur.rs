@@ -1,13 +1,14 @@
 //! The complex Schur decomposition of a small real matrix.
 //!
-//! It exists for every matrix, also a defective one, which has no basis of eigenvectors, and is backward stable (in the norm). `faer`
-//! computes it inside its eigenvalue solver but does not hand it out.
+//! It exists for every matrix, also a defective one, which has no basis of eigenvectors, and is backward stable (in the
+//! norm). `faer` computes it inside its eigenvalue solver but does not hand it out.
 
 use ndarray::{Array2, ArrayView2};
 use num_complex::Complex;
 
-use super::dense::hessenberg;
-use crate::algebra::norm::frobenius_norm;
+use super::door::door;
+use super::magnitude::frobenius_norm;
+use crate::check::count_non_finite;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
 
@@ -26,19 +27,20 @@ impl<T: Scalar> Schur<T> {
     /// meant for factors of up to a few hundred rows.
     ///
     /// # Errors
-    /// [`KronError::NoConvergence`], as for values that are not finite.
+    /// [`KronError::NonFinite`]; [`KronError::NoConvergence`], also when the norm is out of range.
     pub(crate) fn new(operation: &'static str, name: &'static str, matrix: ArrayView2<'_, T>) -> Result<Self> {
+        KronError::check_all_finite(operation, name, count_non_finite(&matrix))?;
         let no_convergence = KronError::NoConvergence { operation, name };
         let real = |value| Complex::new(value, T::zero());
         // With the norm scaled to one no square leaves the range of the type, and ε is the size of rounding errors.
-        let norm = frobenius_norm(&matrix.into());
+        let norm = frobenius_norm(matrix);
         if !norm.is_finite() {
             return Err(no_convergence);
         }
         if norm == T::zero() {
             return Ok(Self { q: Array2::eye(matrix.nrows()), t: matrix.mapv(real) });
         }
-        let (h, q) = hessenberg((&matrix / norm).view());
+        let (h, q) = (door().hessenberg)((&matrix / norm).view());
         let mut schur = Self { q: q.mapv(real), t: h.mapv(real) };
 
         let mut end = schur.t.nrows();
@@ -128,7 +130,8 @@ impl<T: Scalar> Schur<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{close, matrix, symmetric};
+    use crate::test_support::{close, symmetric};
+    use lokr_testing::matrix;
     use ndarray::array;
 
     fn check<T: Scalar>(matrix: &Array2<T>) {
@@ -194,6 +197,6 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_are_an_error() {
         let error = Schur::new("test", "A", array![[1.0, f64::NAN], [0.0, 1.0]].view()).err();
-        assert_eq!(error, Some(KronError::NoConvergence { operation: "test", name: "A" }));
+        assert_eq!(error, Some(KronError::NonFinite { operation: "test", argument: "A", count: 1 }));
     }
 }

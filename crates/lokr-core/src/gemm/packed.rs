@@ -2,13 +2,14 @@
 
 use ndarray::{ArrayRef2, ArrayViewMut2};
 
+use super::blend::Blend;
 use super::kernel::Strided;
+use super::limits::THREADED_STRIPS_FLOPS;
+use super::scratch::with_scratch;
+use super::threads::Threads;
 use super::{strips, views};
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
-
-/// Flops from which other threads are worth waking.
-const PARALLEL_FLOPS: usize = 1_000_000;
 
 /// A matrix `W (out, in)` laid out for `Y = X·Wᵀ`, in strips of neighbouring outputs.
 ///
@@ -74,23 +75,16 @@ impl<T: Scalar> PackedMatrix<T> {
         if batch == 0 {
             return Ok(());
         }
-        let rows_lie = y.strides()[1] == 1 && (batch == 1 || y.strides()[0] > 0);
-        match (x.as_slice(), rows_lie) {
-            (Some(x), true) => self.multiply(alpha, x, beta, y.view_mut()),
+        let (blend, y) = (Blend { alpha, beta }, y.view_mut());
+        match (x.as_slice(), strips::rows_lie(&y)) {
+            (Some(x), true) => self.multiply(blend, x, y),
             (x_slice, _) => {
                 let copied = if x_slice.is_some() { 0 } else { x.len() };
-                T::with_scratch(copied + y.len(), |scratch| {
+                with_scratch(copied + y.len(), |scratch| {
                     let (x_copy, result) = scratch.split_at_mut(copied);
-                    if x_slice.is_none() {
-                        views::view_mut(x_copy, inputs).assign(x);
-                    }
-                    self.multiply(alpha, x_slice.unwrap_or(x_copy), T::zero(), views::view_mut(result, out));
-                    let result = views::view(result, out);
-                    if beta == T::zero() {
-                        y.assign(&result);
-                    } else {
-                        y.zip_mut_with(&result, |y, &r| *y = beta * *y + r);
-                    }
+                    let x = views::rows_or_copy(x, x_copy);
+                    self.multiply(blend.with_beta(T::zero()), x, views::view_mut(result, out));
+                    views::put(views::view(result, out), beta, y);
                 });
             }
         }
@@ -98,9 +92,9 @@ impl<T: Scalar> PackedMatrix<T> {
     }
 
     /// `x` row after row; `y` with contiguous rows.
-    fn multiply(&self, alpha: T, x: &[T], beta: T, y: ArrayViewMut2<'_, T>) {
+    fn multiply(&self, blend: Blend<T>, x: &[T], y: ArrayViewMut2<'_, T>) {
         let (out, inputs) = self.dim;
-        let parallel = 2 * x.len() * out >= PARALLEL_FLOPS;
-        strips::multiply(alpha, x, &self.strips, inputs, beta, y, parallel);
+        let threads = Threads::All.from_flops(2 * x.len() * out, THREADED_STRIPS_FLOPS);
+        strips::multiply(blend, x, &self.strips, inputs, y, threads);
     }
 }

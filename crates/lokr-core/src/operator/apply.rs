@@ -2,11 +2,11 @@
 
 use ndarray::{Array2, ArrayRef2};
 
-use super::Kron;
+use super::kron::Kron;
 use super::plan::Plan;
-use crate::contraction::order::Pass;
-use crate::contraction::walk;
+use crate::contraction::{Pass, forward};
 use crate::error::{KronError, Result};
+use crate::gemm::Blend;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Kron<'_, T> {
@@ -64,7 +64,7 @@ impl<T: Scalar> Kron<'_, T> {
         KronError::check_shape("apply", "x", (x.nrows(), width), x.dim())?;
         KronError::check_shape("apply", "y", (x.nrows(), height), y.dim())?;
         let plan = Plan::for_kron(self, x.nrows(), Pass::Forward);
-        walk::apply(&plan.steps(), alpha, x, beta, y);
+        forward(&plan.steps(), Blend { alpha, beta }, x, y);
         Ok(())
     }
 
@@ -100,7 +100,7 @@ impl<T: Scalar> Kron<'_, T> {
         KronError::check_shape("apply_transposed", "x", (y.nrows(), width), x.dim())?;
         let transposed = self.transposed();
         let plan = Plan::for_kron(&transposed, y.nrows(), Pass::Forward);
-        walk::apply(&plan.steps(), alpha, y, beta, x);
+        forward(&plan.steps(), Blend { alpha, beta }, y, x);
         Ok(())
     }
 

@@ -2,10 +2,11 @@
 
 use ndarray::{Array2, ArrayRef2, ArrayView2, CowArray, Ix2};
 
+use super::kron_dense::kron_dense;
 use super::plan::Plan;
-use crate::contraction::order::Pass;
-use crate::contraction::walk;
+use crate::contraction::{Pass, Rows, backward, forward};
 use crate::error::{KronError, Result};
+use crate::gemm::Blend;
 use crate::scalar::Scalar;
 
 /// The operator `A₁ ⊗ … ⊗ A_k`, held as its factors, each borrowed or owned. The first factor owns the outermost
@@ -100,7 +101,7 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     pub fn to_dense(&self) -> Result<Array2<T>> {
         let mut dense = Array2::ones((1, 1));
         for factor in &self.factors {
-            dense = crate::kron_dense(&dense, factor)?;
+            dense = kron_dense(&dense, factor)?;
         }
         Ok(dense)
     }
@@ -127,7 +128,8 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     pub fn apply_into(&self, alpha: T, x: &ArrayRef2<T>, beta: T, y: &mut ArrayRef2<T>) -> Result<()> {
         KronError::check_shape("apply", "x", (x.nrows(), self.dim.1), x.dim())?;
         KronError::check_shape("apply", "y", (x.nrows(), self.dim.0), y.dim())?;
-        walk::apply(&Plan::for_matrices(self.factors(), Pass::Forward).steps(), alpha, x, beta, y);
+        let plan = Plan::for_matrices(self.factors(), Pass::Forward);
+        forward(&plan.steps(), Blend { alpha, beta }, x, y);
         Ok(())
     }
 
@@ -148,7 +150,8 @@ impl<'a, T: Scalar> KronChain<'a, T> {
         let plan = Plan::for_matrices(self.factors(), Pass::Backward);
         let mut slots: Vec<_> = gradients.iter_mut().map(|g| Some(g.view_mut())).collect();
         let mut ordered: Vec<_> = plan.sequence.iter().filter_map(|c| slots[c.axis].take()).collect();
-        walk::backward(&plan.steps(), T::one(), x, dy, &mut ordered, T::zero(), &mut dx);
+        let batch = Rows { x: x.view(), dy: dy.view(), dx: dx.view_mut() };
+        backward(&plan.steps(), Blend::overwrite(), batch, &mut ordered);
         Ok((gradients, dx))
     }
 }

@@ -3,7 +3,7 @@
 use ndarray::{Array2, ArrayBase, ArrayRef2, ArrayView2, CowArray, Data, Ix2};
 
 use crate::error::{KronError, Result};
-use crate::gemm::{Threads, product};
+use crate::gemm::{Threads, matmul};
 use crate::scalar::Scalar;
 
 /// A factor of shape `(rows, cols)`, borrowed or owned: a full matrix, or `left · right` of rank at most `r`.
@@ -87,16 +87,33 @@ impl<'a, T: Scalar> Factor<'a, T> {
         }
     }
 
+    /// The largest rank the factor's shape allows: the smaller side, or the inner size of a low-rank factor where that
+    /// is less still.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Factor;
+    /// # use ndarray::Array2;
+    /// let b = Factor::low_rank(Array2::<f32>::zeros((5, 2)), Array2::zeros((2, 7)))?;
+    /// assert_eq!(b.rank_bound(), 2);
+    /// assert_eq!(Factor::from(b.to_dense()).rank_bound(), 5);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn rank_bound(&self) -> usize {
+        let (rows, cols) = self.dim();
+        match self {
+            Self::Full(_) => rows.min(cols),
+            Self::LowRank(low) => rows.min(cols).min(low.rank()),
+        }
+    }
+
     /// The matrix itself: borrowed when full, formed (`2·rows·r·cols` flops) when low-rank.
     #[must_use]
     pub fn dense(&self) -> CowArray<'_, T, Ix2> {
         match self {
             Self::Full(matrix) => CowArray::from(matrix.view()),
-            Self::LowRank(low) => {
-                let mut dense = Array2::zeros(self.dim());
-                product(T::one(), low.left(), low.right(), T::zero(), dense.view_mut(), Threads::All);
-                CowArray::from(dense)
-            }
+            Self::LowRank(low) => CowArray::from(matmul(low.left(), low.right(), Threads::All)),
         }
     }
 

@@ -3,12 +3,12 @@
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
 use smallvec::{SmallVec, smallvec};
 
+use super::factor::Factor;
+use super::kron::Kron;
 use super::plan::Plan;
-use super::{Factor, Kron};
-use crate::contraction::order::Pass;
-use crate::contraction::walk;
+use crate::contraction::{Pass, Rows, backward};
 use crate::error::{KronError, Result};
-use crate::gemm::{Threads, product};
+use crate::gemm::{Blend, Threads, product};
 use crate::scalar::Scalar;
 
 /// Gradients of the stored matrices of a [`Kron`], in the order and shapes of [`Kron::parts`].
@@ -125,7 +125,8 @@ impl<T: Scalar> Kron<'_, T> {
             let mut slots: SmallVec<[Slots<'_, T>; 2]> = targets.iter_mut().map(Target::slots).collect();
             let mut ordered: SmallVec<[_; 4]> =
                 plan.sequence.iter().filter_map(|c| slots[c.axis][c.index].take()).collect();
-            walk::backward(&plan.steps(), alpha, x, dy, &mut ordered, beta, dx);
+            let batch = Rows { x: x.view(), dy: dy.view(), dx: dx.view_mut() };
+            backward(&plan.steps(), Blend { alpha, beta }, batch, &mut ordered);
         }
         targets.into_iter().for_each(Target::finish);
         Ok(())
@@ -171,9 +172,9 @@ impl<'g, 'f, T: Scalar> Target<'g, 'f, T> {
         if let Self::Dense { gradient, left, right, mut halves } = self
             && let [d_left, d_right] = halves.as_mut_slice()
         {
-            let one = T::one();
-            product(one, gradient.view(), right.reversed_axes(), one, d_left.view_mut(), Threads::All);
-            product(one, left.reversed_axes(), gradient.view(), one, d_right.view_mut(), Threads::All);
+            let (right, left) = (right.reversed_axes(), left.reversed_axes());
+            product(Blend::add(), gradient.view(), right, d_left.view_mut(), Threads::All);
+            product(Blend::add(), left, gradient.view(), d_right.view_mut(), Threads::All);
         }
     }
 }

@@ -3,27 +3,28 @@
 use ndarray::{ArrayView2, CowArray, Ix2};
 use smallvec::{SmallVec, smallvec};
 
-use super::{Factor, Kron};
-use crate::contraction::order::{AxisChain, Contraction, Pass, Sequence, cheapest_interleaving};
-use crate::contraction::step::{Step, Steps};
+use super::factor::Factor;
+use super::kron::Kron;
+use crate::contraction::{AxisChain, Contraction, Pass, Sequence, Step, Steps, cheapest_interleaving};
 use crate::error::Result;
+use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
 
 /// Matrices acting on one axis, the first to be applied first.
-pub(crate) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
+pub(super) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
 
 /// The matrices of an operator, axis by axis (the outermost first), and the cheapest order of contracting them.
 #[derive(Debug)]
-pub(crate) struct Plan<'a, T> {
-    pub(crate) axes: SmallVec<[AxisMatrices<'a, T>; 2]>,
-    pub(crate) sequence: Sequence,
+pub(super) struct Plan<'a, T> {
+    pub(super) axes: SmallVec<[AxisMatrices<'a, T>; 2]>,
+    pub(super) sequence: Sequence,
 }
 
 impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for full matrices, one per axis.
-    pub(crate) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, pass: Pass) -> Self {
+    pub(super) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, pass: Pass) -> Self {
         let axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
-            matrices.map(|m| smallvec![contiguous(CowArray::from(m))]).collect();
+            matrices.map(|m| smallvec![either_major(CowArray::from(m))]).collect();
         let chains: SmallVec<[AxisChain; 4]> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
         let (sequence, _) = cheapest_interleaving(&chains, pass);
         Self { axes, sequence }
@@ -31,14 +32,14 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// The product with every low-rank factor multiplied out for which that is cheaper at this batch, in memory of its
     /// own.
-    pub(crate) fn multiplied_out(kron: &Kron<'_, T>, batch: usize) -> Result<Kron<'static, T>> {
+    pub(super) fn multiplied_out(kron: &Kron<'_, T>, batch: usize) -> Result<Kron<'static, T>> {
         let (a, b, _) = Self::forms(kron, batch, Pass::Forward);
         Kron::new(a.factor(kron.a()), b.factor(kron.b()))
     }
 
     /// The plan for a product of two factors: every low-rank factor is either kept in halves or multiplied out first,
     /// whichever makes the whole batch cheaper.
-    pub(crate) fn for_kron(kron: &'a Kron<'_, T>, batch: usize, pass: Pass) -> Self {
+    pub(super) fn for_kron(kron: &'a Kron<'_, T>, batch: usize, pass: Pass) -> Self {
         let (a, b, sequence) = Self::forms(kron, batch, pass);
         Self { axes: smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
     }
@@ -61,7 +62,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
     }
 
     /// The steps, first to last.
-    pub(crate) fn steps(&self) -> Steps<'_, T> {
+    pub(super) fn steps(&self) -> Steps<'_, T> {
         let step = |c: &Contraction| Step::new(self.axes[c.axis][c.index].view(), c.before, c.after);
         self.sequence.iter().map(step).collect()
     }
@@ -113,18 +114,9 @@ impl Form {
     fn matrices<'a, T: Scalar>(self, factor: &'a Factor<'_, T>) -> AxisMatrices<'a, T> {
         match (self, factor) {
             (Self::Halves, Factor::LowRank(low)) => {
-                smallvec![contiguous(CowArray::from(low.right())), contiguous(CowArray::from(low.left()))]
+                smallvec![either_major(CowArray::from(low.right())), either_major(CowArray::from(low.left()))]
             }
-            _ => smallvec![contiguous(factor.dense())],
+            _ => smallvec![either_major(factor.dense())],
         }
-    }
-}
-
-/// The matrix with its rows or its columns one after the other, as the kernels need it: as it is, or else a copy.
-fn contiguous<T: Scalar>(matrix: CowArray<'_, T, Ix2>) -> CowArray<'_, T, Ix2> {
-    if matrix.is_standard_layout() || matrix.t().is_standard_layout() {
-        matrix
-    } else {
-        CowArray::from(matrix.as_standard_layout().into_owned())
     }
 }

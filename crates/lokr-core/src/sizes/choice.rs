@@ -5,8 +5,7 @@ use std::fmt;
 
 use smallvec::smallvec;
 
-use crate::contraction::Order;
-use crate::contraction::order::{Pass, cheapest_interleaving};
+use crate::contraction::{Order, Pass, cheapest_interleaving};
 use crate::error::{KronError, Result};
 use crate::shape::KronShape;
 
@@ -14,16 +13,16 @@ use crate::shape::KronShape;
 ///
 /// # Examples
 /// ```
-/// use lokr_core::{Choice, KronShape};
+/// use lokr_core::{FactorChoice, KronShape};
 /// let shape = KronShape::new(25, 25, 40, 40)?;
-/// let full = Choice::new(shape, None)?;
+/// let full = FactorChoice::new(shape, None)?;
 /// assert_eq!((full.parameters, full.rank_bound), (25 * 25 + 40 * 40, 1000));
-/// let low = Choice::new(shape, Some(8))?; // B (40, 8)·(8, 40)
+/// let low = FactorChoice::new(shape, Some(8))?; // B (40, 8)·(8, 40)
 /// assert_eq!((low.parameters, low.rank_bound), (25 * 25 + 8 * 80, 25 * 8));
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Choice {
+pub struct FactorChoice {
     /// Sizes of the factors.
     pub shape: KronShape,
     /// `None`: `B` is held full. `Some(r)`: `B` is held as `(p, r)·(r, q)`.
@@ -37,7 +36,7 @@ pub struct Choice {
     pub rank_bound: usize,
 }
 
-impl Choice {
+impl FactorChoice {
     /// The numbers of two factors of this shape, with a full second factor or one of rank `r`.
     ///
     /// # Errors
@@ -50,9 +49,7 @@ impl Choice {
             let (parameters, flops) = (shape.parameter_count(), Order::cheapest(shape).flops(shape));
             return Ok(Self { shape, b_rank, parameters, flops, rank_bound: m.min(n) * p.min(q) });
         };
-        if r == 0 {
-            return Err(KronError::ZeroSize { operation: "planner", name: "rank" });
-        }
+        KronError::check_no_zero("planner", &[("rank", r)])?;
         KronError::checked_product("planner", &[8, r, p.saturating_add(q), m, n])?;
         let (_, flops) = cheapest_interleaving(&[smallvec![(m, n)], smallvec![(r, q), (p, r)]], Pass::Forward);
         // `B` formed once for a whole batch costs nothing per sample.
@@ -69,28 +66,28 @@ impl Choice {
 
     /// What makes this choice less than a true Kronecker product, said plainly; `None` when both sizes are split.
     #[must_use]
-    pub fn note(&self) -> Option<Note> {
+    pub fn note(&self) -> Option<ChoiceNote> {
         let KronShape { m, n, p, q } = self.shape;
         let (out_size, in_size) = self.shape.dim();
         let (out_whole, in_whole) = (m == 1 || p == 1, n == 1 || q == 1);
         match (self.b_rank, out_whole, in_whole) {
-            (Some(rank), ..) if m * n == 1 => Some(Note::Lora { rank }),
-            (None, ..) if m * n == 1 || p * q == 1 => Some(Note::Dense),
-            (_, true, true) => Some(Note::Outer),
-            (_, true, false) => Some(Note::OutWhole { out_size }),
-            (_, false, true) => Some(Note::InWhole { in_size }),
+            (Some(rank), ..) if m * n == 1 => Some(ChoiceNote::Lora { rank }),
+            (None, ..) if m * n == 1 || p * q == 1 => Some(ChoiceNote::Dense),
+            (_, true, true) => Some(ChoiceNote::Outer),
+            (_, true, false) => Some(ChoiceNote::OutWhole { out_size }),
+            (_, false, true) => Some(ChoiceNote::InWhole { in_size }),
             (_, false, false) => None,
         }
     }
 
     /// The order of lists: fewest parameters first, then fewest flops, then the highest rank, then the smaller `A`.
-    pub(crate) fn key(&self) -> impl Ord + use<> {
+    pub(super) fn key(&self) -> impl Ord + use<> {
         let KronShape { m, n, .. } = self.shape;
         (self.parameters, self.flops, Reverse(self.rank_bound), m * n, m)
     }
 
     /// The order of preference once the parameters are settled: highest rank, then fewest flops and parameters.
-    pub(crate) fn preference(&self) -> impl Ord + use<> {
+    pub(super) fn preference(&self) -> impl Ord + use<> {
         (Reverse(self.rank_bound), self.flops, self.key())
     }
 }
@@ -98,7 +95,7 @@ impl Choice {
 /// Why a choice is not a Kronecker product of two proper matrices. Prime sizes leave nothing better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Note {
+pub enum ChoiceNote {
     /// `A` is 1 × 1 and `B` is low-rank.
     Lora {
         /// Rank of `B`.
@@ -120,7 +117,7 @@ pub enum Note {
     },
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for ChoiceNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Lora { rank } => write!(f, "A is 1 × 1: this is plain LoRA of rank {rank}"),
@@ -148,25 +145,25 @@ mod tests {
                 m * n * q + m * q * p,
             ];
             let expected = by_hand.into_iter().min().map(|multiply_adds| 2 * multiply_adds);
-            assert_eq!(Some(Choice::new(shape, Some(r)).unwrap().flops), expected);
+            assert_eq!(Some(FactorChoice::new(shape, Some(r)).unwrap().flops), expected);
         }
     }
 
     #[test]
     fn notes_say_what_is_not_split() {
-        let notes = |m, n, p, q, rank| Choice::new(KronShape::new(m, n, p, q).unwrap(), rank).unwrap().note();
-        assert_eq!(notes(1, 1, 6, 6, Some(2)), Some(Note::Lora { rank: 2 }));
-        assert_eq!(notes(7, 1, 1, 5, None), Some(Note::Outer));
-        assert_eq!(notes(2, 1, 3, 5, None), Some(Note::InWhole { in_size: 5 }));
+        let notes = |m, n, p, q, rank| FactorChoice::new(KronShape::new(m, n, p, q).unwrap(), rank).unwrap().note();
+        assert_eq!(notes(1, 1, 6, 6, Some(2)), Some(ChoiceNote::Lora { rank: 2 }));
+        assert_eq!(notes(7, 1, 1, 5, None), Some(ChoiceNote::Outer));
+        assert_eq!(notes(2, 1, 3, 5, None), Some(ChoiceNote::InWhole { in_size: 5 }));
         assert_eq!(notes(2, 2, 3, 3, None), None);
-        assert_eq!(Note::OutWhole { out_size: 127 }.to_string(), "the output size is not split: 127 = 1 × 127");
+        assert_eq!(ChoiceNote::OutWhole { out_size: 127 }.to_string(), "the output size is not split: 127 = 1 × 127");
     }
 
     #[test]
     fn rank_zero_and_overflow_are_errors() {
         let shape = KronShape::new(2, 3, 4, 5).unwrap();
         let zero = KronError::ZeroSize { operation: "planner", name: "rank" };
-        assert_eq!(Choice::new(shape, Some(0)), Err(zero));
-        assert!(matches!(Choice::new(shape, Some(usize::MAX)), Err(KronError::TooLarge { .. })));
+        assert_eq!(FactorChoice::new(shape, Some(0)), Err(zero));
+        assert!(matches!(FactorChoice::new(shape, Some(usize::MAX)), Err(KronError::TooLarge { .. })));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{Choice, FactorizationRule, factorization};
+use super::choice::FactorChoice;
+use super::factorization::{FactorizationRule, factorization};
+use super::low_rank::is_low_rank;
 use crate::error::{KronError, Result};
 use crate::shape::KronShape;
 
@@ -31,9 +33,9 @@ pub struct ParameterCounts {
     /// No two full factors of this layer hold fewer values than this: `2·√(out·in)`, rounded up.
     pub full_factors_minimum: usize,
     /// LoKr with two full factors.
-    pub full: Choice,
+    pub full: FactorChoice,
     /// LoKr at this rank: `B` low-rank when `rank < max(p, q)/2`, else full.
-    pub low_rank: Choice,
+    pub low_rank: FactorChoice,
 }
 
 impl ParameterCounts {
@@ -42,25 +44,20 @@ impl ParameterCounts {
     /// # Errors
     /// [`KronError::ZeroSize`] for a size or rank of zero, [`KronError::TooLarge`] when a count could overflow.
     pub fn new(out_size: usize, in_size: usize, rank: usize) -> Result<Self> {
-        for (name, size) in [("out", out_size), ("in", in_size), ("rank", rank)] {
-            if size == 0 {
-                return Err(KronError::ZeroSize { operation: "parameter counts", name });
-            }
-        }
+        KronError::check_no_zero("parameter counts", &[("out", out_size), ("in", in_size), ("rank", rank)])?;
         let four_weights = KronError::checked_product("parameter counts", &[4, out_size, in_size])?;
         let lora = KronError::checked_product("parameter counts", &[rank, out_size.saturating_add(in_size)])?;
         let (m, p) = factorization(out_size, -1, FactorizationRule::Lycoris)?;
         let (n, q) = factorization(in_size, -1, FactorizationRule::Lycoris)?;
         let shape = KronShape::new(m, n, p, q)?;
-        let is_low_rank = rank < p.max(q).div_ceil(2);
         let floor = four_weights.isqrt();
         Ok(Self {
             rank,
             weight: four_weights / 4,
             lora,
             full_factors_minimum: if floor * floor == four_weights { floor } else { floor + 1 },
-            full: Choice::new(shape, None)?,
-            low_rank: Choice::new(shape, is_low_rank.then_some(rank))?,
+            full: FactorChoice::new(shape, None)?,
+            low_rank: FactorChoice::new(shape, is_low_rank(rank, (p, q)).then_some(rank))?,
         })
     }
 }

@@ -42,9 +42,7 @@ pub enum FactorizationRule {
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 pub fn factorization(dim: usize, factor: i64, rule: FactorizationRule) -> Result<(usize, usize)> {
-    if dim == 0 {
-        return Err(KronError::ZeroSize { operation: "factorization", name: "dim" });
-    }
+    KronError::check_no_zero("factorization", &[("dim", dim)])?;
     let automatic = match rule {
         FactorizationRule::Lycoris => factor < 0,
         FactorizationRule::Peft => factor == -1,
@@ -63,7 +61,7 @@ pub fn factorization(dim: usize, factor: i64, rule: FactorizationRule) -> Result
 }
 
 /// All divisors of `n`, ascending; empty for 0. `√n` divisions.
-pub(crate) fn divisors(n: usize) -> Vec<usize> {
+pub(super) fn divisors(n: usize) -> Vec<usize> {
     let mut divisors: Vec<usize> = (1..=n.isqrt()).filter(|&d| n.is_multiple_of(d)).collect();
     let large: Vec<usize> = divisors.iter().rev().map(|d| n / d).filter(|&d| d > n.isqrt()).collect();
     divisors.extend(large);

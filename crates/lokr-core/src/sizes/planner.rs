@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Choice;
+use super::choice::FactorChoice;
 use super::factorization::divisors;
 use crate::error::{KronError, Result};
 use crate::shape::KronShape;
@@ -15,10 +15,10 @@ use crate::shape::KronShape;
 ///   are below `max(p, q)/2`, where LyCORIS and PEFT hold `B` low-rank too.
 /// - Choices with as many values as the full weight are left out, unless nothing else remains.
 ///
-/// A prime size is kept whole, 1 × N, and [`Choice::note`] says so; a layer whose two sizes are prime gets LoRA.
+/// A prime size is kept whole, 1 × N, and [`FactorChoice::note`] says so; a layer whose two sizes are prime gets LoRA.
 /// # Examples
 /// ```
-/// use lokr_core::{Note, Planner};
+/// use lokr_core::{ChoiceNote, Planner};
 /// let planner = Planner::new(1000, 1000)?;
 /// let best = planner.at_most(3000).unwrap();
 /// assert_eq!((best.parameters, best.rank_bound), (2225, 1000)); // 25 × 25 ⊗ 40 × 40
@@ -26,14 +26,14 @@ use crate::shape::KronShape;
 /// assert!((larger.share() - 0.05).abs() < 0.005);
 ///
 /// let primes = Planner::new(127, 131)?.about(0.05);
-/// assert_eq!(primes.note(), Some(Note::Lora { rank: 3 }));
+/// assert_eq!(primes.note(), Some(ChoiceNote::Lora { rank: 3 }));
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Planner {
     out_size: usize,
     in_size: usize,
-    choices: Vec<Choice>,
+    choices: Vec<FactorChoice>,
 }
 
 impl Planner {
@@ -45,11 +45,7 @@ impl Planner {
     /// # Errors
     /// [`KronError::ZeroSize`]; [`KronError::TooLarge`] when `8·out·in` overflows.
     pub fn new(out_size: usize, in_size: usize) -> Result<Self> {
-        for (name, size) in [("out", out_size), ("in", in_size)] {
-            if size == 0 {
-                return Err(KronError::ZeroSize { operation: "planner", name });
-            }
-        }
+        KronError::check_no_zero("planner", &[("out", out_size), ("in", in_size)])?;
         let weight = KronError::checked_product("planner", &[8, out_size, in_size])? / 8;
         let in_divisors = divisors(in_size);
         let mut choices = Vec::new();
@@ -60,16 +56,16 @@ impl Planner {
                 if m * n > p * q {
                     continue;
                 }
-                choices.push(Choice::new(shape, None)?);
+                choices.push(FactorChoice::new(shape, None)?);
                 for rank in usual_ranks().take_while(|r| r * (p + q) < p * q) {
-                    choices.push(Choice::new(shape, Some(rank))?);
+                    choices.push(FactorChoice::new(shape, Some(rank))?);
                 }
             }
         }
         if choices.iter().any(|choice| choice.parameters < weight) {
             choices.retain(|choice| choice.parameters < weight);
         }
-        choices.sort_unstable_by_key(Choice::key);
+        choices.sort_unstable_by_key(FactorChoice::key);
         Ok(Self { out_size, in_size, choices })
     }
 
@@ -81,17 +77,17 @@ impl Planner {
 
     /// Every choice, fewest parameters first. Never empty.
     #[must_use]
-    pub fn choices(&self) -> &[Choice] {
+    pub fn choices(&self) -> &[FactorChoice] {
         &self.choices
     }
 
     /// The choices that no other beats: none has at most the parameters, at most the flops and at least the rank
     /// bound of one of these (of equals one is kept). Fewest parameters first.
     #[must_use]
-    pub fn frontier(&self) -> Vec<Choice> {
+    pub fn frontier(&self) -> Vec<FactorChoice> {
         // Flops → best rank bound so far, both rising; what came earlier has no more parameters.
         let mut best = BTreeMap::new();
-        let unbeaten = |choice: &&Choice| {
+        let unbeaten = |choice: &&FactorChoice| {
             let beaten = best.range(..=choice.flops).next_back().is_some_and(|(_, &rank)| rank >= choice.rank_bound);
             if !beaten {
                 best.retain(|&flops, rank| flops < choice.flops || *rank > choice.rank_bound);
@@ -106,7 +102,7 @@ impl Planner {
     /// then the fewest values, so it need not use the budget up (see [`Planner::about`]). It lies on the frontier.
     /// `None` when even the smallest choice is larger.
     #[must_use]
-    pub fn at_most(&self, parameters: usize) -> Option<Choice> {
+    pub fn at_most(&self, parameters: usize) -> Option<FactorChoice> {
         let within = self.choices.partition_point(|choice| choice.parameters <= parameters);
         self.choices[..within].iter().min_by_key(|choice| choice.preference()).copied()
     }
@@ -115,10 +111,10 @@ impl Planner {
     /// the highest rank bound, then the fewest flops; when there are none, the nearest in ratio. A share that is not
     /// positive, or not a number, gives the smallest choice.
     #[must_use]
-    pub fn about(&self, share: f64) -> Choice {
+    pub fn about(&self, share: f64) -> FactorChoice {
         let wanted = share * self.out_size as f64 * self.in_size as f64;
         let target = if wanted >= 1.0 { wanted.min(f64::MAX).ln() } else { 0.0 };
-        let distance = |choice: &Choice| ((choice.parameters as f64).ln() - target).abs();
+        let distance = |choice: &FactorChoice| ((choice.parameters as f64).ln() - target).abs();
         let close = self.choices.iter().filter(|choice| distance(choice) <= 1.1f64.ln());
         let near = close.min_by_key(|choice| choice.preference());
         let nearest = || self.choices.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)));
@@ -135,9 +131,9 @@ fn usual_ranks() -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sizes::Note;
+    use crate::sizes::ChoiceNote;
 
-    fn beats(a: &Choice, b: &Choice) -> bool {
+    fn beats(a: &FactorChoice, b: &FactorChoice) -> bool {
         a.parameters <= b.parameters && a.flops <= b.flops && a.rank_bound >= b.rank_bound
     }
 
@@ -217,9 +213,9 @@ mod tests {
         let primes = Planner::new(127, 131).unwrap();
         assert!(primes.choices().iter().all(|choice| choice.note().is_some()));
         let half = Planner::new(127, 254).unwrap();
-        assert!(half.choices().iter().any(|c| c.note() == Some(Note::OutWhole { out_size: 127 })));
+        assert!(half.choices().iter().any(|c| c.note() == Some(ChoiceNote::OutWhole { out_size: 127 })));
         let single = Planner::new(1, 1).unwrap().about(1.0);
-        assert_eq!((single.parameters, single.note()), (2, Some(Note::Dense)));
+        assert_eq!((single.parameters, single.note()), (2, Some(ChoiceNote::Dense)));
     }
 
     #[test]

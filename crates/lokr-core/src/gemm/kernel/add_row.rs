@@ -2,24 +2,27 @@
 
 use pulp::Simd;
 
-use super::Kernel;
-use super::lanes::{Lanes, Work};
+use super::lanes::{Lanes, Work, run_on_best};
+use crate::scalar::Scalar;
 
 /// Adds `s·a[j]·b` to the `j`-th piece of `w`, for every `j`; `w` has `a.len()·b.len()` values.
 ///
 /// The product is rounded before it is added, on every instruction set, so that the bits are the same everywhere.
-pub(crate) fn add_row<T: Kernel>(s: T, a: &[T], b: &[T], w: &mut [T]) {
-    T::dispatch(w.len(), Row { s, a, b, w });
+pub(crate) fn add_row<T: Scalar>(s: T, a: &[T], b: &[T], w: &mut [T]) {
+    let width = w.len();
+    Row { s, a, b, w }.run_on_best(width);
 }
 
-struct Row<'a, 'w, T> {
+struct Row<'a, T> {
     s: T,
     a: &'a [T],
     b: &'a [T],
-    w: &'w mut [T],
+    w: &'a mut [T],
 }
 
-impl<T: Kernel> Work<T> for Row<'_, '_, T> {
+run_on_best!(Row);
+
+impl<T: Scalar> Work<T> for Row<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S)
     where

@@ -6,8 +6,10 @@ use std::marker::PhantomData;
 use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
-use super::lanes::{Lanes, Work};
-use super::{Kernel, Sizes, Strided, last_index, rows_of};
+use super::lanes::{Lanes, Work, run_on_best};
+use super::strided::{Pointer, Sizes, Strided, StridedMut};
+use crate::gemm::blend::Blend;
+use crate::scalar::Scalar;
 
 /// `C ← α·Σ_t A_t·B_tᵀ + β·C`, summed over `count` pairs in order.
 ///
@@ -15,56 +17,55 @@ use super::{Kernel, Sizes, Strided, last_index, rows_of};
 ///
 /// # Panics
 /// When an element lies outside its slice: a bug of the caller.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn dot<T: Kernel>(
+pub(crate) fn dot<T: Scalar>(
     sizes: Sizes,
     count: usize,
-    alpha: T,
+    blend: Blend<T>,
     a: Strided<'_, T>,
     b: Strided<'_, T>,
-    beta: T,
-    c: &mut [T],
-    c_row: usize,
+    c: StridedMut<'_, T>,
 ) {
-    let Sizes { m, n, k } = sizes;
-    assert!(a.holds(count, m, k) && b.holds(count, n, k) && a.col == 1 && b.col == 1, "operands of a small product");
-    let last = last_index(1, m, n, 0, c_row, 1);
-    assert!(last.is_none_or(|last| last < c.len()), "result of a small product");
-    let c = c.as_mut_ptr();
-    T::dispatch(k, Dot { sizes, count, alpha, a, b, beta, c, c_row, lifetime: PhantomData });
+    check(sizes, count, a, b);
+    let c = c.pointer(1, sizes.m, sizes.n);
+    Dot { sizes, count, blend, a, b, c, lifetime: PhantomData }.run_on_best(sizes.k);
 }
 
 /// [`dot`] for one pair, into a matrix whose rows are contiguous but may lie apart.
 ///
 /// # Panics
 /// As [`dot`], or when a row of `c` is not contiguous.
-pub(crate) fn dot_into<T: Kernel>(
-    alpha: T,
+pub(crate) fn dot_into<T: Scalar>(
+    blend: Blend<T>,
     a: Strided<'_, T>,
     b: Strided<'_, T>,
     k: usize,
-    beta: T,
     c: &mut ArrayViewMut2<'_, T>,
 ) {
     let (m, n) = c.dim();
-    assert!(a.holds(1, m, k) && b.holds(1, n, k) && a.col == 1 && b.col == 1, "operands of a small product");
-    let (c, c_row) = rows_of(c);
-    T::dispatch(k, Dot { sizes: Sizes { m, n, k }, count: 1, alpha, a, b, beta, c, c_row, lifetime: PhantomData });
+    let sizes = Sizes { m, n, k };
+    check(sizes, 1, a, b);
+    let c = Pointer::to(c);
+    Dot { sizes, count: 1, blend, a, b, c, lifetime: PhantomData }.run_on_best(k);
 }
 
-struct Dot<'a, 'c, T> {
+fn check<T>(sizes: Sizes, count: usize, a: Strided<'_, T>, b: Strided<'_, T>) {
+    let Sizes { m, n, k } = sizes;
+    assert!(a.holds(count, m, k) && b.holds(count, n, k) && a.col == 1 && b.col == 1, "operands of a small product");
+}
+
+struct Dot<'a, T> {
     sizes: Sizes,
     count: usize,
-    alpha: T,
+    blend: Blend<T>,
     a: Strided<'a, T>,
     b: Strided<'a, T>,
-    beta: T,
-    c: *mut T,
-    c_row: usize,
-    lifetime: PhantomData<&'c mut T>,
+    c: Pointer<T>,
+    lifetime: PhantomData<&'a mut T>,
 }
 
-impl<T: Kernel> Work<T> for Dot<'_, '_, T> {
+run_on_best!(Dot);
+
+impl<T: Scalar> Work<T> for Dot<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S)
     where
@@ -89,7 +90,7 @@ impl<T: Kernel> Work<T> for Dot<'_, '_, T> {
     }
 }
 
-impl<T: Kernel> Dot<'_, '_, T> {
+impl<T: Scalar> Dot<'_, T> {
     /// All rows of `Q` columns.
     ///
     /// # Safety
@@ -162,12 +163,12 @@ impl<T: Kernel> Dot<'_, '_, T> {
                     }
                 }
             }
-            let c = self.c.add(row * self.c_row + col);
+            let c = self.c.data.add(row * self.c.row + col);
             for (r, sums) in sums.iter().enumerate() {
                 for (q, &sum) in sums.iter().enumerate() {
-                    let c = c.add(r * self.c_row + q);
-                    let value = self.alpha * <T as Lanes<S>>::sum(simd, sum);
-                    *c = if self.beta == T::zero() { value } else { value + self.beta * *c };
+                    let c = c.add(r * self.c.row + q);
+                    let value = self.blend.alpha * <T as Lanes<S>>::sum(simd, sum);
+                    *c = if self.blend.beta == T::zero() { value } else { value + self.blend.beta * *c };
                 }
             }
         }

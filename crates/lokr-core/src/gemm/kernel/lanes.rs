@@ -5,10 +5,8 @@ use num_complex::Complex;
 use num_traits::Float;
 use pulp::{Arch, MemMask, Simd, WithSimd};
 
-use crate::gemm::scratch::Scratch;
-
 /// A register of floats on the instruction set `S`.
-pub trait Lanes<S: Simd>: Float {
+pub(super) trait Lanes<S: Simd>: Float {
     /// The register.
     type Vector: Copy;
     /// The selection of the first lanes of a register.
@@ -51,8 +49,8 @@ pub trait Lanes<S: Simd>: Float {
 }
 
 macro_rules! lanes {
-    ($float:ty, $vector:ident, $mask:ident, $index:ty, $count:ident, $between:ident, $splat:ident, $splat_pair:ident, $mul_add:ident,
-     $mul:ident, $sum:ident, $load:ident, $store:ident) => {
+    ($float:ty, $vector:ident, $mask:ident, $index:ty, $count:ident, $between:ident, $splat:ident, $splat_pair:ident,
+     $mul_add:ident, $mul:ident, $sum:ident, $load:ident, $store:ident) => {
         impl<S: Simd> Lanes<S> for $float {
             type Vector = S::$vector;
             type Mask = MemMask<S::$mask>;
@@ -145,48 +143,69 @@ lanes!(
 );
 
 /// Work that can run on any instruction set.
-pub trait Work<T> {
+pub(super) trait Work<T> {
     /// Runs on `S`.
     fn run<S: Simd>(self, simd: S)
     where
         T: Lanes<S>;
 }
 
-/// Floats that the kernels know. A supertrait of the sealed [`crate::Scalar`].
-pub trait Kernel: Float + Scratch {
-    /// Runs `work` on the best instruction set of this processor for rows of `width` values: registers wider than a
-    /// row would only carry empty lanes.
-    fn dispatch(width: usize, work: impl Work<Self>);
+/// Makes the function that runs work on floats of one type.
+macro_rules! on_best_instructions {
+    ($name:ident, $float:ty) => {
+        /// Runs `work` on the best instruction set of this processor for rows of `width` values: registers wider than a
+        /// row would only carry empty lanes.
+        #[inline]
+        pub(super) fn $name(width: usize, work: impl Work<$float>) {
+            struct Adapter<W>(W);
+            impl<W: Work<$float>> WithSimd for Adapter<W> {
+                type Output = ();
+                #[inline(always)]
+                fn with_simd<S: Simd>(self, simd: S) {
+                    self.0.run(simd);
+                }
+            }
+            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+            if width <= 32 / size_of::<$float>()
+                && let Some(simd) = pulp::x86::V3::try_new()
+            {
+                simd.vectorize(Run { simd, work: Adapter(work) });
+                return;
+            }
+            let _ = width;
+            Arch::new().dispatch(Adapter(work));
+        }
+    };
 }
 
-macro_rules! kernel {
-    ($($float:ty),*) => {$(
-        impl Kernel for $float {
+on_best_instructions!(run_f32, f32);
+on_best_instructions!(run_f64, f64);
+
+/// Gives work of every element type the method `run_on_best(width)`.
+macro_rules! run_on_best {
+    ($work:ident) => {
+        impl<T: $crate::scalar::Scalar> $work<'_, T> {
+            /// Runs on the best instruction set of this processor for rows of `width` values.
             #[inline]
-            fn dispatch(width: usize, work: impl Work<Self>) {
-                struct Adapter<W>(W);
-                impl<W: Work<$float>> WithSimd for Adapter<W> {
-                    type Output = ();
+            fn run_on_best(self, width: usize) {
+                struct Runs;
+                impl $crate::scalar::PerType for Runs {
+                    type Of<T: $crate::scalar::Scalar> = for<'a> fn(usize, $work<'a, T>);
                     #[inline(always)]
-                    fn with_simd<S: Simd>(self, simd: S) {
-                        self.0.run(simd);
+                    fn f32(self) -> Self::Of<f32> {
+                        |width, work| $crate::gemm::kernel::lanes::run_f32(width, work)
+                    }
+                    #[inline(always)]
+                    fn f64(self) -> Self::Of<f64> {
+                        |width, work| $crate::gemm::kernel::lanes::run_f64(width, work)
                     }
                 }
-                #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-                if width <= 32 / size_of::<$float>()
-                    && let Some(simd) = pulp::x86::V3::try_new()
-                {
-                    simd.vectorize(Run { simd, work: Adapter(work) });
-                    return;
-                }
-                let _ = width;
-                Arch::new().dispatch(Adapter(work));
+                $crate::scalar::per_type::<T, _>(Runs)(width, self);
             }
         }
-    )*};
+    };
 }
-
-kernel!(f32, f64);
+pub(super) use run_on_best;
 
 /// Hands a fixed instruction set to work that takes any.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

@@ -6,9 +6,13 @@ use std::marker::PhantomData;
 use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
-use super::lanes::{Lanes, Work};
-use super::pairs::Layout;
-use super::{Kernel, Sizes, Strided, last_index, pairs, rows_of};
+use super::lanes::{Lanes, Work, run_on_best};
+use super::operands::Operands;
+use super::pairs::{self, Layout};
+use super::strided::{Pointer, Sizes, Strided, StridedMut};
+use crate::gemm::blend::Blend;
+use crate::gemm::scratch::with_scratch;
+use crate::scalar::Scalar;
 
 /// `C_t ← α·A_t·B_t + β·C_t` for `count` small products, one after the other.
 ///
@@ -17,28 +21,22 @@ use super::{Kernel, Sizes, Strided, last_index, pairs, rows_of};
 ///
 /// # Panics
 /// When an element lies outside its slice: a bug of the caller.
-#[allow(clippy::too_many_arguments)]
-pub(crate) fn outer<T: Kernel>(
+pub(crate) fn outer<T: Scalar>(
     sizes: Sizes,
     count: usize,
-    alpha: T,
+    blend: Blend<T>,
     a: Strided<'_, T>,
     b: Strided<'_, T>,
-    beta: T,
-    c: &mut [T],
-    c_row: usize,
-    c_step: usize,
+    c: StridedMut<'_, T>,
 ) {
     let Sizes { m, n, k } = sizes;
-    assert!(a.holds(count, m, k) && b.holds(count, k, n) && b.col == 1, "operands of a small product");
-    let last = last_index(count, m, n, c_step, c_row, 1);
-    assert!(last.is_none_or(|last| last < c.len()), "result of a small product");
-    let c = c.as_mut_ptr();
-    let work = Outer { sizes, count, alpha, a, b, beta, c, c_row, c_step, pairs: None, lifetime: PhantomData };
-    if pairs::pay::<T>(sizes, a) {
-        T::with_scratch(pairs::values(k, n), |memory| T::dispatch(2 * n, Outer { pairs: Some(memory), ..work }));
+    check(sizes, count, a, b);
+    let c = c.pointer(count, m, n);
+    let work = Outer { sizes, count, blend, a, b, c, pairs: None, lifetime: PhantomData };
+    if pairs::suit(sizes, a) {
+        with_scratch(pairs::values(k, n), |memory| Outer { pairs: Some(memory), ..work }.run_on_best(2 * n));
     } else {
-        T::dispatch(n, work);
+        work.run_on_best(n);
     }
 }
 
@@ -46,55 +44,40 @@ pub(crate) fn outer<T: Kernel>(
 ///
 /// # Panics
 /// As [`outer`], or when a row of `c` is not contiguous.
-pub(crate) fn outer_into<T: Kernel>(
-    alpha: T,
+pub(crate) fn outer_into<T: Scalar>(
+    blend: Blend<T>,
     a: Strided<'_, T>,
     b: Strided<'_, T>,
     k: usize,
-    beta: T,
     c: &mut ArrayViewMut2<'_, T>,
 ) {
     let (m, n) = c.dim();
-    assert!(a.holds(1, m, k) && b.holds(1, k, n) && b.col == 1, "operands of a small product");
-    let (c, c_row) = rows_of(c);
     let sizes = Sizes { m, n, k };
-    T::dispatch(
-        n,
-        Outer { sizes, count: 1, alpha, a, b, beta, c, c_row, c_step: 0, pairs: None, lifetime: PhantomData },
-    );
+    check(sizes, 1, a, b);
+    let c = Pointer::to(c);
+    Outer { sizes, count: 1, blend, a, b, c, pairs: None, lifetime: PhantomData }.run_on_best(n);
 }
 
-struct Outer<'a, 'c, T> {
+fn check<T>(sizes: Sizes, count: usize, a: Strided<'_, T>, b: Strided<'_, T>) {
+    let Sizes { m, n, k } = sizes;
+    assert!(a.holds(count, m, k) && b.holds(count, k, n) && b.col == 1, "operands of a small product");
+}
+
+struct Outer<'a, T> {
     sizes: Sizes,
     count: usize,
-    alpha: T,
+    blend: Blend<T>,
     a: Strided<'a, T>,
     b: Strided<'a, T>,
-    beta: T,
-    c: *mut T,
-    c_row: usize,
-    c_step: usize,
+    c: Pointer<T>,
     /// Memory for a `B` laid out in pairs of rows, if its rows fill half a register.
-    pairs: Option<&'c mut [T]>,
-    lifetime: PhantomData<&'c mut T>,
+    pairs: Option<&'a mut [T]>,
+    lifetime: PhantomData<&'a mut T>,
 }
 
-/// One product as pointers.
-#[derive(Clone, Copy)]
-pub(super) struct Operands<T> {
-    pub(super) k: usize,
-    pub(super) alpha: T,
-    pub(super) beta: T,
-    pub(super) a: *const T,
-    pub(super) a_row: usize,
-    a_col: usize,
-    pub(super) b: *const T,
-    pub(super) b_row: usize,
-    pub(super) c: *mut T,
-    pub(super) c_row: usize,
-}
+run_on_best!(Outer);
 
-impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
+impl<T: Scalar> Work<T> for Outer<'_, T> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S)
     where
@@ -102,7 +85,6 @@ impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
     {
         let Sizes { m, n, k } = self.sizes;
         let lanes = <T as Lanes<S>>::COUNT;
-        let c = self.c;
         let mut pairs = self.pairs.filter(|_| lanes == 2 * n && (n == 8 || n == 4));
         for t in 0..self.count {
             // SAFETY: `outer` has checked that the last element of the last matrix of each operand lies within its
@@ -110,15 +92,14 @@ impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
             unsafe {
                 let operands = Operands {
                     k,
-                    alpha: self.alpha,
-                    beta: self.beta,
+                    blend: self.blend,
                     a: self.a.data.as_ptr().add(t * self.a.step),
                     a_row: self.a.row,
                     a_col: self.a.col,
                     b: self.b.data.as_ptr().add(t * self.b.step),
                     b_row: self.b.row,
-                    c: c.add(t * self.c_step),
-                    c_row: self.c_row,
+                    c: self.c.data.add(t * self.c.step),
+                    c_row: self.c.row,
                 };
                 if let Some(pairs) = pairs.as_deref_mut() {
                     // The same `B` for all products is laid out once.
@@ -147,7 +128,7 @@ impl<T: Kernel> Work<T> for Outer<'_, '_, T> {
     }
 }
 
-impl<T: Kernel> Operands<T> {
+impl<T: Scalar> Operands<T> {
     /// All rows of `V` registers of columns, the last of which has `tail` lanes if `MASKED`.
     ///
     /// # Safety
@@ -229,13 +210,14 @@ impl<T: Kernel> Operands<T> {
                 a = a.wrapping_add(self.a_col);
                 b = b.wrapping_add(self.b_row);
             }
-            let scaled = self.alpha != T::one();
-            let (alpha, beta) = (<T as Lanes<S>>::splat(simd, self.alpha), <T as Lanes<S>>::splat(simd, self.beta));
+            let scaled = self.blend.alpha != T::one();
+            let (alpha, beta) =
+                (<T as Lanes<S>>::splat(simd, self.blend.alpha), <T as Lanes<S>>::splat(simd, self.blend.beta));
             for (r, sums) in sums.iter().enumerate() {
                 for (v, &sum) in sums.iter().enumerate() {
                     let c = self.c.add((row + r) * self.c_row + col + v * lanes);
                     let mut value = if scaled { <T as Lanes<S>>::mul(simd, alpha, sum) } else { sum };
-                    if self.beta != T::zero() {
+                    if self.blend.beta != T::zero() {
                         value = <T as Lanes<S>>::mul_add(simd, beta, load(c, v), value);
                     }
                     if MASKED && v == V - 1 {

@@ -9,17 +9,17 @@
 use pulp::Simd;
 
 use super::lanes::Lanes;
-use super::outer::Operands;
-use super::{Kernel, Sizes, Strided};
+use super::operands::Operands;
+use super::strided::{Sizes, Strided};
+use crate::gemm::limits::PAIRS_DEPTH;
+use crate::scalar::Scalar;
 
 /// Bytes of the widest registers there are.
 const REGISTER: usize = 64;
-/// Inner dimension that pays for laying out `B` and for the additions at the end.
-const DEPTH: usize = 32;
 
 /// Whether a product is one for this file: `A` with contiguous rows, rows of `B` of half a register, a long enough sum.
-pub(super) fn pay<T>(sizes: Sizes, a: Strided<'_, T>) -> bool {
-    2 * sizes.n * size_of::<T>() == REGISTER && a.col == 1 && sizes.k >= DEPTH
+pub(super) fn suit<T>(sizes: Sizes, a: Strided<'_, T>) -> bool {
+    2 * sizes.n * size_of::<T>() == REGISTER && a.col == 1 && sizes.k >= PAIRS_DEPTH
 }
 
 /// Values of a `B (k × n)` in pairs of rows.
@@ -27,14 +27,16 @@ pub(super) fn values(k: usize, n: usize) -> usize {
     k.next_multiple_of(2) * n
 }
 
-/// Whether `B` has been laid out by an earlier call.
+/// Whether `B` is laid out in pairs of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
+    /// It still has to be.
     New,
+    /// The product before this one has done it.
     Ready,
 }
 
-impl<T: Kernel> Operands<T> {
+impl<T: Scalar> Operands<T> {
     /// All rows of `C`, from a `B` whose rows have `N` values, half a register. `pairs` has the length [`values`]; with
     /// `Layout::Ready` it holds what the call before it laid out.
     ///
@@ -117,12 +119,12 @@ impl<T: Kernel> Operands<T> {
                 <T as Lanes<S>>::store(both.as_mut_ptr().cast(), sum);
                 let mut value: [T; N] = std::array::from_fn(|j| both[j][0] + both[j][1]);
                 let c = self.c.add((row + r) * self.c_row).cast::<[T; N]>();
-                if self.alpha != T::one() {
-                    value = value.map(|value| self.alpha * value);
+                if self.blend.alpha != T::one() {
+                    value = value.map(|value| self.blend.alpha * value);
                 }
-                if self.beta != T::zero() {
+                if self.blend.beta != T::zero() {
                     let old = c.read_unaligned();
-                    value = std::array::from_fn(|j| value[j] + self.beta * old[j]);
+                    value = std::array::from_fn(|j| value[j] + self.blend.beta * old[j]);
                 }
                 c.write_unaligned(value);
             }

@@ -1,10 +1,15 @@
 //! The kernels against three plain loops, on every small size, with NaN around and under the result.
 
+use lokr_testing::Numbers;
+
 use super::*;
+use crate::gemm::blend::Blend;
 use crate::scalar::Scalar;
 
+/// Values in `(-1/2, 1/2)`.
 fn numbers<T: Scalar>(count: usize, seed: usize) -> Vec<T> {
-    (0..count).map(|i| T::from_f64_lossy(((i * 37 + seed * 101 + 11) % 199) as f64 / 199.0 - 0.5)).collect()
+    let mut numbers = Numbers::new(seed as u64);
+    (0..count).map(|_| numbers.next::<T>() * T::from_f64_lossy(0.5)).collect()
 }
 
 #[track_caller]
@@ -35,10 +40,11 @@ fn outer_equals_loops<T: Scalar>(a_by_rows: bool, one_b: bool) {
                     let (row, col) = if a_by_rows { (k + 1, 1) } else { (1, m + 1) };
                     let a = Strided { data: &a, row, col, step: (m + 1) * k };
                     let b = Strided { data: &b, row: n, col: 1, step: if one_b { 0 } else { k * n } };
-                    let (alpha_t, beta_t) = (T::from_f64_lossy(alpha), T::from_f64_lossy(beta));
+                    let blend = Blend { alpha: T::from_f64_lossy(alpha), beta: T::from_f64_lossy(beta) };
                     // The last row's padding does not belong to C.
                     let used = 2 * m * c_row - 1;
-                    outer(Sizes { m, n, k }, 2, alpha_t, a, b, beta_t, &mut c[..used], c_row, m * c_row);
+                    let result = StridedMut { data: &mut c[..used], row: c_row, step: m * c_row };
+                    outer(Sizes { m, n, k }, 2, blend, a, b, result);
                     for (t, row, col) in (0..2).flat_map(|t| (0..m).flat_map(move |r| (0..=n).map(move |c| (t, r, c))))
                     {
                         let at = t * m * c_row + row * c_row + col;
@@ -78,8 +84,8 @@ fn dot_equals_loops<T: Scalar>() {
                     }
                     let a = Strided { data: &a, row: k + 2, col: 1, step: m * (k + 2) };
                     let b = Strided { data: &b, row: k, col: 1, step: n * k };
-                    let (alpha_t, beta_t) = (T::from_f64_lossy(alpha), T::from_f64_lossy(beta));
-                    dot(Sizes { m, n, k }, 3, alpha_t, a, b, beta_t, &mut c, c_row);
+                    let blend = Blend { alpha: T::from_f64_lossy(alpha), beta: T::from_f64_lossy(beta) };
+                    dot(Sizes { m, n, k }, 3, blend, a, b, StridedMut::rows(&mut c, c_row));
                     for (row, col) in (0..m).flat_map(|r| (0..c_row).map(move |c| (r, c))) {
                         let at = row * c_row + col;
                         let what = format!("{} {m}×{n}×{k}, α {alpha}, β {beta}, ({row}, {col})", T::NAME);
@@ -119,26 +125,26 @@ fn dot_products_equal_plain_loops() {
 
 #[test]
 fn nothing_happens_without_rows_columns_or_products() {
-    let a = Strided { data: &[1.0f64; 4], row: 2, col: 1, step: 0 };
-    let mut c = [7.0; 4];
-    outer(Sizes { m: 0, n: 2, k: 2 }, 1, 1.0, a, a, 0.0, &mut c, 2, 0);
-    outer(Sizes { m: 2, n: 2, k: 2 }, 0, 1.0, a, a, 0.0, &mut c, 2, 0);
-    dot(Sizes { m: 2, n: 0, k: 2 }, 1, 1.0, a, a, 0.0, &mut c, 2);
+    let a = Strided::rows(&[1.0f64; 4], 2);
+    let (mut c, overwrite) = ([7.0; 4], Blend::overwrite());
+    outer(Sizes { m: 0, n: 2, k: 2 }, 1, overwrite, a, a, StridedMut::rows(&mut c, 2));
+    outer(Sizes { m: 2, n: 2, k: 2 }, 0, overwrite, a, a, StridedMut::rows(&mut c, 2));
+    dot(Sizes { m: 2, n: 0, k: 2 }, 1, overwrite, a, a, StridedMut::rows(&mut c, 2));
     assert_eq!(c, [7.0; 4]);
-    outer(Sizes { m: 2, n: 2, k: 0 }, 1, 1.0, a, a, 0.5, &mut c, 2, 0);
+    outer(Sizes { m: 2, n: 2, k: 0 }, 1, overwrite.with_beta(0.5), a, a, StridedMut::rows(&mut c, 2));
     assert_eq!(c, [3.5; 4]);
 }
 
 #[test]
 #[should_panic(expected = "operands of a small product")]
 fn operands_that_end_too_early_are_refused_before_anything_is_read() {
-    let a = Strided { data: &[1.0f32; 5], row: 2, col: 1, step: 0 };
-    outer(Sizes { m: 3, n: 2, k: 2 }, 1, 1.0, a, a, 0.0, &mut [0.0; 6], 2, 0);
+    let a = Strided::rows(&[1.0f32; 5], 2);
+    outer(Sizes { m: 3, n: 2, k: 2 }, 1, Blend::overwrite(), a, a, StridedMut::rows(&mut [0.0; 6], 2));
 }
 
 #[test]
 #[should_panic(expected = "result of a small product")]
 fn results_that_end_too_early_are_refused_before_anything_is_written() {
-    let a = Strided { data: &[1.0f32; 6], row: 2, col: 1, step: 0 };
-    dot(Sizes { m: 3, n: 3, k: 2 }, 1, 1.0, a, a, 0.0, &mut [0.0; 8], 3);
+    let a = Strided::rows(&[1.0f32; 6], 2);
+    dot(Sizes { m: 3, n: 3, k: 2 }, 1, Blend::overwrite(), a, a, StridedMut::rows(&mut [0.0; 8], 3));
 }
