@@ -1,14 +1,74 @@
 //! Kronecker products of `ndarray` matrices, applied, differentiated and decomposed without being formed.
 //!
+//! A product `A ⊗ B` of two small matrices stands for a large one: two factors of 64 × 64 for a matrix of 4096 × 4096.
+//! This crate holds the factors, borrowed or owned, full or low-rank, and does with them what is done with matrices.
+//!
+//! ```
+//! use lokr_core::Kron;
+//! use ndarray::array;
+//!
+//! let k = Kron::new(array![[1.0, 2.0], [0.0, 1.0]], array![[2.0, 0.0], [0.0, 4.0]])?; // (4, 4), from eight values
+//! let x = array![[1.0, 2.0, 3.0, 4.0]]; // one sample
+//! let y = k.apply(&x)?;
+//! assert_eq!(y, array![[14.0, 40.0, 6.0, 16.0]]);
+//!
+//! let (gradients, dx) = k.gradients(&x, &array![[1.0, 0.0, 0.0, 0.0]])?;
+//! assert_eq!(gradients.parts()[0], array![[2.0, 6.0], [0.0, 0.0]]); // of A
+//! assert_eq!(dx, array![[2.0, 0.0, 4.0, 0.0]]);
+//!
+//! assert_eq!(k.solve(&y)?, x);
+//! let mut w = k.to_dense();
+//! k.add_to(-1.0, &mut w)?;
+//! assert!(w.iter().all(|&w| w == 0.0));
+//! # Ok::<(), lokr_core::KronError>(())
+//! ```
+//!
+//! # What it can do
+//! | task | where |
+//! |---|---|
+//! | make a product of two factors | [`Kron::new`], [`Factor::low_rank`] |
+//! | make one of many factors, or a sum | [`KronChain`], [`KronSum`] |
+//! | apply it to a batch | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
+//! | apply it again and again | [`Kron::prepared`] |
+//! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
+//! | merge it into a weight | [`Kron::add_to`] |
+//! | look at elements, rows, blocks | [`Kron::element`], [`Kron::row`], [`Kron::block`], [`Kron::slice`] |
+//! | write it out | [`Kron::to_dense`], [`kron_dense`] |
+//! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
+//! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
+//! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
+//! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
+//! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
+//! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
+//! | eigenvalues | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
+//! | singular values, a LoRA of the same matrix | [`Kron::svd`], [`KronSvd::low_rank`] |
+//! | nearest product to a matrix | [`nearest_kron`], [`NearestOptions`] |
+//! | nearest product to a sum of products | [`nearest_to_sum`] |
+//! | split a size in two | [`factorization`], [`FactorizationRule`] |
+//! | plan the factors of a layer | [`Planner`], [`FactorChoice`], [`ParameterCounts`] |
+//! | dense products | [`matmul_into`], [`PackedMatrix`] |
+//! | ask which library multiplies | [`backend()`], [`Backend`] |
+//!
+//! The rooms [`operator`], [`algebra`], [`nearest`], [`sizes`] and [`gemm`] have the same items by subject.
+//!
 //! # Conventions
 //! `A` is `(m, n)`, `B` is `(p, q)`, `A ⊗ B` is `(m·p, n·q)` with
 //! `(A ⊗ B)[i·p + k, j·q + l] = A[i, j]·B[k, l]`: the outer index belongs to `A`. Data come as batches of rows: `x` has
-//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does.
+//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does. Elements
+//! are `f32` or `f64`, [`Scalar`].
+//!
+//! What users pass is checked first and never panics: functions return [`Result`], with the shapes and names in
+//! [`KronError`], and leave their arguments as they were. On the embedded backend the bits of a result do not depend on
+//! the number of threads.
 //!
 //! # The identity everything rests on
 //! Read a row `x` in row-major order as a matrix `X (n, q)`. Then `(A ⊗ B)·x`, read the same way, is `A·X·Bᵀ (m, p)`
 //! (Horn & Johnson, *Topics in Matrix Analysis*, Lemma 4.3.1, restated for rows). Two small products replace one with
 //! the whole matrix.
+//!
+//! # Backends
+//! Without a feature, products run on embedded kernels, threaded by rayon. One of the features `openblas-system`,
+//! `openblas-static`, `blis`, `intel-mkl`, `accelerate` and `netlib` links a BLAS for large products.
 
 pub mod algebra;
 mod check;
@@ -41,3 +101,8 @@ pub type Choice = FactorChoice;
 /// The former name of [`ChoiceNote`].
 #[deprecated(note = "renamed to `ChoiceNote`")]
 pub type Note = ChoiceNote;
+
+/// The example of the package's page, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -16,9 +16,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// `1/3·(n³ + q³)` flops.
     /// # Errors
-    /// [`KronError::NotSquare`]; [`KronError::NonFinite`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|` exceeds `size · ε · max|M|` in
-    /// a factor (less is taken for rounding and averaged); [`KronError::NotPositiveDefinite`], also for a low-rank
-    /// factor with an inner size less than its side.
+    /// [`KronError::NotSquare`]; [`KronError::NonFinite`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|`
+    /// exceeds `size · ε · max|M|` in a factor (less is taken for rounding and averaged);
+    /// [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size less than its side.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;

@@ -47,7 +47,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # use ndarray::array;
     /// let k = Kron::new(array![[2.0, 0.0], [0.0, -1.0]], array![[5.0, 0.0], [0.0, 3.0]])?;
     /// let values = k.symmetric_eigenvalues()?;
-    /// assert!(values.iter().zip([-5.0, -3.0, 6.0, 10.0]).all(|(found, value): (&f64, _)| (found - value).abs() < 1e-14));
+    /// let expected = array![-5.0, -3.0, 6.0, 10.0_f64];
+    /// assert!((&values - &expected).iter().all(|difference| difference.abs() < 1e-14));
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn symmetric_eigenvalues(&self) -> Result<Array1<T>> {
@@ -97,8 +98,8 @@ impl<T: Scalar> KronEigen<T> {
         self.values.view()
     }
 
-    /// For each value, from which eigenvalues of `A` and of `B` (each ascending) it is made. Equal values keep the order
-    /// of their pairs.
+    /// For each value, from which eigenvalues of `A` and of `B` (each ascending) it is made. Equal values keep the
+    /// order of their pairs.
     #[must_use]
     pub fn pairs(&self) -> &[(usize, usize)] {
         &self.pairs

@@ -14,9 +14,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// `2·(n³ + q³)` flops, by LU with partial pivoting.
     /// # Errors
-    /// [`KronError::NotSquare`] when a factor is not square; [`KronError::NonFinite`]; [`KronError::Singular`] when an LU decomposition meets a
-    /// pivot that is exactly zero, or a low-rank factor has an inner size less than its side. A nearly singular factor
-    /// gives a result as inaccurate as its [condition](Kron::condition_number) says.
+    /// [`KronError::NotSquare`] when a factor is not square; [`KronError::NonFinite`]; [`KronError::Singular`] when an
+    /// LU decomposition meets a pivot that is exactly zero, or a low-rank factor has an inner size less than its side.
+    /// A nearly singular factor gives a result as inaccurate as its [condition](Kron::condition_number) says.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;

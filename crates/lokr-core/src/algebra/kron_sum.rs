@@ -155,9 +155,9 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// Those of [`Kron::solve_shifted`](crate::Kron::solve_shifted): symmetric factors by their eigenvectors, others by
     /// their complex Schur decompositions.
     /// # Errors
-    /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ + μⱼ` is zero up to the rounding error of the
-    /// decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`; [`KronError::NonFinite`] for factors that hold values that are
-    /// not finite; [`KronError::NoConvergence`].
+    /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ + μⱼ` is zero up to the rounding error of
+    /// the decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`; [`KronError::NonFinite`] for factors that hold values that
+    /// are not finite; [`KronError::NoConvergence`].
     /// # Examples
     /// ```
     /// # use lokr_core::KronSum;

@@ -21,11 +21,10 @@ impl<T: Scalar> Kron<'_, T> {
     /// `2/3·(m³ + p³) + 2·batch·m·p·(m + p)` flops. The rows are solved in parallel; the bits do not depend on the
     /// number of threads.
     /// # Errors
-    /// [`KronError::NotSquare`] when a factor is not square, for which [`Kron::pseudo_inverse`] gives the solution in the
-    /// sense of least squares; [`KronError::Shape`]; [`KronError::NonFinite`] for a factor;
-    /// [`KronError::Singular`] when an LU decomposition meets a pivot
-    /// that is exactly zero, or a low-rank factor has an inner size less than its side. A nearly singular factor gives
-    /// a result as inaccurate as its [condition](Kron::condition_number) says.
+    /// [`KronError::NotSquare`] when a factor is not square, for which [`Kron::pseudo_inverse`] gives the solution in
+    /// the sense of least squares; [`KronError::Shape`]; [`KronError::NonFinite`] for a factor; [`KronError::Singular`]
+    /// when an LU decomposition meets a pivot that is exactly zero, or a low-rank factor has an inner size less than
+    /// its side. A nearly singular factor gives a result as inaccurate as its [condition](Kron::condition_number) says.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;

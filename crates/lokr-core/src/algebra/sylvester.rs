@@ -1,4 +1,5 @@
-//! The Sylvester equations `A·X·Bᵀ + c·X = Y`, that is `(A ⊗ B + c·I)·x = y`, and `A·X + X·Bᵀ = Y`, that of a Kronecker sum.
+//! The Sylvester equations `A·X·Bᵀ + c·X = Y`, that is `(A ⊗ B + c·I)·x = y`, and `A·X + X·Bᵀ = Y`, that of a Kronecker
+//! sum.
 
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, Axis, Zip};
@@ -18,16 +19,16 @@ impl<T: Scalar> Kron<'_, T> {
     /// `y`: `batch × (m·p)`, any strides, `batch = 0` allowed. Result: `batch × (m·p)`, row-major.
     /// # Method
     /// With `c = 0` this is [`Kron::solve`]. Symmetric factors go through their eigenvectors
-    /// ([`KronEigen::solve_shifted`](crate::KronEigen::solve_shifted); keep the decomposition to solve for many shifts).
-    /// Others go through their complex Schur decompositions, which exist for every square matrix: there `A ⊗ B + c·I`
-    /// is upper triangular and `A·X·Bᵀ + c·X = Y` is solved row by row from the last (Bartels & Stewart 1972, for the
-    /// discrete Sylvester equation).
+    /// ([`KronEigen::solve_shifted`](crate::KronEigen::solve_shifted); keep the decomposition to solve for many
+    /// shifts). Others go through their complex Schur decompositions, which exist for every square matrix: there `A ⊗ B
+    /// + c·I` is upper triangular and `A·X·Bᵀ + c·X = Y` is solved row by row from the last (Bartels & Stewart 1972,
+    /// for the discrete Sylvester equation).
     /// # Cost
     /// Symmetric: some `9·(m³ + p³) + 4·batch·m·p·(m + p)` flops. Otherwise some `25·(m³ + p³)` complex multiplications
     /// for the decompositions and `3·batch·m·p·(m + p)` for the rows. The bits do not depend on the number of threads.
     /// # Errors
-    /// [`KronError::NotSquare`]; [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ·μⱼ + c` is zero up
-    /// to the rounding error of the decomposition, `(m + p)·ε·(max|λᵢ|·max|μⱼ| + |c|)`; [`KronError::NonFinite`] for
+    /// [`KronError::NotSquare`]; [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ·μⱼ + c` is zero
+    /// up to the rounding error of the decomposition, `(m + p)·ε·(max|λᵢ|·max|μⱼ| + |c|)`; [`KronError::NonFinite`] for
     /// factors that hold values that are not finite; [`KronError::NoConvergence`].
     /// # Examples
     /// ```

@@ -17,8 +17,8 @@ pub(crate) struct Rows<'r, T> {
     pub(crate) dx: ArrayViewMut2<'r, T>,
 }
 
-/// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward intermediates are
-/// computed again, block by block, and shared by all gradients. The shapes must have been checked.
+/// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward intermediates
+/// are computed again, block by block, and shared by all gradients. The shapes must have been checked.
 pub(crate) fn backward<T: Scalar>(
     steps: &[Step<'_, T>],
     blend: Blend<T>,

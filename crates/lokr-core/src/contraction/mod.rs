@@ -1,7 +1,7 @@
 //! How is a batch taken through an operator? One axis of its rows after the other.
 //!
-//! Every operator of this crate (two full factors, low-rank factors, chains of many) becomes a list of [`Step`]s: one axis
-//! of every row multiplied by one small matrix.
+//! Every operator of this crate (two full factors, low-rank factors, chains of many) becomes a list of [`Step`]s: one
+//! axis of every row multiplied by one small matrix.
 //!
 //! - `order`: in which order, on integers only.
 //! - `step`: one contraction, forwards, backwards, and the gradient of its matrix.

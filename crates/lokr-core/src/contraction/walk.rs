@@ -33,7 +33,7 @@ impl Walk {
         let flops = batch.saturating_mul(row_flops);
         let worth = batch.div_ceil(MIN_BLOCKS).max(BLOCK_FLOPS.div_ceil(row_flops));
         let rows = (BLOCK_BYTES / row_bytes).min(worth).max(1);
-        let blocks = Threads::All.from_flops(flops, THREADED_BATCH_FLOPS);
+        let blocks = Threads::All.for_flops(flops, THREADED_BATCH_FLOPS);
         if blocks == Threads::All && (large || batch < MIN_BLOCKS / 2) {
             let rows = (CHUNK_BYTES / row_bytes).clamp(1, batch);
             return Self { rows, blocks: Threads::One, inside: Threads::All };

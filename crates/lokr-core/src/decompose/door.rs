@@ -1,7 +1,7 @@
 //! The decompositions of dense matrices, for every element type.
 //!
-//! The functions of [`dense`] need traits of `faer` of their element type, of which [`Scalar`] says nothing. Here stands
-//! which they are for `f32` and for `f64`.
+//! The functions of [`dense`] need traits of `faer` of their element type, of which [`Scalar`] says nothing. Here
+//! stands which they are for `f32` and for `f64`.
 
 use faer::traits::RealField;
 use ndarray::{Array1, Array2, ArrayView2};

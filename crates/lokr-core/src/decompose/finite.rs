@@ -5,7 +5,7 @@ use crate::error::{KronError, Result};
 use crate::operator::Factor;
 use crate::scalar::Scalar;
 
-/// [`KronError::NonFinite`](crate::KronError::NonFinite) when a stored value of the factor is infinite or not a number.
+/// [`KronError::NonFinite`] when a stored value of the factor is infinite or not a number.
 pub(crate) fn check_finite<T: Scalar>(
     operation: &'static str,
     name: &'static str,

@@ -1,4 +1,5 @@
-//! How is a small dense matrix, or a factor, decomposed? The one door to the crate `faer`, and what it does not hand out.
+//! How is a small dense matrix, or a factor, decomposed? The one door to the crate `faer`, and what it does not hand
+//! out.
 //!
 //! - `dense`: decompositions of dense matrices by `faer`, from and to `ndarray`.
 //! - `door`: the same for every element type; nothing else calls `dense`.

@@ -18,7 +18,7 @@ pub(crate) fn product<T: Scalar>(
     debug_assert_eq!((a.nrows(), b.ncols()), c.dim());
     debug_assert_eq!(a.ncols(), b.nrows());
     let flops = 2 * a.nrows() * a.ncols() * b.ncols();
-    let threads = threads.from_flops(flops, limits::THREADED_PRODUCT_FLOPS);
+    let threads = threads.for_flops(flops, limits::THREADED_PRODUCT_FLOPS);
     #[cfg(feature = "blas")]
     if threads == Threads::All && blas::takes(&a) && blas::takes(&b) && blas::takes(&c.view()) {
         ndarray::linalg::general_mat_mul(blend.alpha, &a, &b, blend.beta, &mut c);

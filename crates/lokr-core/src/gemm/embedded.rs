@@ -25,9 +25,9 @@ pub(super) fn product<T: Scalar>(
         Threads::All => gemm::Parallelism::Rayon(0),
     };
     let (c_rows, c_cols) = (c.strides()[0], c.strides()[1]);
-    // SAFETY: the pointers and strides come from live views whose shapes are m × k, k × n and m × n (asserted above), so
-    // every element touched belongs to them; `c` is borrowed mutably and so overlaps neither input. `T` is f32 or f64
-    // (`Scalar` is sealed), which the kernel supports. `read_dst = false` never reads `c`.
+    // SAFETY: the pointers and strides come from live views whose shapes are m × k, k × n and m × n (asserted above),
+    // so every element touched belongs to them; `c` is borrowed mutably and so overlaps neither input. `T` is f32 or
+    // f64 (`Scalar` is sealed), which the kernel supports. `read_dst = false` never reads `c`.
     unsafe {
         gemm::gemm(
             m,

@@ -1,7 +1,7 @@
 //! The sizes at which the library changes its way of working, all in one place.
 //!
-//! Each was measured; none is part of a result's definition, but those that split sums decide its last bits. None depends
-//! on the number of threads, so that the bits do not either.
+//! Each was measured; none is part of a result's definition, but those that split sums decide its last bits. None
+//! depends on the number of threads, so that the bits do not either.
 
 /// From so many flops on, a product of whole matrices is worth waking other threads for (some 20 µs of one core).
 pub(crate) const THREADED_PRODUCT_FLOPS: usize = 2_000_000;

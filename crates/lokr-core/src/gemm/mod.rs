@@ -1,4 +1,4 @@
-//! How is a dense product computed? Every one of the crate ends here, or in the [`kernel`]s below.
+//! How is a dense product computed? Every one of the crate ends here, or in the kernels below.
 //!
 //! - `matmul`: [`matmul_into`], the product as users call it.
 //! - `dispatch`: which library takes a product: BLAS, the strips, or the general embedded product.

@@ -94,7 +94,7 @@ impl<T: Scalar> PackedMatrix<T> {
     /// `x` row after row; `y` with contiguous rows.
     fn multiply(&self, blend: Blend<T>, x: &[T], y: ArrayViewMut2<'_, T>) {
         let (out, inputs) = self.dim;
-        let threads = Threads::All.from_flops(2 * x.len() * out, THREADED_STRIPS_FLOPS);
+        let threads = Threads::All.for_flops(2 * x.len() * out, THREADED_STRIPS_FLOPS);
         strips::multiply(blend, x, &self.strips, inputs, y, threads);
     }
 }

@@ -11,7 +11,7 @@ pub(crate) enum Threads {
 
 impl Threads {
     /// These threads for work of at least `least` flops; the calling thread alone for less.
-    pub(crate) fn from_flops(self, flops: usize, least: usize) -> Self {
+    pub(crate) fn for_flops(self, flops: usize, least: usize) -> Self {
         if flops >= least { self } else { Self::One }
     }
 }

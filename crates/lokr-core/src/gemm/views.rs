@@ -61,8 +61,8 @@ pub(crate) fn rows_or_copy<'a, T: Scalar>(source: &'a ArrayRef2<T>, buffer: &'a 
     }
 }
 
-/// Lets `work(blend, memory)` write `Y ← α·(…) + β·Y`: straight into `y` where its rows lie one after the other, else into
-/// `buffer` first.
+/// Lets `work(blend, memory)` write `Y ← α·(…) + β·Y`: straight into `y` where its rows lie one after the other, else
+/// into `buffer` first.
 pub(crate) fn write<T: Scalar>(
     blend: Blend<T>,
     y: &mut ArrayViewMut2<'_, T>,

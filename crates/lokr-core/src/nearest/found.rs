@@ -12,8 +12,8 @@ pub struct NearestKron<T: 'static> {
     /// The terms, the largest first, with full factors.
     ///
     /// They are orthogonal to each other, `⟨Aᵢ, Aⱼ⟩ = ⟨Bᵢ, Bⱼ⟩ = 0`. The scale is shared evenly,
-    /// `‖Aᵢ‖_F = ‖Bᵢ‖_F = √σᵢ`, and the sign is fixed by a positive largest element of `Aᵢ` (the first of equals, row by
-    /// row).
+    /// `‖Aᵢ‖_F = ‖Bᵢ‖_F = √σᵢ`, and the sign is fixed by a positive largest element of `Aᵢ` (the first of equals, row
+    /// by row).
     pub terms: Vec<Kron<'static, T>>,
     /// `σᵢ = ‖Aᵢ ⊗ Bᵢ‖_F`, the leading singular values of `R(W)`, descending.
     pub singular_values: Vec<f64>,

@@ -114,7 +114,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     /// # use lokr_core::{Factor, Kron};
     /// # use ndarray::{Array2, array};
-    /// let b = Factor::low_rank(array![[1.0, 0.0, 1.0]], array![[1.0], [2.0], [3.0]])?; // 1 × 1, of rank 3 for no reason
+    /// // 1 × 1, of rank 3 for no reason:
+    /// let b = Factor::low_rank(array![[1.0, 0.0, 1.0]], array![[1.0], [2.0], [3.0]])?;
     /// let k = Kron::new(array![[5.0]], b)?;
     /// assert_eq!(k.parameter_count(), 7);
     /// assert_eq!(k.prepared(100)?.parameter_count(), 2);

@@ -7,7 +7,7 @@
 //! - `merge`: [`Kron::add_to`], `W ← W + s·(A ⊗ B)`, and the product written out.
 //! - `chain`: [`KronChain`], products of any number of factors.
 //! - `plan`: from an operator to the contractions that apply it.
-//! - `kron_dense`: [`kron_dense`], the slow way.
+//! - `kron_dense`: [`kron_dense()`], the slow way.
 //!
 //! The room uses the rooms `contraction` and [`gemm`](crate::gemm).
 

@@ -1,7 +1,7 @@
 //! From which rank on a factor is held full.
 
-/// The lowest rank at which the programs that write LoKr files hold a factor of shape `(rows, cols)` full: half its larger
-/// side, rounded up. Below it they hold the factor as two halves.
+/// The lowest rank at which the programs that write LoKr files hold a factor of shape `(rows, cols)` full: half its
+/// larger side, rounded up. Below it they hold the factor as two halves.
 ///
 /// # Examples
 /// ```

@@ -1,6 +1,6 @@
 //! Which factors for a layer? Splits of its sizes, what they cost, and a planner over all of them. Integers only.
 //!
-//! - `factorization`: [`factorization`], the splits that LyCORIS and PEFT choose.
+//! - `factorization`: [`factorization()`], the splits that LyCORIS and PEFT choose.
 //! - `low_rank`: [`is_low_rank`], when they hold a factor as two halves.
 //! - `choice`: [`FactorChoice`], one choice of shapes and rank, in numbers.
 //! - `planner`: [`Planner`], all sensible choices and answers to budgets.

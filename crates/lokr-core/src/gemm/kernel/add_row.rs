@@ -32,7 +32,7 @@ impl<T: Scalar> Work<T> for Row<'_, T> {
         for (piece, &a) in self.w.chunks_exact_mut(self.b.len()).zip(self.a) {
             let scale = self.s * a;
             for (w, &b) in piece.iter_mut().zip(self.b) {
-                *w = *w + scale * b;
+                *w += scale * b;
             }
         }
     }

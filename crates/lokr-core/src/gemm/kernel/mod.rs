@@ -2,12 +2,12 @@
 //! shaped, for a packing matrix product to pay.
 //!
 //! Two forms cover every contraction of one axis by a small matrix, without packing or transposing the batch:
-//! [`outer`] walks rows of `B` with the vector lanes along the columns of `C`; [`dot`] walks two sets of rows with
-//! the lanes along the inner dimension. Where rows of `C` fill half a register, [`outer`] does two steps of the inner
+//! [`outer()`] walks rows of `B` with the vector lanes along the columns of `C`; [`dot()`] walks two sets of rows with
+//! the lanes along the inner dimension. Where rows of `C` fill half a register, [`outer()`] does two steps of the inner
 //! dimension at a time (`pairs`).
 //!
 //! - `outer`, `dot`: the two forms.
-//! - `pairs`: [`outer`] for rows of half a register.
+//! - `pairs`: [`outer()`] for rows of half a register.
 //! - `add_row`: one row of a merge.
 //! - `strided`: operands and results as slices with strides, and where their last element lies.
 //! - `operands`: one product as pointers.

@@ -1,9 +1,9 @@
-//! [`outer`](super::outer) for rows of half a register: two steps of the inner dimension at a time.
+//! [`outer()`](super::outer()) for rows of half a register: two steps of the inner dimension at a time.
 //!
-//! A row of `C` that fills half a register leaves the choice between narrow registers, which need a broadcast of `A` for
-//! every product and so wait for loads, and wide ones of which half is empty. Here two rows of `B` are interleaved,
-//! `b₀₀ b₁₀ b₀₁ b₁₁ …`, and two neighbours of a row of `A` are broadcast together, `a₀ a₁ a₀ a₁ …`: every lane of a wide
-//! register works, one load of `A` does for two steps, and neighbouring lanes are added once at the end.
+//! A row of `C` that fills half a register leaves the choice between narrow registers, which need a broadcast of `A`
+//! for every product and so wait for loads, and wide ones of which half is empty. Here two rows of `B` are interleaved,
+//! `b₀₀ b₁₀ b₀₁ b₁₁ …`, and two neighbours of a row of `A` are broadcast together, `a₀ a₁ a₀ a₁ …`: every lane of a
+//! wide register works, one load of `A` does for two steps, and neighbouring lanes are added once at the end.
 #![allow(unsafe_code)] // Pointers into slices whose bounds `outer` has checked.
 
 use pulp::Simd;
@@ -41,7 +41,8 @@ impl<T: Scalar> Operands<T> {
     /// `Layout::Ready` it holds what the call before it laid out.
     ///
     /// # Safety
-    /// `N` must be half the lanes of `S`, rows of `A` contiguous, and `m` rows of `A` and `C` and all rows of `B` exist.
+    /// `N` must be half the lanes of `S`, rows of `A` contiguous, and `m` rows of `A` and `C` and all rows of `B`
+    /// exist.
     #[inline(always)]
     pub(super) unsafe fn in_pairs<S: Simd, const N: usize>(self, simd: S, m: usize, pairs: &mut [T], layout: Layout)
     where
