@@ -1,15 +1,14 @@
 //! The adapter: what it holds, how it is made, what of it can be read and set.
 
-use lokr_core::{Factor, Kron, KronGradients, KronShape, Scalar};
-use ndarray::{ArrayView2, CowArray, Ix2};
+use lokr_core::{Kron, KronGradients, KronShape, Scalar};
 
-use super::{DeltaPlacement, LoKrBuilder};
+use super::checks::{check_factor, check_scaling, weight_shape};
+use super::low_rank::{full_from_rank, inner_rank};
+use super::placement::DeltaPlacement;
 use crate::activation::ActivationState;
 use crate::buffer::Buffer;
-use crate::{Layer, LayerError, Result};
-
-/// Name in messages.
-pub(super) const NAME: &str = "LoKrAdapter";
+use crate::error::{LayerError, Result};
+use crate::layer::Layer;
 
 /// A base layer with a Kronecker update of its weight: `W + s·(A ⊗ B)`, `A (m, n)`, `B (p, q)`, never formed in forward
 /// or backward.
@@ -80,42 +79,7 @@ impl<T: Scalar> TrainingState<T> {
     }
 }
 
-/// The shape `(out, in)` of the weight that the update is added to.
-pub(super) fn weight_shape<T: Scalar, L: Layer<T>>(base: &L) -> Result<(usize, usize)> {
-    let (layer, input_size, output_size) = (base.type_name(), base.input_size(), base.output_size());
-    if input_size == 0 || output_size == 0 {
-        return Err(LayerError::ZeroSize { layer, input_size, output_size });
-    }
-    let expected = (output_size, input_size);
-    if let Some(linear) = base.as_linear() {
-        LayerError::check_shape(layer, "weight", expected, linear.weight().dim())?;
-    }
-    Ok(expected)
-}
-
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
-    /// Adapts `base` with the shapes that LyCORIS and PEFT use: balanced factors of both sizes, and `B` low-rank where
-    /// `rank < max(p, q)/2`.
-    ///
-    /// `alpha`: numerator of the scaling `alpha/rank`; `None` means `alpha = rank`. `freeze_base`: train the adapter
-    /// only. Everything else is for [`LoKrAdapter::builder`].
-    ///
-    /// # Errors
-    /// As [`LoKrBuilder::build`]. Every layer with at least one input and one output gets an adapter; a prime size is
-    /// split as `1 × N`.
-    pub fn new(base: L, rank: usize, alpha: Option<T>, freeze_base: bool) -> Result<Self> {
-        let builder = Self::builder(base).rank(rank).freeze_base(freeze_base);
-        match alpha {
-            Some(alpha) => builder.alpha(alpha).build(),
-            None => builder.build(),
-        }
-    }
-
-    /// All settings, each with its default.
-    pub fn builder(base: L) -> LoKrBuilder<T, L> {
-        LoKrBuilder::new(base)
-    }
-
     /// Adapts `base` with given factors and scaling, as read from a file; the base starts frozen.
     ///
     /// The rank is the inner size of `B`, or of `A`, or where both are full the smallest that makes `B` full; `alpha`
@@ -134,7 +98,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         check_factor("matrix_a", (m, n), delta.a())?;
         check_factor("matrix_b", (p, q), delta.b())?;
         check_scaling(scaling)?;
-        let rank = inner_rank(delta.b()).or(inner_rank(delta.a())).unwrap_or(p.max(q).div_ceil(2));
+        let rank = inner_rank(delta.b()).or(inner_rank(delta.a())).unwrap_or(full_from_rank((p, q)));
         let alpha = scaling * T::from_usize_lossy(rank);
         Self::assemble(base, delta.into_owned(), rank, alpha, scaling, None)
     }
@@ -241,95 +205,4 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     pub fn delta(&self) -> &Kron<'static, T> {
         &self.delta
     }
-
-    /// Shape `(m, n)` of `A`.
-    #[must_use]
-    pub fn matrix_a_dimensions(&self) -> (usize, usize) {
-        self.delta.a().dim()
-    }
-
-    /// Shape `(p, q)` of `B`.
-    #[must_use]
-    pub fn matrix_b_dimensions(&self) -> (usize, usize) {
-        self.delta.b().dim()
-    }
-
-    /// `A (m, n)`: a view when it is held full, the product of its halves when low-rank.
-    #[must_use]
-    pub fn matrix_a(&self) -> CowArray<'_, T, Ix2> {
-        self.delta.a().dense()
-    }
-
-    /// `B (p, q)`: a view when it is held full, the product of its halves when low-rank.
-    #[must_use]
-    pub fn matrix_b(&self) -> CowArray<'_, T, Ix2> {
-        self.delta.b().dense()
-    }
-
-    /// The halves `A_a (m, r)` and `A_b (r, n)`, if `A` is held low-rank.
-    #[must_use]
-    pub fn matrix_a_halves(&self) -> Option<(ArrayView2<'_, T>, ArrayView2<'_, T>)> {
-        halves(self.delta.a())
-    }
-
-    /// The halves `B_a (p, r)` and `B_b (r, q)`, if `B` is held low-rank.
-    #[must_use]
-    pub fn matrix_b_halves(&self) -> Option<(ArrayView2<'_, T>, ArrayView2<'_, T>)> {
-        halves(self.delta.b())
-    }
-
-    /// Replaces `A` by a full matrix, or by a [`Factor::low_rank`] of any inner size, of the same shape `(m, n)`.
-    /// Stored gradients are dropped; the number of parameters changes with the form.
-    ///
-    /// # Errors
-    /// [`LayerError::Shape`], [`LayerError::NonFinite`], [`LayerError::InvalidRank`] for an inner size of 0; nothing is
-    /// changed then.
-    pub fn set_matrix_a<'f>(&mut self, a: impl Into<Factor<'f, T>>) -> Result<()> {
-        let a = a.into();
-        check_factor("matrix_a", self.matrix_a_dimensions(), &a)?;
-        let b = self.delta.b().clone();
-        self.set_delta(Kron::new(a.into_owned(), b)?);
-        Ok(())
-    }
-
-    /// Replaces `B`, as [`LoKrAdapter::set_matrix_a`] replaces `A`; the shape is `(p, q)`.
-    ///
-    /// # Errors
-    /// As [`LoKrAdapter::set_matrix_a`].
-    pub fn set_matrix_b<'f>(&mut self, b: impl Into<Factor<'f, T>>) -> Result<()> {
-        let b = b.into();
-        check_factor("matrix_b", self.matrix_b_dimensions(), &b)?;
-        let a = self.delta.a().clone();
-        self.set_delta(Kron::new(a, b.into_owned())?);
-        Ok(())
-    }
-
-    fn set_delta(&mut self, delta: Kron<'static, T>) {
-        self.delta = delta;
-        self.training.gradients = None;
-        self.clear_all_gradients();
-    }
-}
-
-fn halves<'f, T: Scalar>(factor: &'f Factor<'_, T>) -> Option<(ArrayView2<'f, T>, ArrayView2<'f, T>)> {
-    match factor {
-        Factor::Full(_) => None,
-        Factor::LowRank(low) => Some((low.left(), low.right())),
-    }
-}
-
-fn inner_rank<T: Scalar>(factor: &Factor<'_, T>) -> Option<usize> {
-    halves(factor).map(|(left, _)| left.ncols())
-}
-
-fn check_factor<T: Scalar>(argument: &'static str, expected: (usize, usize), factor: &Factor<'_, T>) -> Result<()> {
-    LayerError::check_shape(NAME, argument, expected, factor.dim())?;
-    if inner_rank(factor) == Some(0) {
-        return Err(LayerError::InvalidRank { rank: 0 });
-    }
-    factor.parts().try_for_each(|part| LayerError::check_finite(NAME, argument, part.iter()))
-}
-
-fn check_scaling<T: Scalar>(scaling: T) -> Result<()> {
-    if scaling.is_finite() { Ok(()) } else { Err(LayerError::invalid("scaling", scaling, "a finite number")) }
 }

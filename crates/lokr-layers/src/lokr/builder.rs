@@ -1,10 +1,15 @@
 //! The settings of a new adapter, checked once.
 
 use lokr_core::{FactorizationRule, Kron, KronShape, Scalar, factorization};
+use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
 
-use super::{DeltaPlacement, LoKrAdapter, LoKrInit};
-use crate::rand::{SeedableRng, rngs::StdRng};
-use crate::{Layer, LayerError, Result};
+use super::adapter::LoKrAdapter;
+use super::checks::weight_shape;
+use super::init::LoKrInit;
+use super::low_rank::full_from_rank;
+use super::placement::DeltaPlacement;
+use crate::error::{LayerError, Result};
+use crate::layer::Layer;
 
 /// Settings of a [`LoKrAdapter`], made by [`LoKrAdapter::builder`].
 ///
@@ -57,8 +62,32 @@ pub struct LoKrBuilder<T, L> {
     placement: Option<DeltaPlacement>,
 }
 
+impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+    /// Adapts `base` with the shapes that LyCORIS and PEFT use: balanced factors of both sizes, and `B` low-rank where
+    /// `rank < max(p, q)/2`.
+    ///
+    /// `alpha`: numerator of the scaling `alpha/rank`; `None` means `alpha = rank`. `freeze_base`: train the adapter
+    /// only. Everything else is for [`LoKrAdapter::builder`].
+    ///
+    /// # Errors
+    /// As [`LoKrBuilder::build`]. Every layer with at least one input and one output gets an adapter; a prime size is
+    /// split as `1 × N`.
+    pub fn new(base: L, rank: usize, alpha: Option<T>, freeze_base: bool) -> Result<Self> {
+        let builder = Self::builder(base).rank(rank).freeze_base(freeze_base);
+        match alpha {
+            Some(alpha) => builder.alpha(alpha).build(),
+            None => builder.build(),
+        }
+    }
+
+    /// All settings, each with its default.
+    pub fn builder(base: L) -> LoKrBuilder<T, L> {
+        LoKrBuilder::new(base)
+    }
+}
+
 impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
-    pub(super) fn new(base: L) -> Self {
+    fn new(base: L) -> Self {
         Self {
             base,
             rank: 8,
@@ -162,7 +191,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
     /// - [`LayerError::FactorShapes`] for shapes that do not multiply to the layer's, [`LayerError::Kron`] for empty or
     ///   overflowing ones.
     pub fn build(self) -> Result<LoKrAdapter<T, L>> {
-        let weight = super::adapter::weight_shape(&self.base)?;
+        let weight = weight_shape(&self.base)?;
         let scaling = self.scaling()?;
         let shape = self.shape(weight)?;
         let mut rng = StdRng::seed_from_u64(self.seed);
@@ -203,8 +232,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
     }
 
     /// The inner size of a factor of this shape, if it is to be low-rank.
-    fn low_rank(&self, (rows, cols): (usize, usize)) -> Option<usize> {
-        // `rank < max/2` over the reals, without the rounding of an integer half.
-        (!self.full_matrix && self.rank.saturating_mul(2) < rows.max(cols)).then_some(self.rank)
+    fn low_rank(&self, dim: (usize, usize)) -> Option<usize> {
+        (!self.full_matrix && self.rank < full_from_rank(dim)).then_some(self.rank)
     }
 }

@@ -3,9 +3,12 @@
 use lokr_core::{Kron, PackedMatrix, Scalar};
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 
-use super::adapter::NAME;
-use super::{DeltaPlacement, LoKrAdapter};
-use crate::{Activation, Layer, LayerError, Result};
+use super::adapter::LoKrAdapter;
+use super::checks::NAME;
+use super::placement::DeltaPlacement;
+use crate::activation::Activation;
+use crate::error::{LayerError, Result};
+use crate::layer::Layer;
 
 /// An adapted layer that only infers: weight packed, factors laid out, nothing left to decide. Immutable, so that
 /// threads can share it.

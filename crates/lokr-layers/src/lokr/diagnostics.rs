@@ -5,8 +5,12 @@ use std::fmt;
 use lokr_core::{KronShape, Scalar};
 use ndarray::ArrayView2;
 
-use super::{DeltaPlacement, LoKrAdapter};
-use crate::{Activation, Layer, Result};
+use super::adapter::LoKrAdapter;
+use super::low_rank::inner_rank;
+use super::placement::DeltaPlacement;
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::layer::Layer;
 
 /// What [`LoKrAdapter::diagnostics`] finds. Printed, it is a few lines of text.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,8 +85,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
             base_frozen: self.base_frozen,
             placement: self.placement,
             shape: delta.shape(),
-            a_rank: self.matrix_a_halves().map(|(left, _)| left.ncols()),
-            b_rank: self.matrix_b_halves().map(|(left, _)| left.ncols()),
+            a_rank: inner_rank(delta.a()),
+            b_rank: inner_rank(delta.b()),
             rank: self.rank(),
             alpha: self.alpha().to_f64_exact(),
             scaling,
@@ -92,7 +96,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
             frobenius_norm: scaling.abs() * delta.frobenius_norm().to_f64_exact(),
             spectral_norm: scaling.abs() * delta.spectral_norm()?.to_f64_exact(),
             weight_norm: linear.map(|linear| squares(linear.weight()).sqrt()),
-            gradient_norm: gradients.map(|g| g.parts().iter().map(|part| squares(part.view())).sum::<f64>().sqrt()),
+            gradient_norm: gradients
+                .map(|g| g.parts().iter().map(|gradient| squares(gradient.view())).sum::<f64>().sqrt()),
         })
     }
 }

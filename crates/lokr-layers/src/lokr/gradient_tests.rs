@@ -1,21 +1,13 @@
 //! Gradients of the factors, of the base and of the input against central differences.
 
+use lokr_testing::{matrix, vector};
 use ndarray::Array2;
 
 use super::{DeltaPlacement, LoKrAdapter, LoKrInit};
-use crate::test_support::{check_gradients, values, vector};
-use crate::{Activation, Dense, FullyConnected, Layer};
-
-const ACTIVATIONS: [Activation; 8] = [
-    Activation::Identity,
-    Activation::Relu,
-    Activation::LeakyRelu { slope: 0.1 },
-    Activation::Gelu,
-    Activation::Silu,
-    Activation::Tanh,
-    Activation::Sigmoid,
-    Activation::Softmax,
-];
+use crate::activation::Activation;
+use crate::layer::Layer;
+use crate::linear::{Dense, FullyConnected};
+use crate::test_support::{ACTIVATIONS, check_gradients};
 
 /// Which factors are held as two halves.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +37,14 @@ fn check<L: Layer<f64> + Clone + 'static>(base: &L, halves: Halves, placement: D
             Halves::OfBoth => 5 + 9,
         };
         assert_eq!(adapter.parameter_count(), own + if frozen { 0 } else { base.parameter_count() });
-        check_gradients(&mut adapter, &values(3, 10, 3));
+        check_gradients(&mut adapter, &matrix(3, 10, 3));
     }
 }
 
 #[test]
 fn gradients_match_central_differences() {
     for activation in ACTIVATIONS {
-        let w: Array2<f64> = values(12, 10, 1);
+        let w: Array2<f64> = matrix(12, 10, 1);
         let input_major = Dense::from_arrays(w.t().to_owned(), vector(12, 2), activation).unwrap();
         let output_major = FullyConnected::from_arrays(w, vector(12, 2), activation).unwrap();
         let boxed: Box<dyn Layer<f64>> = Box::new(input_major.clone());
@@ -68,18 +60,18 @@ fn gradients_match_central_differences() {
 
 #[test]
 fn gradients_of_an_adapter_around_an_adapter_match_central_differences() {
-    let base = Dense::from_arrays(values(10, 12, 1), vector(12, 2), Activation::Tanh).unwrap();
+    let base = Dense::from_arrays(matrix(10, 12, 1), vector(12, 2), Activation::Tanh).unwrap();
     let inner = LoKrAdapter::builder(base).rank(1).init(LoKrInit::Random).freeze_base(false).build().unwrap();
     check(&inner, Halves::OfBoth, DeltaPlacement::AfterActivation);
 }
 
 #[test]
 fn training_steps_reuse_their_memory() {
-    let base = Dense::from_arrays(values::<f64>(10, 12, 1), vector(12, 2), Activation::Tanh).unwrap();
+    let base = Dense::from_arrays(matrix::<f64>(10, 12, 1), vector(12, 2), Activation::Tanh).unwrap();
     let mut adapter = LoKrAdapter::builder(base).rank(1).init(LoKrInit::Random).build().unwrap();
     let mut step = |batch: usize| {
-        adapter.forward(&values(batch, 10, 3)).unwrap();
-        adapter.backward(&values(batch, 12, 4)).unwrap();
+        adapter.forward(&matrix(batch, 10, 3)).unwrap();
+        adapter.backward(&matrix(batch, 12, 4)).unwrap();
         adapter.update_parameters(0.1).unwrap();
         adapter.clear_gradients();
         let training = &adapter.training;

@@ -2,10 +2,10 @@
 
 use lokr_core::{Factor, Scalar};
 use ndarray::Array2;
+use ndarray_rand::rand::Rng;
 use ndarray_rand::rand_distr::{Distribution, StandardNormal};
 
-use crate::Result;
-use crate::rand::Rng;
+use crate::error::Result;
 
 /// What a new adapter's factors hold. All but [`LoKrInit::Random`] make `A ⊗ B` exactly zero, so that the adapter
 /// changes nothing until it is trained, while the gradient of the zero part is not zero.
@@ -119,7 +119,7 @@ impl Fill {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rand::{SeedableRng, rngs::StdRng};
+    use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
 
     /// Mean and variance of every stored matrix of a factor.
     fn moments(factor: &Factor<'_, f64>) -> Vec<(f64, f64)> {

@@ -3,8 +3,11 @@
 use lokr_core::Scalar;
 use ndarray::Array2;
 
-use super::{DeltaPlacement, LoKrAdapter};
-use crate::{Activation, Layer, LayerError, LoraAdapter, Result};
+use super::adapter::LoKrAdapter;
+use super::placement::DeltaPlacement;
+use crate::activation::Activation;
+use crate::error::{LayerError, Result};
+use crate::layer::Layer;
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// The update `s·(A ⊗ B) (out, in)` as a matrix of its own: `out·in` values of memory.
@@ -43,57 +46,13 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         self.add_delta(-self.scaling, layer)
     }
 
-    fn add_delta(&self, scale: T, layer: &mut L) -> Result<()> {
+    fn add_delta(&self, scaling: T, layer: &mut L) -> Result<()> {
         let name = layer.type_name();
         let linear = layer.as_linear_mut().ok_or(LayerError::NotMergeable { layer: name })?;
         let activation = linear.activation();
         if self.placement == DeltaPlacement::AfterActivation && activation != Activation::Identity {
             return Err(LayerError::MergeThroughActivation { activation: activation.name() });
         }
-        Ok(self.delta.add_to(scale, &mut linear.weight_mut())?)
-    }
-}
-
-impl<T: Scalar, L: Layer<T> + Clone + 'static> LoraAdapter<T> for LoKrAdapter<T, L> {
-    type Base = L;
-
-    fn base_layer(&self) -> &L {
-        self.base_layer()
-    }
-    fn into_base(self) -> L {
-        self.into_base()
-    }
-    fn rank(&self) -> usize {
-        self.rank()
-    }
-    fn alpha(&self) -> T {
-        self.alpha()
-    }
-    fn scaling(&self) -> T {
-        self.scaling()
-    }
-    fn set_scaling(&mut self, scaling: T) -> Result<()> {
-        self.set_scaling(scaling)
-    }
-    fn is_base_frozen(&self) -> bool {
-        self.is_base_frozen()
-    }
-    fn set_base_frozen(&mut self, frozen: bool) {
-        self.set_base_frozen(frozen);
-    }
-    fn adapter_parameter_count(&self) -> usize {
-        self.adapter_parameter_count()
-    }
-    fn delta_weight(&self) -> Array2<T> {
-        self.delta_weight()
-    }
-    fn merge(&self) -> Result<L> {
-        self.merge()
-    }
-    fn merge_into(&self, layer: &mut L) -> Result<()> {
-        self.merge_into(layer)
-    }
-    fn unmerge_from(&self, layer: &mut L) -> Result<()> {
-        self.unmerge_from(layer)
+        Ok(self.delta.add_to(scaling, &mut linear.weight_mut())?)
     }
 }

@@ -1,5 +1,14 @@
 //! The LoKr adapter: a frozen layer plus `ΔW = s·(A ⊗ B)`, trained through the two small factors.
 //!
+//! - `adapter`: [`LoKrAdapter`], what it holds; `builder`: its settings; `init`: the numbers its factors start with.
+//! - `forward_backward`: the adapter as a layer.
+//! - `factors`: `A` and `B`, read and replaced; `low_rank`: those held as two halves.
+//! - `merge`: the update as a matrix, added to a weight; `lora`: the adapter as one of the LoRA family.
+//! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
+//! - `placement`: whether the update enters before the base's activation or after it; `checks`: what is refused.
+//!
+//! Uses `layer` and `activation`; the base it adapts is any layer, so it knows none of them by its type.
+//!
 //! # What it costs
 //! `rank(A ⊗ B) = rank(A)·rank(B)`, so a small pair of factors makes an update of high rank. But the shapes must
 //! multiply to the weight's: two full factors of an `(out, in)` weight hold `m·n + p·q ≥ 2·√(out·in)` values, because
@@ -18,27 +27,23 @@
 
 mod adapter;
 mod builder;
+mod checks;
 mod compiled;
 mod diagnostics;
+mod factors;
+mod forward_backward;
+mod init;
+mod lora;
+mod low_rank;
+mod merge;
+mod placement;
+
 #[cfg(test)]
 mod gradient_tests;
-mod init;
-mod layer;
-mod merge;
 
 pub use adapter::LoKrAdapter;
 pub use builder::LoKrBuilder;
 pub use compiled::CompiledLoKr;
 pub use diagnostics::LoKrDiagnostics;
 pub use init::LoKrInit;
-
-/// Where the adapter's update enters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DeltaPlacement {
-    /// `y = activation(W·x + bias + ΔW·x)`: before the base's activation, so that merging is exact. Needs a base with
-    /// a weight matrix, and is the default for such a base.
-    BeforeActivation,
-    /// `y = base(x) + ΔW·x`: after everything the base does. The only possibility for a base without a weight matrix.
-    /// Cannot be merged unless the base's activation is the identity.
-    AfterActivation,
-}
+pub use placement::DeltaPlacement;

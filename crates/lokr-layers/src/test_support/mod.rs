@@ -1,0 +1,111 @@
+//! What several test modules use: central differences, a layer that watches its modes, the list of activations.
+
+mod activations;
+
+use std::sync::{Arc, Mutex};
+
+use lokr_testing::matrix;
+use ndarray::{Array2, ArrayRef2};
+
+pub(crate) use activations::ACTIVATIONS;
+
+use crate::activation::Activation;
+use crate::error::Result;
+use crate::layer::{GradientAt, Layer, Visitor, VisitorMut};
+use crate::linear::Dense;
+
+/// Checks the gradients of the parameters and of the input of `layer` at `x` against central differences of
+/// `⟨c, layer(x)⟩`, with `c` distinct numbers. `predict` alone is trusted.
+pub(crate) fn check_gradients(layer: &mut dyn Layer<f64>, x: &Array2<f64>) {
+    let c = matrix::<f64>(x.nrows(), layer.output_size(), 91);
+    layer.clear_gradients();
+    layer.forward(x).unwrap();
+    let dx = layer.backward(&c).unwrap();
+    let gradients = layer.gradients().unwrap();
+    let parameters = layer.parameters();
+    let step = 1e-5;
+    for k in 0..parameters.len() {
+        let mut at = |delta: f64| {
+            let mut moved = parameters.clone();
+            moved[k] += delta;
+            layer.set_parameters(&moved).unwrap();
+            (layer.predict(x).unwrap() * &c).sum()
+        };
+        assert_close(gradients[k], (at(step) - at(-step)) / (2.0 * step), &format!("parameter {k}"));
+    }
+    layer.set_parameters(&parameters).unwrap();
+    for ((i, j), &found) in dx.indexed_iter() {
+        let at = |delta: f64| {
+            let mut moved = x.clone();
+            moved[[i, j]] += delta;
+            (layer.predict(&moved).unwrap() * &c).sum()
+        };
+        assert_close(found, (at(step) - at(-step)) / (2.0 * step), &format!("input ({i}, {j})"));
+    }
+}
+
+fn assert_close(found: f64, difference: f64, what: &str) {
+    let tolerance = 2e-8 * (1.0 + difference.abs());
+    assert!((found - difference).abs() < tolerance, "{what}: gradient {found}, central difference {difference}");
+}
+
+/// A layer that writes down what mode it is put in, and in which it is trained.
+#[derive(Clone)]
+pub(crate) struct ModeProbe {
+    pub(crate) inner: Dense<f64>,
+    pub(crate) events: Arc<Mutex<Vec<&'static str>>>,
+    pub(crate) trainable: bool,
+}
+
+impl ModeProbe {
+    fn write(&self, event: &'static str) {
+        let mut events = self.events.lock().unwrap();
+        if events.last() != Some(&event) {
+            events.push(event);
+        }
+    }
+}
+
+impl Layer<f64> for ModeProbe {
+    fn input_size(&self) -> usize {
+        self.inner.input_size()
+    }
+    fn output_size(&self) -> usize {
+        self.inner.output_size()
+    }
+    fn type_name(&self) -> &'static str {
+        "ModeProbe"
+    }
+    fn predict_into(&self, x: &ArrayRef2<f64>, y: &mut ArrayRef2<f64>) -> Result<()> {
+        self.write("predict");
+        self.inner.predict_into(x, y)
+    }
+    fn forward_into(&mut self, x: &ArrayRef2<f64>, y: &mut ArrayRef2<f64>) -> Result<()> {
+        self.write("forward");
+        self.inner.forward_into(x, y)
+    }
+    fn backward_into(&mut self, dy: &ArrayRef2<f64>, at: GradientAt, dx: &mut ArrayRef2<f64>) -> Result<()> {
+        self.inner.backward_into(dy, at, dx)
+    }
+    fn visit(&self, visitor: Visitor<'_, f64>) {
+        self.inner.visit(visitor);
+    }
+    fn visit_mut(&mut self, visitor: VisitorMut<'_, f64>) {
+        self.inner.visit_mut(visitor);
+    }
+    fn clear_gradients(&mut self) {
+        self.inner.clear_gradients();
+    }
+    fn reset_state(&mut self) {
+        self.inner.reset_state();
+    }
+    fn set_training_mode(&mut self, training: bool) {
+        self.write(if training { "training mode" } else { "inference mode" });
+    }
+    fn supports_training(&self) -> bool {
+        self.trainable
+    }
+    fn clone_box(&self) -> Box<dyn Layer<f64>> {
+        Box::new(self.clone())
+    }
+}
