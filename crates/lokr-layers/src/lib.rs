@@ -1,12 +1,65 @@
-//! Layers on `ndarray`: dense and fully connected bases, and the LoKr adapter around them.
+//! Layers on `ndarray`, the LoKr adapter around them, and a small training loop.
+//!
+//! A LoKr adapter keeps a layer's weight `W` and adds `s·(A ⊗ B)` to it: two small matrices, trained in its stead, whose
+//! Kronecker product is never formed. See [`lokr`] for what that costs and what it gives.
+//!
+//! # By task
+//!
+//! | to | there is |
+//! |---|---|
+//! | make a layer | [`Dense::new`], [`FullyConnected::new`] with an [`Activation`] and an [`Init`]; `from_arrays` from weights |
+//! | adapt it | [`LoKrAdapter::new`]; [`LoKrAdapter::builder`] for every setting; [`LoKrAdapter::from_delta`] from factors |
+//! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
+//! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
+//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Sgd`], [`Adam`] or [`AdamW`], [`Trainer::fit`], [`evaluate`] |
+//! | adapt a network | [`Sequential::map_layers`]; back to plain layers by [`Layer::merged`] |
+//! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
+//! | look inside | [`LoKrAdapter::diagnostics`]; [`LoKrAdapter::delta`], with its norms and spectrum |
+//! | save and load | [`named_parameters`], [`load_parameters`]; files are the business of `lokr-checkpoint` |
+//! | bring a layer of your own | implement [`Layer`], and [`LinearLayer`] where it has a weight matrix |
+//!
+//! # An adapter from start to merge
+//!
+//! ```
+//! use lokr_layers::{Activation, FullyConnected, Init, Layer, LoKrAdapter, rand::{SeedableRng, rngs::SmallRng}};
+//! use ndarray::Array2;
+//!
+//! let mut rng = SmallRng::seed_from_u64(1);
+//! let base = FullyConnected::<f32>::new(48, 36, Activation::Gelu, Init::HeNormal, &mut rng)?;
+//! let mut adapter = LoKrAdapter::new(base, 2, None, true)?; // rank 2, alpha as the rank, the base frozen
+//! assert_eq!(adapter.parameter_count(), 6 * 6 + 6 * 2 + 2 * 8); // A (6, 6), B (6, 2)·(2, 8), for a weight of 1728
+//!
+//! let (x, target) = (Array2::from_elem((4, 48), 0.5), Array2::<f32>::ones((4, 36)));
+//! let distance = |y: &Array2<f32>| (y - &target).mapv(|d| d * d).sum();
+//! let before = distance(&adapter.predict(&x)?);
+//! for _ in 0..10 {
+//!     let y = adapter.forward(&x)?;
+//!     adapter.clear_gradients();
+//!     adapter.backward(&(y - &target))?;
+//!     adapter.update_parameters(0.01)?;
+//! }
+//! assert!(distance(&adapter.predict(&x)?) < before);
+//!
+//! let merged = adapter.merge()?; // a plain layer with the same answers
+//! let difference = merged.predict(&x)? - adapter.predict(&x)?;
+//! assert!(difference.iter().all(|d| d.abs() < 1e-4));
+//! # Ok::<(), lokr_layers::LayerError>(())
+//! ```
+//!
+//! # Rooms
+//!
+//! A batch passes from the top downwards: [`training`] calls the layers of a network, [`lokr`] the layer it adapts,
+//! [`linear`] is such a layer, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one sample
+//! a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes nothing
+//! ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own
 
+pub mod activation;
 pub mod layer;
 pub mod linear;
 pub mod lokr;
 pub mod training;
 
-mod activation;
 mod buffer;
 mod error;
 mod limits;
@@ -29,3 +82,8 @@ pub use training::{
 
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;
+
+/// The example of the crate's README, so that it is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

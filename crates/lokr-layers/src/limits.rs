@@ -8,5 +8,5 @@
 pub(crate) const PARALLEL_VALUES: usize = 1 << 15;
 
 /// Rows that an evaluation takes at a time: enough for the products to run at full speed, few enough for the outputs of
-/// a wide network to stay small. The mean of the losses is summed part by part, so its last bits depend on this.
+/// a wide network to stay small. The mean of the losses is summed piece by piece, so its last bits depend on this.
 pub(crate) const EVALUATION_ROWS: usize = 512;

@@ -83,8 +83,8 @@ impl Activation {
                 for mut row in z.rows_mut() {
                     let max = row.fold(T::neg_infinity(), |max, &z| max.max(z));
                     row.mapv_inplace(|z| (z - max).exp());
-                    let scale = one / row.sum();
-                    row.mapv_inplace(|e| e * scale);
+                    let inverse = one / row.sum();
+                    row.mapv_inplace(|e| e * inverse);
                 }
             }
         }

@@ -41,7 +41,7 @@ pub trait LoraAdapter<T: Scalar>: Layer<T> {
     /// Numerator of the scaling the adapter was made with.
     fn alpha(&self) -> T;
 
-    /// What the update is multiplied by.
+    /// What the update is multiplied by; in files, where `lokr-checkpoint` reads it by a rule, it is called the scale.
     fn scaling(&self) -> T;
 
     /// Changes the strength of the update; zero switches it off.

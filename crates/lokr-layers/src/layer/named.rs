@@ -73,8 +73,8 @@ pub fn named_parameters<T: Scalar>(layer: &dyn Layer<T>) -> Result<BTreeMap<Stri
 /// Sets one trainable parameter by its name.
 ///
 /// # Errors
-/// [`LayerError::UnknownName`], [`LayerError::RepeatedName`], [`LayerError::NamedShape`], [`LayerError::NamedNonFinite`];
-/// nothing is changed then.
+/// [`LayerError::UnknownName`], [`LayerError::RepeatedName`], [`LayerError::NamedShape`],
+/// [`LayerError::NamedNonFinite`]; nothing is changed then.
 pub fn set_parameter<T: Scalar>(layer: &mut dyn Layer<T>, name: &str, values: &ArrayRef<T, IxDyn>) -> Result<()> {
     let given = BTreeMap::from([(name.to_owned(), values.to_owned())]);
     load_parameters(layer, &given, Loading::Partial).map(drop)

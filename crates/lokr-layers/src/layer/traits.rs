@@ -185,7 +185,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
     }
 }
 
-/// A layer `y = activation(x·Wᵀ + bias)` whose parts can be reached one by one.
+/// A layer `y = activation(x·Wᵀ + bias)` whose pieces can be reached one by one.
 ///
 /// However a layer stores its weight, here it is `W (out, in)`; a layer that keeps it input-major hands out the
 /// transposed view. Merging therefore honours every orientation.

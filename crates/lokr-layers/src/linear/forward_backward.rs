@@ -1,4 +1,4 @@
-//! What a linear layer computes: its forward and backward, whole and by parts.
+//! What a linear layer computes: its forward and backward, as a whole and piece by piece.
 
 use lokr_core::{Scalar, matmul_into};
 use ndarray::{ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2};

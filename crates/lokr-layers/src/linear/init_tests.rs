@@ -1,4 +1,5 @@
 use lokr_core::Scalar;
+use lokr_testing::{LAYOUTS, with_layout};
 use ndarray::{Array2, array};
 use ndarray_rand::rand::{RngCore, SeedableRng, rngs::SmallRng};
 
@@ -48,9 +49,12 @@ fn one_seed_gives_one_set_of_numbers_in_both_float_types() {
 
 #[test]
 fn the_layout_of_the_memory_does_not_matter() {
-    let mut fortran = Array2::<f64>::zeros((5, 3)).reversed_axes();
-    Init::HeNormal.fill(&mut fortran, &mut SmallRng::seed_from_u64(4)).unwrap();
-    assert_eq!(fortran, filled::<f64>(Init::HeNormal, (3, 5), 4));
+    for layout in LAYOUTS {
+        with_layout(&Array2::<f64>::zeros((3, 5)), layout, |weight| {
+            Init::HeNormal.fill(weight, &mut SmallRng::seed_from_u64(4)).unwrap();
+            assert_eq!(*weight, *filled::<f64>(Init::HeNormal, (3, 5), 4), "{layout:?}");
+        });
+    }
 }
 
 #[test]

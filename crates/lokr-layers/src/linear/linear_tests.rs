@@ -1,7 +1,7 @@
 use approx::assert_abs_diff_eq;
 use lokr_core::{KronError, Scalar};
-use lokr_testing::{matrix, vector};
-use ndarray::{Array1, Array2, array, s};
+use lokr_testing::{LAYOUTS, matrix, vector, with_layout};
+use ndarray::{Array1, Array2, array};
 use ndarray_rand::rand::{SeedableRng, rngs::SmallRng};
 
 use super::{Dense, FullyConnected, Init};
@@ -86,25 +86,31 @@ fn predict_equals_forward() {
 
 #[test]
 fn layout_of_the_arguments_does_not_matter() {
+    let (x, dy) = (matrix::<f64>(4, 5, 3), matrix::<f64>(4, 3, 4));
+    let (y_nan, dx_nan) = (Array2::from_elem(dy.dim(), f64::NAN), Array2::from_elem(x.dim(), f64::NAN));
     for activation in [Activation::Tanh, Activation::Softmax, Activation::Identity] {
         let (mut dense, _) = pair::<f64>(5, 3, activation);
-        let (x, dy) = (matrix::<f64>(4, 5, 3), matrix::<f64>(4, 3, 4));
         let y = dense.forward(&x).unwrap();
         let dx = dense.backward(&dy).unwrap();
         let gradients = dense.gradients().unwrap();
-        dense.reset_state();
-
-        let mut wide = Array2::from_elem((8, 10), f64::NAN);
-        wide.slice_mut(s![..;2, ..;-2]).assign(&x);
-        let mut y2 = Array2::from_elem((3, 4), f64::NAN).reversed_axes();
-        let mut dx2 = Array2::from_elem((4, 5), f64::NAN);
-        let mut dy2 = Array2::zeros((3, 4));
-        dy2.assign(&dy.t());
-        dense.forward_into(&wide.slice(s![..;2, ..;-2]), &mut y2).unwrap();
-        dense.backward_into(&dy2.t(), GradientAt::Output, &mut dx2.slice_mut(s![..;-1, ..])).unwrap();
-        assert_abs_diff_eq!(y2, y, epsilon = 1e-14);
-        assert_abs_diff_eq!(dx2.slice(s![..;-1, ..]), dx, epsilon = 1e-14);
-        assert_abs_diff_eq!(dense.gradients().unwrap(), gradients, epsilon = 1e-14);
+        for layout in LAYOUTS {
+            for layout_of_output in LAYOUTS {
+                dense.reset_state();
+                with_layout(&x, layout, |x| {
+                    with_layout(&y_nan, layout_of_output, |found| {
+                        dense.forward_into(x, found).unwrap();
+                        assert_abs_diff_eq!(*found, *y, epsilon = 1e-14);
+                    });
+                });
+                with_layout(&dy, layout, |dy| {
+                    with_layout(&dx_nan, layout_of_output, |found| {
+                        dense.backward_into(dy, GradientAt::Output, found).unwrap();
+                        assert_abs_diff_eq!(*found, *dx, epsilon = 1e-14);
+                    });
+                });
+                assert_abs_diff_eq!(dense.gradients().unwrap(), gradients, epsilon = 1e-14);
+            }
+        }
     }
 }
 

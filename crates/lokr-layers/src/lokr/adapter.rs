@@ -17,8 +17,8 @@ use crate::layer::Layer;
 /// weight matrix ([`Layer::as_linear`]) the update enters before its activation, so that the adapted layer equals its
 /// merged layer; see [`DeltaPlacement`].
 ///
-/// The adapter is a layer itself. Its trainable parameters, in order: `lokr_w1` (or `lokr_w1_a`, `lokr_w1_b`), `lokr_w2`
-/// (or `lokr_w2_a`, `lokr_w2_b`), then the base's unless it is frozen.
+/// The adapter is a layer itself. Its trainable parameters, in order: `lokr_w1` (or `lokr_w1_a`, `lokr_w1_b`),
+/// `lokr_w2` (or `lokr_w2_a`, `lokr_w2_b`), then the base's unless it is frozen.
 ///
 /// # Cost
 /// Forward adds `2·batch·min(n·p·(q + m), m·q·(n + p))` flops to the base's, backward two to three times that. The
@@ -103,7 +103,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         Self::assemble(base, delta.into_owned(), rank, alpha, scaling, None)
     }
 
-    /// Puts checked parts together; the placement is decided here.
+    /// Puts together what has been checked; the placement is decided here.
     pub(super) fn assemble(
         base: L,
         delta: Kron<'static, T>,
@@ -149,8 +149,11 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         self.alpha
     }
 
-    /// What `A ⊗ B` is multiplied by: `alpha/rank`, or `alpha/√rank` with [`LoKrBuilder::rs_lora`], until
+    /// What `A ⊗ B` is multiplied by: `alpha/rank`, or `alpha/√rank` with [`crate::LoKrBuilder::rs_lora`], until
     /// [`LoKrAdapter::set_scaling`].
+    ///
+    /// The *scaling* is this number as a trained adapter holds and changes it. In files it is the *scale*, which
+    /// `lokr-checkpoint` reads by a rule (`ScaleRule`) from an alpha, a rank or a configuration.
     #[must_use]
     pub fn scaling(&self) -> T {
         self.scaling

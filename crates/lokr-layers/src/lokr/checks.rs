@@ -6,8 +6,8 @@ use super::low_rank::inner_rank;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
 
-/// Name in messages.
-pub(super) const NAME: &str = "LoKrAdapter";
+/// The adapter's type, for messages.
+pub(super) const TYPE_NAME: &str = "LoKrAdapter";
 
 /// The shape `(out, in)` of the weight that the update is added to.
 pub(super) fn weight_shape<T: Scalar, L: Layer<T>>(base: &L) -> Result<(usize, usize)> {
@@ -27,11 +27,11 @@ pub(super) fn check_factor<T: Scalar>(
     expected: (usize, usize),
     factor: &Factor<'_, T>,
 ) -> Result<()> {
-    LayerError::check_shape(NAME, argument, expected, factor.dim())?;
+    LayerError::check_shape(TYPE_NAME, argument, expected, factor.dim())?;
     if inner_rank(factor) == Some(0) {
         return Err(LayerError::InvalidRank { rank: 0 });
     }
-    factor.parts().try_for_each(|matrix| LayerError::check_finite(NAME, argument, matrix.iter()))
+    factor.parts().try_for_each(|matrix| LayerError::check_finite(TYPE_NAME, argument, matrix.iter()))
 }
 
 pub(super) fn check_scaling<T: Scalar>(scaling: T) -> Result<()> {

@@ -4,7 +4,7 @@ use lokr_core::{Kron, PackedMatrix, Scalar};
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::adapter::LoKrAdapter;
-use super::checks::NAME;
+use super::checks::TYPE_NAME;
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
@@ -89,8 +89,8 @@ impl<T: Scalar> CompiledLoKr<T> {
     /// [`LayerError::Shape`]; `y` is then untouched.
     pub fn forward_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         let batch = x.nrows();
-        LayerError::check_shape(NAME, "x", (batch, self.input_size()), x.dim())?;
-        LayerError::check_shape(NAME, "y", (batch, self.output_size()), y.dim())?;
+        LayerError::check_shape(TYPE_NAME, "x", (batch, self.input_size()), x.dim())?;
+        LayerError::check_shape(TYPE_NAME, "y", (batch, self.output_size()), y.dim())?;
         let x = x.axis_chunks_iter(Axis(0), self.max_batch);
         x.zip(y.axis_chunks_iter_mut(Axis(0), self.max_batch)).try_for_each(|(x, y)| self.forward_rows(x, y))
     }

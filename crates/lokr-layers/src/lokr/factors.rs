@@ -50,8 +50,12 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// Stored gradients are dropped; the number of parameters changes with the form.
     ///
     /// # Errors
-    /// [`crate::LayerError::Shape`], [`crate::LayerError::NonFinite`], [`crate::LayerError::InvalidRank`] for an inner size of 0; nothing is
+    /// [`LayerError::Shape`], [`LayerError::NonFinite`], [`LayerError::InvalidRank`] for an inner size of 0; nothing is
     /// changed then.
+    ///
+    /// [`LayerError::Shape`]: crate::LayerError::Shape
+    /// [`LayerError::NonFinite`]: crate::LayerError::NonFinite
+    /// [`LayerError::InvalidRank`]: crate::LayerError::InvalidRank
     pub fn set_matrix_a<'f>(&mut self, a: impl Into<Factor<'f, T>>) -> Result<()> {
         let a = a.into();
         check_factor("matrix_a", self.matrix_a_dimensions(), &a)?;

@@ -4,7 +4,7 @@ use lokr_core::{Factor, Kron, KronGradients, Scalar};
 use ndarray::ArrayRef2;
 
 use super::adapter::{LoKrAdapter, TrainingState};
-use super::checks::NAME;
+use super::checks::TYPE_NAME;
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
@@ -13,8 +13,8 @@ use crate::layer::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     fn check_forward(&self, x: &ArrayRef2<T>, y: &ArrayRef2<T>) -> Result<()> {
         let batch = x.nrows();
-        LayerError::check_shape(NAME, "x", (batch, self.base.input_size()), x.dim())?;
-        LayerError::check_shape(NAME, "y", (batch, self.base.output_size()), y.dim())
+        LayerError::check_shape(TYPE_NAME, "x", (batch, self.base.input_size()), x.dim())?;
+        LayerError::check_shape(TYPE_NAME, "y", (batch, self.base.output_size()), y.dim())
     }
 }
 
@@ -46,7 +46,7 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     }
 
     fn type_name(&self) -> &'static str {
-        NAME
+        TYPE_NAME
     }
 
     fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
@@ -93,15 +93,15 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
         let Self { base, delta, scaling, placement, base_frozen, training, .. } = self;
         if !training.has_input {
-            return Err(LayerError::BackwardBeforeForward { layer: NAME });
+            return Err(LayerError::BackwardBeforeForward { layer: TYPE_NAME });
         }
         let x = training.input.view();
-        LayerError::check_shape(NAME, "dy", (x.nrows(), base.output_size()), dy.dim())?;
-        LayerError::check_shape(NAME, "dx", (x.nrows(), base.input_size()), dx.dim())?;
+        LayerError::check_shape(TYPE_NAME, "dy", (x.nrows(), base.output_size()), dy.dim())?;
+        LayerError::check_shape(TYPE_NAME, "dx", (x.nrows(), base.input_size()), dx.dim())?;
         let activation = base.as_linear().map(|linear| linear.activation());
         let before = *placement == DeltaPlacement::BeforeActivation;
         if at == GradientAt::PreActivation && !before && activation != Some(Activation::Identity) {
-            return Err(LayerError::NoPreActivation { layer: NAME });
+            return Err(LayerError::NoPreActivation { layer: TYPE_NAME });
         }
 
         let stored_dz;

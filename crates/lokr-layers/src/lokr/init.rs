@@ -49,6 +49,17 @@ struct Fills {
 }
 
 impl LoKrInit {
+    /// The fills of `A` and of `B`: the table above.
+    const fn fills(self) -> (Fills, Fills) {
+        use Fill::{Gaussian, Kaiming, Zero};
+        match self {
+            Self::Gaussian => (Fills::all(Gaussian), Fills { full: Zero, left: Gaussian, right: Zero }),
+            Self::Lycoris => (Fills::all(Kaiming), Fills { full: Zero, left: Kaiming, right: Zero }),
+            Self::Peft => (Fills { full: Zero, left: Zero, right: Kaiming }, Fills::all(Kaiming)),
+            Self::Random => (Fills::all(Kaiming), Fills::all(Kaiming)),
+        }
+    }
+
     /// A new `A` of the given shape, low-rank if `rank` is given.
     pub(super) fn a<T: Scalar>(
         self,
@@ -56,13 +67,7 @@ impl LoKrInit {
         rank: Option<usize>,
         rng: &mut impl Rng,
     ) -> Result<Factor<'static, T>> {
-        use Fill::{Gaussian, Kaiming, Zero};
-        let fills = match self {
-            Self::Gaussian => Fills { full: Gaussian, left: Gaussian, right: Gaussian },
-            Self::Lycoris | Self::Random => Fills { full: Kaiming, left: Kaiming, right: Kaiming },
-            Self::Peft => Fills { full: Zero, left: Zero, right: Kaiming },
-        };
-        fills.factor(dim, rank, rng)
+        self.fills().0.factor(dim, rank, rng)
     }
 
     /// A new `B` of the given shape, low-rank if `rank` is given.
@@ -72,17 +77,15 @@ impl LoKrInit {
         rank: Option<usize>,
         rng: &mut impl Rng,
     ) -> Result<Factor<'static, T>> {
-        use Fill::{Gaussian, Kaiming, Zero};
-        let fills = match self {
-            Self::Gaussian => Fills { full: Zero, left: Gaussian, right: Zero },
-            Self::Lycoris => Fills { full: Zero, left: Kaiming, right: Zero },
-            Self::Peft | Self::Random => Fills { full: Kaiming, left: Kaiming, right: Kaiming },
-        };
-        fills.factor(dim, rank, rng)
+        self.fills().1.factor(dim, rank, rng)
     }
 }
 
 impl Fills {
+    const fn all(fill: Fill) -> Self {
+        Self { full: fill, left: fill, right: fill }
+    }
+
     fn factor<T: Scalar>(
         &self,
         (rows, cols): (usize, usize),
@@ -102,15 +105,15 @@ impl Fills {
 impl Fill {
     /// Drawn in `f64` and rounded, so that `f32` and `f64` adapters of one seed start from the same numbers.
     fn matrix<T: Scalar>(self, dim: (usize, usize), rng: &mut impl Rng) -> Array2<T> {
-        let scale = 1.0 / (dim.1 as f64).sqrt();
+        let width = 1.0 / (dim.1 as f64).sqrt();
         match self {
             Self::Zero => Array2::zeros(dim),
             Self::Gaussian => Array2::from_shape_simple_fn(dim, || {
                 let z: f64 = StandardNormal.sample(rng);
-                T::from_f64_lossy(scale * z)
+                T::from_f64_lossy(width * z)
             }),
             Self::Kaiming => {
-                Array2::from_shape_simple_fn(dim, || T::from_f64_lossy(scale * (2.0 * rng.random::<f64>() - 1.0)))
+                Array2::from_shape_simple_fn(dim, || T::from_f64_lossy(width * (2.0 * rng.random::<f64>() - 1.0)))
             }
         }
     }
@@ -125,18 +128,23 @@ mod tests {
     fn moments(factor: &Factor<'_, f64>) -> Vec<(f64, f64)> {
         factor
             .parts()
-            .map(|part| {
-                let mean = part.iter().sum::<f64>() / part.len() as f64;
-                (mean, part.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / part.len() as f64)
+            .map(|matrix| {
+                let mean = matrix.iter().sum::<f64>() / matrix.len() as f64;
+                (mean, matrix.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / matrix.len() as f64)
             })
             .collect()
     }
 
-    /// Asserts zero, or the variance `scale/columns` within a tenth, for each matrix.
-    fn assert_variances(factor: &Factor<'_, f64>, scales: &[f64]) {
-        for (((mean, variance), part), &scale) in moments(factor).into_iter().zip(factor.parts()).zip(scales) {
-            let expected = scale / part.ncols() as f64;
-            assert!(mean.abs() <= 4.0 * (expected / part.len() as f64).sqrt(), "mean {mean}, scale {scale}");
+    /// Asserts zero, or the variance `variances[i]/columns` within a tenth, for each matrix.
+    fn assert_variances(factor: &Factor<'_, f64>, variances: &[f64]) {
+        for (((mean, variance), matrix), &variance_of_one) in
+            moments(factor).into_iter().zip(factor.parts()).zip(variances)
+        {
+            let expected = variance_of_one / matrix.ncols() as f64;
+            assert!(
+                mean.abs() <= 4.0 * (expected / matrix.len() as f64).sqrt(),
+                "mean {mean}, expected variance {expected}"
+            );
             assert!((variance - expected).abs() <= 0.1 * expected, "variance {variance}, expected {expected}");
         }
     }

@@ -37,8 +37,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         self.add_delta(self.scaling, layer)
     }
 
-    /// Takes the update off the weight of `layer` again. Exact to rounding only: `(w + d) − d` need not be `w`; keep the
-    /// original where its bits matter.
+    /// Takes the update off the weight of `layer` again. Exact to rounding only: `(w + d) − d` need not be `w`; keep
+    /// the original where its bits matter.
     ///
     /// # Errors
     /// As [`LoKrAdapter::merge_into`].

@@ -23,7 +23,7 @@ pub struct Evaluation {
 /// Mean loss and accuracy of `network` on `samples`, by [`Layer::predict_into`] a few hundred rows at a time.
 ///
 /// # Errors
-/// [`LayerError::Shape`] and those of [`Loss::value`]; [`LayerError::InvalidSetting`] without samples.
+/// [`crate::LayerError::Shape`] and those of [`Loss::value`]; [`crate::LayerError::InvalidSetting`] without samples.
 pub fn evaluate<T: Scalar>(network: &dyn Layer<T>, samples: &Samples<'_, T>, loss: Loss) -> Result<Evaluation> {
     samples.check("number of samples", network, loss)?;
     let (mut total, mut right) = (0.0, 0.0);
@@ -47,7 +47,7 @@ pub fn evaluate<T: Scalar>(network: &dyn Layer<T>, samples: &Samples<'_, T>, los
 /// counts, and a row with NaN is never right. 0 for an empty batch.
 ///
 /// # Errors
-/// [`LayerError::Length`], [`LayerError::Label`].
+/// [`crate::LayerError::Length`], [`crate::LayerError::Label`].
 /// # Examples
 /// ```
 /// use ndarray::array;

@@ -86,9 +86,9 @@ impl Loss {
     ) -> Result<f64> {
         LayerError::check_shape(self.name(), "gradient", y.dim(), gradient.dim())?;
         let loss = self.value(y, targets)?;
-        let scale = T::one() / T::from_usize_lossy(y.nrows());
+        let share = T::one() / T::from_usize_lossy(y.nrows());
         for (i, (y, gradient)) in y.rows().into_iter().zip(gradient.rows_mut()).enumerate() {
-            self.row_gradient(y, &targets.row(i), scale, gradient);
+            self.row_gradient(y, &targets.row(i), share, gradient);
         }
         Ok(loss)
     }
@@ -121,36 +121,37 @@ impl Loss {
         }
     }
 
+    /// `share`: that of one sample in the mean over the batch.
     fn row_gradient<T: Scalar>(
         self,
         y: ArrayView1<'_, T>,
         target: &Target<'_, T>,
-        scale: T,
+        share: T,
         mut gradient: ArrayViewMut1<'_, T>,
     ) {
         // y − t where softmax(z) stands for y; the total of t is 1 unless the caller's targets are no distribution.
-        let scale = match self {
+        let share = match self {
             Self::MeanSquaredError => {
                 gradient.assign(&y);
-                (scale + scale) / T::from_usize_lossy(y.len())
+                (share + share) / T::from_usize_lossy(y.len())
             }
             Self::CrossEntropyFromLogits => {
                 let (max, log_sum) = log_sum_exp(y);
                 let (log_sum, total) = (T::from_f64_lossy(log_sum), target.total());
                 gradient.zip_mut_with(&y, |g, &z| *g = total * (z - max - log_sum).exp());
-                scale
+                share
             }
             Self::CrossEntropyFromSoftmax => {
                 let total = target.total();
                 gradient.zip_mut_with(&y, |g, &p| *g = total * p);
-                scale
+                share
             }
         };
         match target {
             Target::Label(label) => gradient[*label] -= T::one(),
             Target::Values(values) => gradient -= values,
         }
-        gradient.mapv_inplace(|g| g * scale);
+        gradient.mapv_inplace(|g| g * share);
     }
 }
 

@@ -1,7 +1,7 @@
 use approx::assert_abs_diff_eq;
 use lokr_core::Scalar;
-use lokr_testing::matrix;
-use ndarray::{Array2, array, s};
+use lokr_testing::{LAYOUTS, matrix, with_layout};
+use ndarray::{Array2, array};
 
 use super::{Loss, Targets, accuracy};
 use crate::activation::Activation;
@@ -97,12 +97,19 @@ fn layout_of_the_arguments_does_not_matter() {
         let y = if loss == Loss::CrossEntropyFromSoftmax { softmax(&y) } else { y.clone() };
         let mut gradient = Array2::zeros((3, 4));
         let value = loss.gradient_into(&y, Targets::Values(t.view()), &mut gradient).unwrap();
-        let (y_turned, t_turned) = (y.slice(s![..;-1, ..;-1]).to_owned(), t.t().to_owned());
-        let mut fortran = Array2::from_elem((4, 3), f64::NAN).reversed_axes();
-        let turned = y_turned.slice(s![..;-1, ..;-1]);
-        let again = loss.gradient_into(&turned, Targets::Values(t_turned.t()), &mut fortran).unwrap();
-        assert_abs_diff_eq!(value, again, epsilon = 1e-14);
-        assert_abs_diff_eq!(gradient, fortran, epsilon = 1e-14);
+        for layout in LAYOUTS {
+            for layout_of_targets in LAYOUTS {
+                with_layout(&y, layout, |y| {
+                    with_layout(&t, layout_of_targets, |t| {
+                        with_layout(&Array2::from_elem((3, 4), f64::NAN), layout_of_targets, |found| {
+                            let again = loss.gradient_into(y, Targets::Values(t.view()), found).unwrap();
+                            assert_abs_diff_eq!(value, again, epsilon = 1e-14);
+                            assert_abs_diff_eq!(*gradient, *found, epsilon = 1e-14);
+                        });
+                    });
+                });
+            }
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 use approx::assert_abs_diff_eq;
-use lokr_testing::{matrix, vector};
+use lokr_testing::{LAYOUTS, matrix, vector, with_layout};
 use ndarray::{Array1, Array2, array, s};
 
 use super::{Loss, Sequential, Targets};
@@ -85,14 +85,25 @@ fn memory_between_the_layers_is_reused() {
 #[test]
 fn layout_of_the_arguments_does_not_matter() {
     let mut network = network(Activation::Tanh);
-    let (x, dy) = (matrix(4, 5, 9), matrix(4, 3, 8));
+    let (x, dy) = (matrix::<f64>(4, 5, 9), matrix::<f64>(4, 3, 8));
     let (y, dx) = (network.forward(&x).unwrap(), network.backward(&dy).unwrap());
-    let turned = x.slice(s![..;-1, ..]).to_owned();
-    let (mut y2, mut dx2) = (Array2::zeros((3, 4)).reversed_axes(), Array2::zeros((5, 4)).reversed_axes());
-    network.forward_into(&turned.slice(s![..;-1, ..]), &mut y2).unwrap();
-    network.backward_into(&dy.t().to_owned().t(), GradientAt::Output, &mut dx2).unwrap();
-    assert_abs_diff_eq!(y2, y, epsilon = 1e-14);
-    assert_abs_diff_eq!(dx2, dx, epsilon = 1e-14);
+    let (y_nan, dx_nan) = (Array2::from_elem(y.dim(), f64::NAN), Array2::from_elem(dx.dim(), f64::NAN));
+    for layout in LAYOUTS {
+        for layout_of_output in LAYOUTS {
+            with_layout(&x, layout, |x| {
+                with_layout(&y_nan, layout_of_output, |found| {
+                    network.forward_into(x, found).unwrap();
+                    assert_abs_diff_eq!(*found, *y, epsilon = 1e-14);
+                });
+            });
+            with_layout(&dy, layout, |dy| {
+                with_layout(&dx_nan, layout_of_output, |found| {
+                    network.backward_into(dy, GradientAt::Output, found).unwrap();
+                    assert_abs_diff_eq!(*found, *dx, epsilon = 1e-14);
+                });
+            });
+        }
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The adapter's members, one by one, against plain dense arithmetic.
 
-use crate::support::*;
 use lokr_core::{Factor, FactorizationRule, Kron, KronError, Scalar};
 use lokr_layers::{Activation, Dense, GradientAt, Layer, LayerError, LoKrAdapter, LoKrInit};
-use ndarray::{Array1, Array2, ShapeBuilder, s};
+use ndarray::{Array1, Array2};
+
+use crate::support::*;
 
 const SIZES: [(usize, usize); 12] =
     [(1, 1), (1, 7), (7, 1), (2, 3), (3, 2), (13, 11), (12, 18), (30, 42), (97, 4), (5, 100), (64, 32), (36, 36)];
@@ -296,31 +297,28 @@ fn every_layout_of_the_arguments_gives_the_same_answer() {
         adapter
     };
     let (x, dy) = (matrix::<f64>(5, 42, 4), matrix::<f64>(5, 30, 5));
+    let (y_nan, dx_nan) = (Array2::from_elem(dy.dim(), f64::NAN), Array2::from_elem(x.dim(), f64::NAN));
     let mut plain = build();
     let (y, dx) = (plain.forward(&x).unwrap(), plain.backward(&dy).unwrap());
-
-    let mut columns = Array2::zeros(x.dim().f());
-    columns.assign(&x);
-    let mut strided = Array2::from_elem((10, 84), f64::NAN);
-    strided.slice_mut(s![..;2, ..;2]).assign(&x);
-    let mut reversed = Array2::zeros(x.dim());
-    reversed.slice_mut(s![..;-1, ..;-1]).assign(&x);
-    for (layout, view) in [
-        ("column-major", columns.view()),
-        ("strided", strided.slice(s![..;2, ..;2])),
-        ("reversed", reversed.slice(s![..;-1, ..;-1])),
-    ] {
-        let mut adapter = build();
-        let mut out = Array2::from_elem((30, 5), f64::NAN);
-        let mut gradient = Array2::from_elem((42, 5), f64::NAN);
-        adapter.forward_into(&view, &mut out.view_mut().reversed_axes()).unwrap();
-        assert_close(&out.t(), &y, 42, layout);
-        adapter.backward_into(&dy, GradientAt::Output, &mut gradient.view_mut().reversed_axes()).unwrap();
-        assert_close(&gradient.t(), &dx, 42, layout);
-        let (found, expected) = (adapter.gradients().unwrap(), plain.gradients().unwrap());
-        let rows = |v: Array1<f64>| v.insert_axis(ndarray::Axis(0));
-        assert_close(&rows(found), &rows(expected), 42, layout);
-        assert_close(&adapter.predict(&view).unwrap(), &y, 42, layout);
+    for layout in LAYOUTS {
+        for layout_of_output in LAYOUTS {
+            let what = format!("{layout:?}, output {layout_of_output:?}");
+            let mut adapter = build();
+            with_layout(&x, layout, |x| {
+                with_layout(&y_nan, layout_of_output, |found| {
+                    adapter.forward_into(x, found).unwrap();
+                    assert_close(found, &y, 42, &what);
+                });
+                assert_close(&adapter.predict(x).unwrap(), &y, 42, &what);
+            });
+            with_layout(&dy, layout, |dy| {
+                with_layout(&dx_nan, layout_of_output, |found| {
+                    adapter.backward_into(dy, GradientAt::Output, found).unwrap();
+                    assert_close(found, &dx, 42, &what);
+                });
+            });
+            assert_close(&adapter.gradients().unwrap(), &plain.gradients().unwrap(), 42, &what);
+        }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Merging, both placements of the update, bases without a weight matrix, and the trait that adapters share.
 
-use crate::support::*;
 use lokr_core::KronError;
 use lokr_layers::{
     Activation, DeltaPlacement, Dense, FullyConnected, GradientAt, Layer, LayerError, LoKrAdapter, LoKrInit,
     LoraAdapter, Sequential,
 };
 use ndarray::Array2;
+
+use crate::support::*;
 
 #[test]
 fn merged_layer_equals_the_adapted_layer_for_every_activation() {

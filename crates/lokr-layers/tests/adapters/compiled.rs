@@ -1,9 +1,10 @@
 //! The compiled adapter against the layer that it was merged into, and against the adapter itself.
 
-use crate::support::*;
 use lokr_core::Scalar;
 use lokr_layers::{Activation, DeltaPlacement, Layer, LayerError, LoKrAdapter, LoKrInit};
-use ndarray::{Array2, ShapeBuilder};
+use ndarray::Array2;
+
+use crate::support::*;
 
 fn equals_the_merged_layer<T: Scalar>() {
     let (w, bias) = (matrix::<T>(30, 42, 1), vector::<T>(30, 2));
@@ -18,10 +19,14 @@ fn equals_the_merged_layer<T: Scalar>() {
                 let x = matrix::<T>(batch, 42, 5);
                 let expected = merged.predict(&x).unwrap();
                 assert_close(&compiled.forward(&x).unwrap(), &expected, 42, &what);
-                let mut columns = Array2::from_elem((batch, 30).f(), T::nan());
-                let reversed = x.slice(ndarray::s![..;-1, ..]);
-                compiled.forward_into(&reversed, &mut columns).unwrap();
-                assert_close(&columns, &expected.slice(ndarray::s![..;-1, ..]), 42, &what);
+                for layout in LAYOUTS {
+                    with_layout(&x, layout, |x| {
+                        with_layout(&Array2::from_elem((batch, 30), T::nan()), Layout::ColumnMajor, |found| {
+                            compiled.forward_into(x, found).unwrap();
+                            assert_close(found, &expected, 42, &format!("{what} {layout:?}"));
+                        });
+                    });
+                }
             }
         }
     }

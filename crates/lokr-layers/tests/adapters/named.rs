@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::*;
 use lokr_layers::{
     Activation, Layer, LayerError, LoKrAdapter, Loading, Sequential, load_parameters, named_parameters, set_parameter,
 };
 use ndarray::{ArrayD, array};
+
+use crate::support::*;
 
 fn network(seed: u64) -> Sequential<f64> {
     let first = adapter(dense(&matrix::<f64>(12, 8, 1), &vector(12, 2), Activation::Tanh), 1, seed);

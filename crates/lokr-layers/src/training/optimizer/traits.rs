@@ -13,8 +13,8 @@ pub trait Optimizer<T: Scalar>: Send {
     /// One step. The gradients are left as they are: [`Layer::clear_gradients`] is the caller's.
     ///
     /// # Errors
-    /// [`crate::LayerError::NoGradients`]; [`crate::LayerError::Length`] when the network has another number of trainable parameters
-    /// than at the first step. Nothing is changed then.
+    /// [`crate::LayerError::NoGradients`]; [`crate::LayerError::Length`] when the network has another number of
+    /// trainable parameters than at the first step. Nothing is changed then.
     fn step(&mut self, network: &mut dyn Layer<T>) -> Result<()>;
 
     /// The learning rate of the next step.

@@ -11,7 +11,7 @@ use lokr_layers::{
 use ndarray::{Array1, Array2, ArrayRef2};
 
 pub(crate) use activations::ACTIVATIONS;
-pub(crate) use lokr_testing::{assert_close, dense_kron, dense_product, matrix, vector};
+pub(crate) use lokr_testing::{LAYOUTS, Layout, assert_close, dense_kron, dense_product, matrix, vector, with_layout};
 
 /// An input-major layer with the weight `w (out, in)`.
 pub(crate) fn dense<T: Scalar>(w: &ArrayRef2<T>, bias: &Array1<T>, activation: Activation) -> Dense<T> {
