@@ -1,13 +1,11 @@
 //! Applying the lazy product and its transpose, and its dense forms, against the dense product written out.
 
-mod support;
-
 use std::ops::Range;
 
 use lokr::core::{Factor, Kron, KronChain, KronError, Scalar};
+use lokr_testing::{LAYOUTS, Numbers, assert_close, dense_kron, dense_product, with_layout};
 use ndarray::{Array2, Axis, array, s};
 use proptest::prelude::*;
-use support::{LAYOUTS, Numbers, assert_close, dense_kron, dense_product, with_layout};
 
 /// Sizes `(m, n, p, q)`: ones, primes, non-square, both orders of contraction, and some large enough for threads,
 /// blocks and whole products.

@@ -1,11 +1,9 @@
 //! Gradients of the factors and of the input: against central differences in f64, against the dense formulas in
 //! both types, and independent of the number of threads.
 
-mod support;
-
 use lokr::core::{Factor, Kron, KronChain, KronError, KronGradients, Scalar};
+use lokr_testing::{LAYOUTS, Numbers, assert_close, dense_kron, dense_product, with_layout};
 use ndarray::{Array2, array};
-use support::{LAYOUTS, Numbers, assert_close, dense_kron, dense_product, with_layout};
 
 /// `Σ dy ∘ y`: a loss whose gradient with respect to `y` is `dy`.
 fn loss(kron: &Kron<'_, f64>, x: &Array2<f64>, dy: &Array2<f64>) -> f64 {

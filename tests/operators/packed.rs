@@ -1,10 +1,8 @@
 //! Products with a weight that was laid out once, against the plain triple loop.
 
-mod support;
-
 use lokr::core::{KronError, PackedMatrix, Scalar};
+use lokr_testing::{LAYOUTS, Numbers, assert_close, dense_product, with_layout};
 use ndarray::{Array2, array};
-use support::{LAYOUTS, Numbers, assert_close, dense_product, with_layout};
 
 /// `(batch, in, out)`: ones, primes, whole and broken strips, and one large enough for threads.
 const SIZES: [(usize, usize, usize); 9] = [
