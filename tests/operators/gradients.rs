@@ -2,7 +2,7 @@
 //! both types, and independent of the number of threads.
 
 use lokr::core::{Factor, Kron, KronChain, KronError, KronGradients, Scalar};
-use lokr_testing::{LAYOUTS, Numbers, assert_close, dense_kron, dense_product, with_layout};
+use lokr_testing::{LAYOUTS, Numbers, assert_close, central_difference, dense_kron, dense_product, with_layout};
 use ndarray::{Array2, array};
 
 /// `Σ dy ∘ y`: a loss whose gradient with respect to `y` is `dy`.
@@ -10,38 +10,35 @@ fn loss(kron: &Kron<'_, f64>, x: &Array2<f64>, dy: &Array2<f64>) -> f64 {
     (&kron.apply(x).unwrap() * dy).sum()
 }
 
+fn assert_near(got: f64, difference: f64, what: &str) {
+    assert!((got - difference).abs() < 1e-7 * (1.0 + got.abs()), "{what}: {got} {difference}");
+}
+
 fn check_by_differences(kron: Kron<'_, f64>, batch: usize, seed: u64) {
     let mut numbers = Numbers::new(seed);
     let (height, width) = kron.dim();
     let (x, dy) = (numbers.matrix::<f64>(batch, width), numbers.matrix::<f64>(batch, height));
     let (gradients, dx) = kron.gradients(&x, &dy).unwrap();
-    let h = 1e-5;
-    let parts: Vec<Array2<f64>> = kron.parts().map(|part| part.to_owned()).collect();
-    assert_eq!(gradients.parts().len(), parts.len());
-    for (index, part) in parts.iter().enumerate() {
-        assert_eq!(gradients.parts()[index].dim(), part.dim());
-        for ((row, col), _) in part.indexed_iter() {
-            let moved = |by: f64| {
+    let matrices: Vec<Array2<f64>> = kron.parts().map(|matrix| matrix.to_owned()).collect();
+    assert_eq!(gradients.parts().len(), matrices.len());
+    for (index, matrix) in matrices.iter().enumerate() {
+        assert_eq!(gradients.parts()[index].dim(), matrix.dim());
+        for ((row, col), _) in matrix.indexed_iter() {
+            let difference = central_difference(|by| {
                 let mut kron = kron.clone();
                 kron.parts_mut().nth(index).unwrap()[[row, col]] += by;
                 loss(&kron, &x, &dy)
-            };
-            let difference = (moved(h) - moved(-h)) / (2.0 * h);
-            let got = gradients.parts()[index][[row, col]];
-            assert!(
-                (got - difference).abs() < 1e-7 * (1.0 + got.abs()),
-                "part {index} at {row}, {col}: {got} {difference}"
-            );
+            });
+            assert_near(gradients.parts()[index][[row, col]], difference, &format!("matrix {index} at {row}, {col}"));
         }
     }
     for ((row, col), &got) in dx.indexed_iter() {
-        let moved = |by: f64| {
+        let difference = central_difference(|by| {
             let mut x = x.clone();
             x[[row, col]] += by;
             loss(&kron, &x, &dy)
-        };
-        let difference = (moved(h) - moved(-h)) / (2.0 * h);
-        assert!((got - difference).abs() < 1e-7 * (1.0 + got.abs()), "dx at {row}, {col}: {got} {difference}");
+        });
+        assert_near(got, difference, &format!("dx at {row}, {col}"));
     }
 }
 
@@ -149,26 +146,23 @@ fn chain_gradients_by_central_differences() {
         let loss = |factors: &[Array2<f64>], x: &Array2<f64>| {
             (&KronChain::new(factors.iter()).unwrap().apply(x).unwrap() * &dy).sum()
         };
-        let h = 1e-5;
         for (index, factor) in factors.iter().enumerate() {
             for ((row, col), _) in factor.indexed_iter() {
-                let moved = |by: f64| {
+                let difference = central_difference(|by| {
                     let mut factors = factors.clone();
                     factors[index][[row, col]] += by;
                     loss(&factors, &x)
-                };
-                let (got, want) = (gradients[index][[row, col]], (moved(h) - moved(-h)) / (2.0 * h));
-                assert!((got - want).abs() < 1e-7 * (1.0 + got.abs()), "factor {index}: {got} {want}");
+                });
+                assert_near(gradients[index][[row, col]], difference, &format!("factor {index}"));
             }
         }
         for ((row, col), &got) in dx.indexed_iter() {
-            let moved = |by: f64| {
+            let difference = central_difference(|by| {
                 let mut x = x.clone();
                 x[[row, col]] += by;
                 loss(&factors, &x)
-            };
-            let want = (moved(h) - moved(-h)) / (2.0 * h);
-            assert!((got - want).abs() < 1e-7 * (1.0 + got.abs()), "dx: {got} {want}");
+            });
+            assert_near(got, difference, "dx");
         }
     }
 }

@@ -4,7 +4,7 @@ mod activations;
 
 use std::sync::{Arc, Mutex};
 
-use lokr_testing::matrix;
+use lokr_testing::{central_difference, matrix};
 use ndarray::{Array2, ArrayRef2};
 
 pub(crate) use activations::ACTIVATIONS;
@@ -23,24 +23,23 @@ pub(crate) fn check_gradients(layer: &mut dyn Layer<f64>, x: &Array2<f64>) {
     let dx = layer.backward(&c).unwrap();
     let gradients = layer.gradients().unwrap();
     let parameters = layer.parameters();
-    let step = 1e-5;
     for k in 0..parameters.len() {
-        let mut at = |delta: f64| {
+        let difference = central_difference(|delta| {
             let mut moved = parameters.clone();
             moved[k] += delta;
             layer.set_parameters(&moved).unwrap();
             (layer.predict(x).unwrap() * &c).sum()
-        };
-        assert_close(gradients[k], (at(step) - at(-step)) / (2.0 * step), &format!("parameter {k}"));
+        });
+        assert_close(gradients[k], difference, &format!("parameter {k}"));
     }
     layer.set_parameters(&parameters).unwrap();
     for ((i, j), &found) in dx.indexed_iter() {
-        let at = |delta: f64| {
+        let difference = central_difference(|delta| {
             let mut moved = x.clone();
             moved[[i, j]] += delta;
             (layer.predict(&moved).unwrap() * &c).sum()
-        };
-        assert_close(found, (at(step) - at(-step)) / (2.0 * step), &format!("input ({i}, {j})"));
+        });
+        assert_close(found, difference, &format!("input ({i}, {j})"));
     }
 }
 

@@ -1,6 +1,6 @@
 use approx::assert_abs_diff_eq;
 use lokr_core::Scalar;
-use lokr_testing::{LAYOUTS, matrix, with_layout};
+use lokr_testing::{LAYOUTS, central_difference, matrix, with_layout};
 use ndarray::{Array2, array};
 
 use super::{Loss, Targets, accuracy};
@@ -20,14 +20,12 @@ fn check(loss: Loss, z: &Array2<f64>, targets: Targets<'_, f64>) {
     let mut gradient = Array2::from_elem(z.dim(), f64::NAN);
     let value = loss.gradient_into(&output(z), targets, &mut gradient).unwrap();
     assert_eq!(value, loss.value(&output(z), targets).unwrap());
-    let step = 1e-5;
     for ((i, j), &found) in gradient.indexed_iter() {
-        let at = |delta: f64| {
+        let difference = central_difference(|delta| {
             let mut moved = z.clone();
             moved[[i, j]] += delta;
             loss.value(&output(&moved), targets).unwrap()
-        };
-        let difference = (at(step) - at(-step)) / (2.0 * step);
+        });
         assert!((found - difference).abs() < 1e-9, "{loss:?} ({i}, {j}): {found} against {difference}");
     }
 }
