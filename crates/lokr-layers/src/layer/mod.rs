@@ -16,5 +16,5 @@ mod traits;
 
 pub use lora_adapter::LoraAdapter;
 pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
-pub(crate) use traits::check_gradients;
+pub(crate) use traits::require_gradients;
 pub use traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};

@@ -164,7 +164,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// # Errors
     /// [`LayerError::NoGradients`].
     fn gradients(&self) -> Result<Array1<T>> {
-        check_gradients(self)?;
+        require_gradients(self)?;
         let mut flat = Vec::with_capacity(self.parameter_count());
         self.visit(&mut |_, _, gradient| flat.extend(gradient.iter().flatten().copied()));
         Ok(Array1::from_vec(flat))
@@ -175,7 +175,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// # Errors
     /// [`LayerError::NoGradients`]; nothing is changed then.
     fn update_parameters(&mut self, learning_rate: T) -> Result<()> {
-        check_gradients(self)?;
+        require_gradients(self)?;
         self.visit_mut(&mut |_, mut values, gradient| {
             if let Some(gradient) = gradient {
                 values.zip_mut_with(&gradient, |v, &g| *v -= learning_rate * g);
@@ -222,7 +222,7 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
 }
 
 /// `Ok` when every trainable parameter of `layer` has a gradient, else [`LayerError::NoGradients`].
-pub(crate) fn check_gradients<T: Scalar>(layer: &(impl Layer<T> + ?Sized)) -> Result<()> {
+pub(crate) fn require_gradients<T: Scalar>(layer: &(impl Layer<T> + ?Sized)) -> Result<()> {
     let mut missing = false;
     layer.visit(&mut |_, _, gradient| missing |= gradient.is_none());
     if missing { Err(LayerError::NoGradients { layer: layer.type_name() }) } else { Ok(()) }

@@ -1,6 +1,6 @@
 use approx::assert_abs_diff_eq;
 use lokr_core::{KronError, Scalar};
-use lokr_testing::{LAYOUTS, matrix, vector, with_layout};
+use lokr_testing::{matrix, vector};
 use ndarray::{Array1, Array2, array};
 use ndarray_rand::rand::{SeedableRng, rngs::SmallRng};
 
@@ -8,7 +8,7 @@ use super::{Dense, FullyConnected, Init};
 use crate::activation::{Activation, ActivationState};
 use crate::error::LayerError;
 use crate::layer::{GradientAt, Layer, LinearLayer};
-use crate::test_support::{ACTIVATIONS, check_gradients};
+use crate::test_support::{ACTIVATIONS, check_gradients, check_layouts};
 
 /// `W (out, in)` and the bias, and both orientations made of them.
 fn pair<T: Scalar>(input: usize, output: usize, activation: Activation) -> (Dense<T>, FullyConnected<T>) {
@@ -86,31 +86,10 @@ fn predict_equals_forward() {
 
 #[test]
 fn layout_of_the_arguments_does_not_matter() {
-    let (x, dy) = (matrix::<f64>(4, 5, 3), matrix::<f64>(4, 3, 4));
-    let (y_nan, dx_nan) = (Array2::from_elem(dy.dim(), f64::NAN), Array2::from_elem(x.dim(), f64::NAN));
     for activation in [Activation::Tanh, Activation::Softmax, Activation::Identity] {
-        let (mut dense, _) = pair::<f64>(5, 3, activation);
-        let y = dense.forward(&x).unwrap();
-        let dx = dense.backward(&dy).unwrap();
-        let gradients = dense.gradients().unwrap();
-        for layout in LAYOUTS {
-            for layout_of_output in LAYOUTS {
-                dense.reset_state();
-                with_layout(&x, layout, |x| {
-                    with_layout(&y_nan, layout_of_output, |found| {
-                        dense.forward_into(x, found).unwrap();
-                        assert_abs_diff_eq!(*found, *y, epsilon = 1e-14);
-                    });
-                });
-                with_layout(&dy, layout, |dy| {
-                    with_layout(&dx_nan, layout_of_output, |found| {
-                        dense.backward_into(dy, GradientAt::Output, found).unwrap();
-                        assert_abs_diff_eq!(*found, *dx, epsilon = 1e-14);
-                    });
-                });
-                assert_abs_diff_eq!(dense.gradients().unwrap(), gradients, epsilon = 1e-14);
-            }
-        }
+        let (mut dense, mut full) = pair::<f64>(5, 3, activation);
+        check_layouts(&mut dense, &matrix(4, 5, 3), &matrix(4, 3, 4));
+        check_layouts(&mut full, &matrix(4, 5, 3), &matrix(4, 3, 4));
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Linear<T, O> {
     pub(super) ran_forward: bool,
     pub(super) activation_state: ActivationState<T>,
     pub(super) dz: Buffer<T>,
-    pub(super) orientation: PhantomData<O>,
+    orientation: PhantomData<O>,
 }
 
 impl<T: Scalar, O: Orientation> Linear<T, O> {

@@ -108,13 +108,15 @@ impl<T: Scalar> CompiledLoKr<T> {
     fn forward_rows(&self, x: ArrayView2<'_, T>, mut y: ArrayViewMut2<'_, T>) -> Result<()> {
         y.assign(&self.bias);
         self.weight.apply_into(T::one(), &x, T::one(), &mut y)?;
-        let before = self.placement == DeltaPlacement::BeforeActivation;
-        if !before {
-            self.activation.apply(&mut y);
-        }
-        self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
-        if before {
-            self.activation.apply(&mut y);
+        match self.placement {
+            DeltaPlacement::BeforeActivation => {
+                self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
+                self.activation.apply(&mut y);
+            }
+            DeltaPlacement::AfterActivation => {
+                self.activation.apply(&mut y);
+                self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
+            }
         }
         Ok(())
     }

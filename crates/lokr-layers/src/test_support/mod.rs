@@ -1,10 +1,11 @@
-//! What several test modules use: central differences, a layer that watches its modes, the list of activations.
+//! What several test modules use: central differences, layouts, a layer that watches its modes, the list of activations.
 
 mod activations;
 
 use std::sync::{Arc, Mutex};
 
-use lokr_testing::{central_difference, matrix};
+use approx::assert_abs_diff_eq;
+use lokr_testing::{LAYOUTS, central_difference, matrix, with_layout};
 use ndarray::{Array2, ArrayRef2};
 
 pub(crate) use activations::ACTIVATIONS;
@@ -40,6 +41,33 @@ pub(crate) fn check_gradients(layer: &mut dyn Layer<f64>, x: &Array2<f64>) {
             (layer.predict(&moved).unwrap() * &c).sum()
         });
         assert_close(found, difference, &format!("input ({i}, {j})"));
+    }
+}
+
+/// Checks that `layer` gives the same output for `x`, the same gradients for `dy` and the same input gradient, however
+/// what it reads and what it writes lie in memory.
+pub(crate) fn check_layouts(layer: &mut dyn Layer<f64>, x: &Array2<f64>, dy: &Array2<f64>) {
+    layer.reset_state();
+    let (y, dx) = (layer.forward(x).unwrap(), layer.backward(dy).unwrap());
+    let gradients = layer.gradients().unwrap();
+    let (y_nan, dx_nan) = (Array2::from_elem(y.dim(), f64::NAN), Array2::from_elem(dx.dim(), f64::NAN));
+    for layout in LAYOUTS {
+        for layout_of_output in LAYOUTS {
+            layer.reset_state();
+            with_layout(x, layout, |x| {
+                with_layout(&y_nan, layout_of_output, |found| {
+                    layer.forward_into(x, found).unwrap();
+                    assert_abs_diff_eq!(*found, *y, epsilon = 1e-14);
+                });
+            });
+            with_layout(dy, layout, |dy| {
+                with_layout(&dx_nan, layout_of_output, |found| {
+                    layer.backward_into(dy, GradientAt::Output, found).unwrap();
+                    assert_abs_diff_eq!(*found, *dx, epsilon = 1e-14);
+                });
+            });
+            assert_abs_diff_eq!(layer.gradients().unwrap(), gradients, epsilon = 1e-14);
+        }
     }
 }
 

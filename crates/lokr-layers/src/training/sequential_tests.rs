@@ -1,5 +1,5 @@
 use approx::assert_abs_diff_eq;
-use lokr_testing::{LAYOUTS, matrix, vector, with_layout};
+use lokr_testing::{matrix, vector};
 use ndarray::{Array1, Array2, array, s};
 
 use super::{Loss, Sequential, Targets};
@@ -8,7 +8,7 @@ use crate::error::LayerError;
 use crate::layer::{GradientAt, Layer};
 use crate::linear::{Dense, FullyConnected};
 use crate::lokr::{LoKrAdapter, LoKrInit};
-use crate::test_support::{ModeProbe, check_gradients};
+use crate::test_support::{ModeProbe, check_gradients, check_layouts};
 
 fn dense(input: usize, output: usize, activation: Activation, seed: u64) -> Box<dyn Layer<f64>> {
     Box::new(Dense::from_arrays(matrix(input, output, seed), vector(output, seed + 1), activation).unwrap())
@@ -84,26 +84,7 @@ fn memory_between_the_layers_is_reused() {
 
 #[test]
 fn layout_of_the_arguments_does_not_matter() {
-    let mut network = network(Activation::Tanh);
-    let (x, dy) = (matrix::<f64>(4, 5, 9), matrix::<f64>(4, 3, 8));
-    let (y, dx) = (network.forward(&x).unwrap(), network.backward(&dy).unwrap());
-    let (y_nan, dx_nan) = (Array2::from_elem(y.dim(), f64::NAN), Array2::from_elem(dx.dim(), f64::NAN));
-    for layout in LAYOUTS {
-        for layout_of_output in LAYOUTS {
-            with_layout(&x, layout, |x| {
-                with_layout(&y_nan, layout_of_output, |found| {
-                    network.forward_into(x, found).unwrap();
-                    assert_abs_diff_eq!(*found, *y, epsilon = 1e-14);
-                });
-            });
-            with_layout(&dy, layout, |dy| {
-                with_layout(&dx_nan, layout_of_output, |found| {
-                    network.backward_into(dy, GradientAt::Output, found).unwrap();
-                    assert_abs_diff_eq!(*found, *dx, epsilon = 1e-14);
-                });
-            });
-        }
-    }
+    check_layouts(&mut network(Activation::Tanh), &matrix(4, 5, 9), &matrix(4, 3, 8));
 }
 
 #[test]

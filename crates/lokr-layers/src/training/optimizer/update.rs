@@ -4,7 +4,7 @@ use lokr_core::Scalar;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
 use crate::error::{LayerError, Result};
-use crate::layer::{Layer, check_gradients};
+use crate::layer::{Layer, require_gradients};
 
 /// Number of trainable values, once it is sure that all have gradients and that there are as many as `remembered`.
 pub(super) fn count_parameters<T: Scalar>(
@@ -12,7 +12,7 @@ pub(super) fn count_parameters<T: Scalar>(
     network: &dyn Layer<T>,
     remembered: Option<usize>,
 ) -> Result<usize> {
-    check_gradients(network)?;
+    require_gradients(network)?;
     let count = network.parameter_count();
     LayerError::check_length(name, "parameters", remembered.unwrap_or(count), count)?;
     Ok(count)
