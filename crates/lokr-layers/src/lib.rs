@@ -1,7 +1,7 @@
 //! Layers on `ndarray`, the LoKr adapter around them, and a small training loop.
 //!
 //! A LoKr adapter keeps a layer's weight `W` and adds `s·(A ⊗ B)` to it: two small matrices, trained in its stead, whose
-//! Kronecker product is never formed. See [`lokr`] for what that costs and what it gives.
+//! Kronecker product is never formed. See [`adapter`] for what that costs and what it gives.
 //!
 //! # By task
 //!
@@ -48,16 +48,16 @@
 //!
 //! # Rooms
 //!
-//! A batch passes from the top downwards: [`training`] calls the layers of a network, [`lokr`] the layer it adapts,
+//! A batch passes from the top downwards: [`training`] calls the layers of a network, [`adapter`] the layer it adapts,
 //! [`linear`] is such a layer, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one sample
 //! a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes nothing
 //! ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own
 
 pub mod activation;
+pub mod adapter; // Not `lokr`: with a glob import of this crate the name would stand for two things.
 pub mod layer;
 pub mod linear;
-pub mod lokr;
 pub mod training;
 
 mod buffer;
@@ -68,13 +68,13 @@ mod limits;
 mod test_support;
 
 pub use activation::Activation;
+pub use adapter::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrDiagnostics, LoKrInit, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    GradientAt, Layer, LinearLayer, LoadReport, Loading, LoraAdapter, Visitor, VisitorMut, load_parameters,
-    named_parameters, set_parameter,
+    GradientAt, Layer, LinearLayer, LoadReport, Loading, Visitor, VisitorMut, load_parameters, named_parameters,
+    set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
-pub use lokr::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrDiagnostics, LoKrInit};
 pub use training::{
     Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sequential, Sgd,
     SgdSettings, Targets, Trainer, accuracy, evaluate,

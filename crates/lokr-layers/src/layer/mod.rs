@@ -2,7 +2,6 @@
 //!
 //! - `traits`: [`Layer`], with [`LinearLayer`] for a layer that has a weight matrix, and what their methods are given.
 //! - `boxed`: `Box<dyn Layer<T>>` as a layer.
-//! - `lora_adapter`: [`LoraAdapter`], a layer that adds a small update to another one.
 //! - `named`: parameters by name, read, set and loaded as a whole.
 //!
 //! A layer of your own implements [`Layer`]; then it can be adapted, chained and trained like those of this crate.
@@ -10,11 +9,9 @@
 //! Uses `activation`; knows no layer by its type.
 
 mod boxed;
-mod lora_adapter;
 mod named;
 mod traits;
 
-pub use lora_adapter::LoraAdapter;
 pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
 pub(crate) use traits::require_gradients;
 pub use traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};

@@ -4,10 +4,10 @@ use ndarray::{Array1, Array2, array, s};
 
 use super::{Loss, Sequential, Targets};
 use crate::activation::Activation;
+use crate::adapter::{LoKrAdapter, LoKrInit};
 use crate::error::LayerError;
 use crate::layer::{GradientAt, Layer};
 use crate::linear::{Dense, FullyConnected};
-use crate::lokr::{LoKrAdapter, LoKrInit};
 use crate::test_support::{ModeProbe, check_gradients, check_layouts};
 
 fn dense(input: usize, output: usize, activation: Activation, seed: u64) -> Box<dyn Layer<f64>> {

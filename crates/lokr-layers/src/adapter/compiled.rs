@@ -3,8 +3,8 @@
 use lokr_core::{Kron, PackedMatrix, Scalar};
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 
-use super::adapter::LoKrAdapter;
 use super::checks::TYPE_NAME;
+use super::lokr_adapter::LoKrAdapter;
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};

@@ -3,8 +3,8 @@
 use lokr_core::{Factor, Kron, KronGradients, Scalar};
 use ndarray::ArrayRef2;
 
-use super::adapter::{LoKrAdapter, TrainingState};
 use super::checks::TYPE_NAME;
+use super::lokr_adapter::{LoKrAdapter, TrainingState};
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};

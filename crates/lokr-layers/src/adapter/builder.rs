@@ -3,9 +3,9 @@
 use lokr_core::{FactorizationRule, Kron, KronShape, Scalar, factorization};
 use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
 
-use super::adapter::LoKrAdapter;
 use super::checks::weight_shape;
 use super::init::LoKrInit;
+use super::lokr_adapter::LoKrAdapter;
 use super::low_rank::full_from_rank;
 use super::placement::DeltaPlacement;
 use crate::error::{LayerError, Result};

@@ -1,9 +1,10 @@
 //! The LoKr adapter: a frozen layer plus `ΔW = s·(A ⊗ B)`, trained through the two small factors.
 //!
-//! - `adapter`: [`LoKrAdapter`], what it holds; `builder`: its settings; `init`: the numbers its factors start with.
+//! - `lokr_adapter`: [`LoKrAdapter`], what it holds; `builder`: its settings; `init`: the numbers its factors start with.
 //! - `forward_backward`: the adapter as a layer.
 //! - `factors`: `A` and `B`, read and replaced; `low_rank`: those held as two halves.
-//! - `merge`: the update as a matrix, added to a weight; `lora`: the adapter as one of the LoRA family.
+//! - `merge`: the update as a matrix, added to a weight.
+//! - `lora_adapter`: [`LoraAdapter`], what it shares with other adapters of the LoRA family.
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
 //! - `placement`: whether the update enters before the base's activation or after it; `checks`: what is refused.
 //!
@@ -25,7 +26,6 @@
 //! An often copied example, `(50, 4) ⊗ (20, 4)` as an update of a `(1000, 1000)` weight with 280 values, is impossible:
 //! that product has shape `(1000, 16)`.
 
-mod adapter;
 mod builder;
 mod checks;
 mod compiled;
@@ -33,7 +33,8 @@ mod diagnostics;
 mod factors;
 mod forward_backward;
 mod init;
-mod lora;
+mod lokr_adapter;
+mod lora_adapter;
 mod low_rank;
 mod merge;
 mod placement;
@@ -41,9 +42,10 @@ mod placement;
 #[cfg(test)]
 mod gradient_tests;
 
-pub use adapter::LoKrAdapter;
 pub use builder::LoKrBuilder;
 pub use compiled::CompiledLoKr;
 pub use diagnostics::LoKrDiagnostics;
 pub use init::LoKrInit;
+pub use lokr_adapter::LoKrAdapter;
+pub use lora_adapter::LoraAdapter;
 pub use placement::DeltaPlacement;

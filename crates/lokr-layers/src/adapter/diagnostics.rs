@@ -5,7 +5,7 @@ use std::fmt;
 use lokr_core::{KronShape, Scalar};
 use ndarray::ArrayView2;
 
-use super::adapter::LoKrAdapter;
+use super::lokr_adapter::LoKrAdapter;
 use super::low_rank::inner_rank;
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;

@@ -3,7 +3,7 @@
 use lokr_core::Scalar;
 use ndarray::Array2;
 
-use super::adapter::LoKrAdapter;
+use super::lokr_adapter::LoKrAdapter;
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
