@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::shape::KronShape;
+
 /// Result of the operations of this crate.
 pub type Result<T> = std::result::Result<T, KronError>;
 
@@ -91,9 +93,9 @@ pub enum KronError {
         /// What was attempted, and what must agree.
         operation: &'static str,
         /// Factors of the first product.
-        left: crate::KronShape,
+        left: KronShape,
         /// Factors of the second product.
-        right: crate::KronShape,
+        right: KronShape,
     },
     /// The operation needs square factors.
     #[error("{operation}: {name} has shape {shape:?} and must be square")]
@@ -159,38 +161,13 @@ pub enum KronError {
         /// The largest possible number of terms.
         possible: usize,
     },
-    /// An iterative decomposition did not converge, as it happens with non-finite input.
-    #[error("{operation}: the decomposition of {name} did not converge; are all its values finite?")]
+    /// An iterative decomposition of finite values did not converge. (Values that are not finite are
+    /// [`KronError::NonFinite`].)
+    #[error("{operation}: the decomposition of {name} did not converge")]
     NoConvergence {
         /// What was attempted.
         operation: &'static str,
         /// Which matrix.
         name: &'static str,
     },
-}
-
-impl KronError {
-    /// `Ok` when `found == expected`, else [`KronError::Shape`].
-    pub(crate) fn check_shape(
-        operation: &'static str,
-        argument: &'static str,
-        expected: (usize, usize),
-        found: (usize, usize),
-    ) -> Result<()> {
-        if expected == found { Ok(()) } else { Err(Self::Shape { operation, argument, expected, found }) }
-    }
-
-    /// The side of a square matrix, or [`KronError::NotSquare`].
-    pub(crate) fn check_square(operation: &'static str, name: &'static str, shape: (usize, usize)) -> Result<usize> {
-        if shape.0 == shape.1 { Ok(shape.0) } else { Err(Self::NotSquare { operation, name, shape }) }
-    }
-
-    /// The product of `sizes`, or [`KronError::TooLarge`].
-    pub(crate) fn checked_product(operation: &'static str, sizes: &[usize]) -> Result<usize> {
-        sizes
-            .iter()
-            .try_fold(1usize, |acc, &size| acc.checked_mul(size))
-            .filter(|&n| n <= isize::MAX as usize)
-            .ok_or_else(|| Self::TooLarge { operation, sizes: sizes.to_vec() })
-    }
 }

@@ -1,77 +1,108 @@
 //! Kronecker products of `ndarray` matrices, applied, differentiated and decomposed without being formed.
 //!
+//! A product `A ⊗ B` of two small matrices stands for a large one: two factors of 64 × 64 for a matrix of 4096 × 4096.
+//! This crate holds the factors, borrowed or owned, full or low-rank, and does with them what is done with matrices.
+//!
+//! ```
+//! use lokr_core::Kron;
+//! use ndarray::array;
+//!
+//! let k = Kron::new(array![[1.0, 2.0], [0.0, 1.0]], array![[2.0, 0.0], [0.0, 4.0]])?; // (4, 4), from eight values
+//! let x = array![[1.0, 2.0, 3.0, 4.0]]; // one sample
+//! let y = k.apply(&x)?;
+//! assert_eq!(y, array![[14.0, 40.0, 6.0, 16.0]]);
+//!
+//! let (gradients, dx) = k.gradients(&x, &array![[1.0, 0.0, 0.0, 0.0]])?;
+//! assert_eq!(gradients.parts()[0], array![[2.0, 6.0], [0.0, 0.0]]); // of A
+//! assert_eq!(dx, array![[2.0, 0.0, 4.0, 0.0]]);
+//!
+//! assert_eq!(k.solve(&y)?, x);
+//! let mut w = k.to_dense();
+//! k.add_to(-1.0, &mut w)?;
+//! assert!(w.iter().all(|&w| w == 0.0));
+//! # Ok::<(), lokr_core::KronError>(())
+//! ```
+//!
+//! # What it can do
+//! | task | where |
+//! |---|---|
+//! | make a product of two factors | [`Kron::new`], [`Factor::low_rank`] |
+//! | make one of many factors, or a sum | [`KronChain`], [`KronSum`] |
+//! | apply it to a batch | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
+//! | apply it again and again | [`Kron::prepared`] |
+//! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
+//! | merge it into a weight | [`Kron::add_to`] |
+//! | look at elements, rows, blocks | [`Kron::element`], [`Kron::row`], [`Kron::block`], [`Kron::slice`] |
+//! | write it out | [`Kron::to_dense`], [`kron_dense`] |
+//! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
+//! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
+//! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
+//! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
+//! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
+//! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
+//! | eigenvalues | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
+//! | singular values, a LoRA of the same matrix | [`Kron::svd`], [`KronSvd::low_rank`] |
+//! | nearest product to a matrix | [`nearest_kron`], [`NearestOptions`] |
+//! | nearest product to a sum of products | [`nearest_to_sum`] |
+//! | split a size in two | [`factorization`], [`FactorizationRule`] |
+//! | plan the factors of a layer | [`Planner`], [`FactorChoice`], [`ParameterCounts`] |
+//! | dense products | [`matmul_into`], [`PackedMatrix`] |
+//! | ask which library multiplies | [`backend()`], [`Backend`] |
+//!
+//! The rooms [`operator`], [`algebra`], [`nearest`], [`sizes`] and [`gemm`] have the same items by subject.
+//!
 //! # Conventions
 //! `A` is `(m, n)`, `B` is `(p, q)`, `A ⊗ B` is `(m·p, n·q)` with
 //! `(A ⊗ B)[i·p + k, j·q + l] = A[i, j]·B[k, l]`: the outer index belongs to `A`. Data come as batches of rows: `x` has
-//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does.
+//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does. Elements
+//! are `f32` or `f64`, [`Scalar`].
+//!
+//! What users pass is checked first and never panics: functions return [`Result`], with the shapes and names in
+//! [`KronError`], and leave their arguments as they were. On the embedded backend the bits of a result do not depend on
+//! the number of threads.
 //!
 //! # The identity everything rests on
 //! Read a row `x` in row-major order as a matrix `X (n, q)`. Then `(A ⊗ B)·x`, read the same way, is `A·X·Bᵀ (m, p)`
 //! (Horn & Johnson, *Topics in Matrix Analysis*, Lemma 4.3.1, restated for rows). Two small products replace one with
 //! the whole matrix.
-#![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+//!
+//! # Backends
+//! Without a feature, products run on embedded kernels, threaded by rayon. One of the features `openblas-system`,
+//! `openblas-static`, `blis`, `intel-mkl`, `accelerate` and `netlib` links a BLAS for large products.
 
-mod algebra;
-mod apply;
-mod backend;
-mod chain;
-mod choice;
-mod cholesky;
-mod counts;
+pub mod algebra;
+mod check;
+mod contraction;
 mod decompose;
-mod determinant;
-mod eigen;
-mod engine;
 mod error;
-mod factor;
-mod factorization;
-mod gemm;
-mod gradient;
-mod inner;
-mod inverse;
-mod kernel;
-mod kron;
-mod kron_sum;
-mod matrix;
-mod naive;
-mod nearest;
-mod norm;
-mod order;
-mod packed;
-mod plan;
-mod planner;
-mod rank;
+pub mod gemm;
+pub mod nearest;
+pub mod operator;
 mod scalar;
-mod schur;
-mod scratch;
 mod shape;
-mod shifted;
-mod solve;
-mod step;
-mod strips;
-mod svd;
+pub mod sizes;
 #[cfg(test)]
 mod test_support;
-mod trace;
 
-pub use backend::{Backend, backend};
-pub use chain::KronChain;
-pub use choice::{Choice, Note};
-pub use counts::ParameterCounts;
-pub use determinant::LogDeterminant;
-pub use eigen::KronEigen;
+pub use algebra::{KronEigen, KronSum, KronSvd, LogDeterminant};
+pub use contraction::Order;
 pub use error::{KronError, Result};
-pub use factor::{Factor, LowRank};
-pub use factorization::{FactorizationRule, factorization};
-pub use gemm::matmul_into;
-pub use gradient::KronGradients;
-pub use kron::Kron;
-pub use kron_sum::KronSum;
-pub use naive::kron_dense;
+pub use gemm::{Backend, PackedMatrix, backend, matmul_into};
 pub use nearest::{NearestKron, NearestOptions, nearest_kron, nearest_to_sum};
-pub use order::Order;
-pub use packed::PackedMatrix;
-pub use planner::Planner;
+pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;
-pub use svd::KronSvd;
+pub use sizes::{ChoiceNote, FactorChoice, FactorizationRule, ParameterCounts, Planner, factorization};
+
+/// The former name of [`FactorChoice`].
+#[deprecated(note = "renamed to `FactorChoice`")]
+pub type Choice = FactorChoice;
+
+/// The former name of [`ChoiceNote`].
+#[deprecated(note = "renamed to `ChoiceNote`")]
+pub type Note = ChoiceNote;
+
+/// The example of the package's page, tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

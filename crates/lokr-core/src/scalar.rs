@@ -4,10 +4,50 @@ use ndarray::NdFloat;
 use num_traits::FromPrimitive;
 
 mod sealed {
-    /// Keeps [`super::Scalar`] to `f32` and `f64` and carries the bounds of the decompositions and of scratch memory.
-    pub trait Sealed: faer::traits::RealField + crate::scratch::Scratch + crate::kernel::Kernel {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+    use super::{PerType, Scalar};
+
+    /// Keeps [`Scalar`] to `f32` and `f64`, and tells the library which of the two a type is.
+    pub trait Sealed: Sized {
+        /// What `family` has for this type. No other crate can call it, because none can name a [`PerType`].
+        fn per_type<F: PerType>(family: F) -> F::Of<Self>
+        where
+            Self: Scalar;
+    }
+
+    impl Sealed for f32 {
+        #[inline(always)]
+        fn per_type<F: PerType>(family: F) -> F::Of<Self> {
+            family.f32()
+        }
+    }
+
+    impl Sealed for f64 {
+        #[inline(always)]
+        fn per_type<F: PerType>(family: F) -> F::Of<Self> {
+            family.f64()
+        }
+    }
+}
+
+/// One thing for each element type: where the library needs more of a type than [`Scalar`] promises (vector registers,
+/// scratch memory, decompositions), it says what that is for `f32` and for `f64`, beside the code that uses it.
+///
+/// Public in a private module, as the sealed trait is: no bound on [`Scalar`] leads to what a family holds.
+pub trait PerType {
+    /// What this family has for `T`.
+    type Of<T: Scalar>;
+
+    /// That of `f32`.
+    fn f32(self) -> Self::Of<f32>;
+
+    /// That of `f64`.
+    fn f64(self) -> Self::Of<f64>;
+}
+
+/// What `family` has for `T`; known when the program is compiled.
+#[inline(always)]
+pub(crate) fn per_type<T: Scalar, F: PerType>(family: F) -> F::Of<T> {
+    <T as sealed::Sealed>::per_type(family)
 }
 
 /// The element type of every matrix in this project: `f32` or `f64`.
@@ -21,6 +61,27 @@ mod sealed {
 /// }
 /// assert_eq!(half::<f32>(), 0.5);
 /// assert_eq!(half::<f64>(), 0.5);
+/// ```
+///
+/// # What it hands on
+/// The methods of [`NdFloat`], [`FromPrimitive`] and [`Sum`](std::iter::Sum), and those below. What the library itself
+/// needs of a type, such as its scratch memory, its vector registers and its decompositions, is no method of it:
+/// ```compile_fail
+/// fn scratch<T: lokr_core::Scalar>() -> usize {
+///     T::with_scratch(8, |memory: &mut [T]| memory.len())
+/// }
+/// ```
+/// ```compile_fail
+/// fn field<T: lokr_core::Scalar>(x: T) -> T {
+///     x.abs1_impl() // a method of the decompositions' own trait
+/// }
+/// ```
+/// The seal has one function, which picks what the library keeps for `f32` or for `f64`. Only the library has something
+/// to pick from:
+/// ```compile_fail
+/// fn pick<T: lokr_core::Scalar>() {
+///     T::per_type(());
+/// }
 /// ```
 pub trait Scalar: NdFloat + FromPrimitive + std::iter::Sum + sealed::Sealed {
     /// Name of the type, `"f32"` or `"f64"`.

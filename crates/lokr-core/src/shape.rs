@@ -1,6 +1,4 @@
-//! The four sizes of a Kronecker product of two factors.
-
-use crate::{KronError, Result};
+//! The four sizes of a Kronecker product of two factors. `check.rs` makes them.
 
 /// Sizes of `A ⊗ B` with `A (m, n)` and `B (p, q)`: the product is `(m·p, n·q)`.
 ///
@@ -25,20 +23,6 @@ pub struct KronShape {
 }
 
 impl KronShape {
-    /// Checks that no size is zero and that the product's element count fits in memory addresses.
-    ///
-    /// # Errors
-    /// [`KronError::EmptyFactor`], [`KronError::TooLarge`].
-    pub fn new(m: usize, n: usize, p: usize, q: usize) -> Result<Self> {
-        for (name, rows, cols) in [("A", m, n), ("B", p, q)] {
-            if rows == 0 || cols == 0 {
-                return Err(KronError::EmptyFactor { name, rows, cols });
-            }
-        }
-        KronError::checked_product("Kronecker product", &[m, n, p, q])?;
-        Ok(Self { m, n, p, q })
-    }
-
     /// Shape of the product, `(m·p, n·q)`.
     #[must_use]
     pub const fn dim(self) -> (usize, usize) {

@@ -1,20 +1,10 @@
-//! Matrices and comparisons for the unit tests.
+//! Operators and comparisons for the unit tests, beside what `lokr-testing` has.
 
-use ndarray::{Array2, ArrayRef2, ShapeBuilder};
+use lokr_testing::{Layout, matrix, with_layout};
+use ndarray::{Array2, ArrayRef2};
 
-use crate::{Factor, Kron, Scalar, kron_dense};
-
-/// Distinct values in `[-1, 1]` without structure, the same for the same seed (SplitMix64).
-pub(crate) fn matrix<T: Scalar>(rows: usize, cols: usize, seed: u64) -> Array2<T> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add((rows * 1009 + cols) as u64);
-    Array2::from_shape_simple_fn((rows, cols), || {
-        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        T::from_f64_lossy((z ^ (z >> 31)) as f64 / u64::MAX as f64 * 2.0 - 1.0)
-    })
-}
+use crate::operator::{Factor, Kron, kron_dense};
+use crate::scalar::Scalar;
 
 /// A symmetric matrix with eigenvalues of both signs.
 pub(crate) fn symmetric<T: Scalar>(size: usize, seed: u64) -> Array2<T> {
@@ -47,11 +37,7 @@ pub(crate) fn cases<T: Scalar>(shapes: &[(usize, usize, usize, usize)]) -> Vec<(
     for &(m, n, p, q) in shapes {
         let (a, b) = (matrix::<T>(m, n, 1), matrix::<T>(p, q, 2));
         let dense = kron_dense(&a, &b).unwrap();
-        let fortran = |x: &Array2<T>| {
-            let mut out = Array2::zeros(x.dim().f());
-            out.assign(x);
-            out
-        };
+        let fortran = |x: &Array2<T>| with_layout(x, Layout::ColumnMajor, |x| x.to_owned());
         cases.push((Kron::new(a.clone(), b.clone()).unwrap(), dense.clone()));
         cases.push((Kron::new(fortran(&a), fortran(&b)).unwrap(), dense));
         for rank in [1, 2] {

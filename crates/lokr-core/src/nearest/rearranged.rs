@@ -5,17 +5,12 @@ use std::ops::Range;
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 
-use crate::gemm::{Threads, product};
-use crate::{KronError, KronShape, Result, Scalar};
-
-/// Values of one tile: with its neighbours in the products it fits the second-level cache.
-const TILE: usize = 1 << 15;
-
-/// Tiles that one task adds up before its sum joins the others.
-const TILES_PER_TASK: usize = 8;
-
-/// Values one task of a scan reads at least.
-const SCAN: usize = 1 << 16;
+use crate::check::count_non_finite;
+use crate::error::{KronError, Result};
+use crate::gemm::limits::{REARRANGED_TILE, REARRANGED_TILES_PER_TASK, SCAN_TASK};
+use crate::gemm::{Blend, Threads, matmul, product, views};
+use crate::scalar::Scalar;
+use crate::shape::KronShape;
 
 /// What a row of the tall matrix stands for; its columns stand for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,8 +53,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
         let largest = scan(w, T::zero(), |largest, x| if finite(x) { largest.max(x.abs()) } else { T::infinity() });
         let largest = largest.into_iter().fold(T::zero(), T::max);
         if largest > T::max_value() {
-            let count = w.iter().filter(|x| !x.is_finite()).count();
-            return Err(KronError::NonFinite { operation, argument: "w", count });
+            KronError::check_all_finite(operation, "w", count_non_finite(&w))?;
         }
         // Two powers away from the ends of the type's range, so that both the scale and its inverse are normal numbers.
         let limit = T::max_value().to_f64_exact().log2() - 2.0;
@@ -96,7 +90,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
     /// `RᵀR (width, width)`; `2·width·out·in` flops.
     pub(super) fn gram(&self) -> Array2<f64> {
         let sum = self.sum_of_tiles(0..self.tiles(), (self.width(), self.width()), &|tile, sum| {
-            product(T::one(), tile.t(), tile, T::one(), sum, Threads::One);
+            product(Blend::add(), tile.t(), tile, sum, Threads::One);
         });
         sum.mapv(Scalar::to_f64_exact)
     }
@@ -105,9 +99,8 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
     pub(super) fn normal(&self, vectors: &Array2<f64>) -> Array2<f64> {
         let vectors = vectors.mapv(T::from_f64_lossy);
         let sum = self.sum_of_tiles(0..self.tiles(), vectors.dim(), &|tile, sum| {
-            let mut image = Array2::zeros((vectors.nrows(), tile.nrows()));
-            product(T::one(), vectors.view(), tile.t(), T::zero(), image.view_mut(), Threads::One);
-            product(T::one(), image.view(), tile, T::one(), sum, Threads::One);
+            let image = matmul(vectors.view(), tile.t(), Threads::One);
+            product(Blend::add(), image.view(), tile, sum, Threads::One);
         });
         sum.mapv(Scalar::to_f64_exact)
     }
@@ -118,9 +111,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
         let mut image = Array2::zeros((self.height(), vectors.nrows()));
         let parts = image.axis_chunks_iter_mut(Axis(0), self.tile_rows()).into_par_iter().enumerate();
         parts.for_each_init(Vec::new, |buffer, (tile, mut part)| {
-            let tile = self.tile(tile, buffer);
-            let mut values = Array2::zeros(part.dim());
-            product(T::one(), tile, vectors.t(), T::zero(), values.view_mut(), Threads::One);
+            let values = matmul(self.tile(tile, buffer), vectors.t(), Threads::One);
             part.zip_mut_with(&values, |out, value| *out = value.to_f64_exact());
         });
         image
@@ -133,18 +124,15 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
             Rows::Positions => (wide, tall),
         };
         let matrix = |vector: ArrayView1<'_, f64>, rows: usize, cols: usize| {
-            if self.transposed {
-                Array2::from_shape_fn((cols, rows), |(j, i)| vector[i * cols + j])
-            } else {
-                Array2::from_shape_fn((rows, cols), |(i, j)| vector[i * cols + j])
-            }
+            let matrix = views::folded(vector, rows, cols);
+            if self.transposed { matrix.t().as_standard_layout().into_owned() } else { matrix }
         };
         let KronShape { m, n, p, q } = self.shape;
         (matrix(a, m, n), matrix(b, p, q))
     }
 
     fn tile_rows(&self) -> usize {
-        (TILE / self.width()).clamp(1, self.height())
+        (REARRANGED_TILE / self.width()).clamp(1, self.height())
     }
 
     fn tiles(&self) -> usize {
@@ -158,7 +146,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
         dim: (usize, usize),
         add: &(impl Fn(ArrayView2<'_, T>, ArrayViewMut2<'_, T>) + Sync),
     ) -> Array2<T> {
-        if tiles.len() > TILES_PER_TASK {
+        if tiles.len() > REARRANGED_TILES_PER_TASK {
             let middle = tiles.start + tiles.len() / 2;
             let (mut left, right) = rayon::join(
                 || self.sum_of_tiles(tiles.start..middle, dim, add),
@@ -191,7 +179,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
                         }
                     }
                 }
-                matrix(buffer, len, width)
+                views::view(buffer, width)
             }
             Rows::Positions => {
                 for (k, positions) in runs(rows, q) {
@@ -204,7 +192,7 @@ impl<'a, T: Scalar> Rearranged<'a, T> {
                         }
                     }
                 }
-                matrix(buffer, width, len).reversed_axes()
+                views::view(buffer, len).reversed_axes()
             }
         }
     }
@@ -216,12 +204,6 @@ fn runs(range: Range<usize>, length: usize) -> impl Iterator<Item = (usize, Rang
         let first = i * length;
         (i, range.start.saturating_sub(first)..(range.end - first).min(length))
     })
-}
-
-/// A buffer of `rows·cols` values read as a matrix.
-#[allow(clippy::expect_used)] // The one caller has just given the buffer this length.
-fn matrix<T>(buffer: &[T], rows: usize, cols: usize) -> ArrayView2<'_, T> {
-    ArrayView2::from_shape((rows, cols), buffer).expect("the buffer has rows·cols values")
 }
 
 fn copy_scaled<T: Scalar>(scale: T, row: ArrayView1<'_, T>, start: usize, target: &mut [T]) {
@@ -252,7 +234,7 @@ fn scan<T: Scalar, S: Copy + Send + Sync>(
         }
         lanes
     };
-    let rows_per_task = (SCAN / w.ncols()).clamp(1, w.nrows());
+    let rows_per_task = (SCAN_TASK / w.ncols()).clamp(1, w.nrows());
     let lanes: Vec<[S; 8]> = w.axis_chunks_iter(Axis(0), rows_per_task).into_par_iter().map(scan_rows).collect();
     lanes.into_flattened()
 }

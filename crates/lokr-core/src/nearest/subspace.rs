@@ -1,12 +1,16 @@
 //! The leading right singular vectors of a tall matrix that can only be multiplied with.
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::SplitMix64;
 
-use super::NearestOptions;
+use super::options::NearestOptions;
 use super::rearranged::Rearranged;
 use crate::decompose::symmetric_eigen;
-use crate::gemm::{Threads, product};
-use crate::{Factor, Result, Scalar};
+use crate::error::Result;
+use crate::gemm::{Blend, Threads, matmul, product};
+use crate::operator::Factor;
+use crate::scalar::Scalar;
 
 /// Up to this width `RᵀR` is formed and decomposed directly.
 const EXACT_WIDTH: usize = 64;
@@ -47,8 +51,8 @@ pub(super) fn leading<T: Scalar>(
     // The products are rounded to `T`; no residual can be asked to fall below that noise.
     let tolerance = options.tolerance.max(32.0 * T::epsilon().to_f64_exact());
     let limit = BASIS.max(4 * block);
-    let mut random = SplitMix64(options.seed);
-    let start = Array2::from_shape_simple_fn((block, width), || random.symmetric());
+    let mut random = SplitMix64::seed_from_u64(options.seed);
+    let start = Array2::from_shape_simple_fn((block, width), || symmetric_uniform(&mut random));
     let mut next = orthonormal(start, 0.0, &Array2::zeros((0, width)));
     let mut basis = Array2::zeros((0, width));
     let mut images = Array2::zeros((0, width));
@@ -95,9 +99,7 @@ fn last_columns(vectors: &Array2<f64>, count: usize) -> Array2<f64> {
 
 /// `A·B` of small matrices, on the calling thread.
 fn times(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> Array2<f64> {
-    let mut c = Array2::zeros((a.nrows(), b.ncols()));
-    product(1.0, a, b, 0.0, c.view_mut(), Threads::One);
-    c
+    matmul(a, b, Threads::One)
 }
 
 fn stacked(top: &Array2<f64>, bottom: &Array2<f64>) -> Array2<f64> {
@@ -126,7 +128,7 @@ fn symmetric(matrix: Array2<f64>) -> Array2<f64> {
 fn orthonormal(mut block: Array2<f64>, negligible: f64, basis: &Array2<f64>) -> Array2<f64> {
     for negligible in [negligible, 0.0] {
         let shares = times(block.view(), basis.t());
-        product(-1.0, shares.view(), basis.view(), 1.0, block.view_mut(), Threads::One);
+        product(Blend { alpha: -1.0, beta: 1.0 }, shares.view(), basis.view(), block.view_mut(), Threads::One);
         let mut kept = 0;
         for row in 0..block.nrows() {
             let (done, mut rest) = block.view_mut().split_at(Axis(0), row);
@@ -150,17 +152,19 @@ fn orthonormal(mut block: Array2<f64>, negligible: f64, basis: &Array2<f64>) -> 
     block
 }
 
-/// Steele, Lea & Flood 2014: a small generator of good bits, the same everywhere.
-struct SplitMix64(u64);
+/// Uniform in `[−1, 1)`; the same seed gives the same bits everywhere.
+fn symmetric_uniform(random: &mut SplitMix64) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
 
-impl SplitMix64 {
-    /// Uniform in `[−1, 1)`.
-    fn symmetric(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        bits ^= bits >> 31;
-        (bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_recorded_values() {
+        let mut random = SplitMix64::seed_from_u64(0x0123_4567_89AB_CDEF);
+        let found: Vec<f64> = (0..3).map(|_| symmetric_uniform(&mut random)).collect();
+        assert_eq!(found, [-0.8322076761895711, 0.6675818689193549, -0.6283961317505076]);
     }
 }

@@ -1,16 +1,12 @@
-use ndarray::{Array1, Array2, ArrayRef2, ShapeBuilder, array, s};
+use lokr_testing::{LAYOUTS, matrix, with_layout};
+use ndarray::{Array2, ArrayRef2, array};
 
 use super::*;
-use crate::kron_dense;
-
-/// Distinct values in (−1, 1), different for every seed.
-fn values<T: Scalar>(rows: usize, cols: usize, seed: u64) -> Array2<T> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    Array2::from_shape_simple_fn((rows, cols), || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        T::from_f64_lossy((state >> 33) as f64 / (1u64 << 30) as f64 - 1.0)
-    })
-}
+use crate::decompose::reference::singular_values;
+use crate::error::KronError;
+use crate::operator::{Factor, Kron, kron_dense};
+use crate::scalar::Scalar;
+use crate::shape::KronShape;
 
 /// `R(W)`, written out.
 fn rearranged<T: Scalar>(w: &ArrayRef2<T>, KronShape { m, n, p, q }: KronShape) -> Array2<f64> {
@@ -25,11 +21,6 @@ fn rearranged<T: Scalar>(w: &ArrayRef2<T>, KronShape { m, n, p, q }: KronShape) 
         }
     }
     r
-}
-
-fn dense_singular_values(matrix: &Array2<f64>) -> Array1<f64> {
-    let matrix = faer::Mat::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[[i, j]]);
-    matrix.singular_values().unwrap().into_iter().collect()
 }
 
 fn norm<T: Scalar>(matrix: &Array2<T>) -> f64 {
@@ -50,7 +41,7 @@ fn check<T: Scalar>(w: &ArrayRef2<T>, shape: KronShape, terms: usize, options: &
     assert_eq!(w, before, "the input changed");
     assert!(nearest.converged, "{shape:?} did not converge");
     let r = rearranged(w, shape);
-    let sigma = dense_singular_values(&r);
+    let sigma = singular_values(&r);
     let (total, eps) = (norm(&before), T::epsilon().to_f64_exact());
     // Squared singular values are right to the order of the tolerance squared, and of the rounding.
     let error = 1e-8f64.max(100.0 * eps);
@@ -89,7 +80,7 @@ const SHAPES: [(usize, usize, usize, usize); 9] = [
 fn agrees_with_the_dense_decomposition<T: Scalar>() {
     for (m, n, p, q) in SHAPES {
         let shape = KronShape::new(m, n, p, q).unwrap();
-        let w = values::<T>(m * p, n * q, 3);
+        let w = matrix::<T>(m * p, n * q, 3);
         for terms in [1, 2, 5] {
             if terms <= (m * n).min(p * q) {
                 check(&w, shape, terms, &NearestOptions::default());
@@ -110,7 +101,7 @@ fn agrees_with_the_dense_decomposition_f64() {
 
 #[test]
 fn all_terms_give_the_matrix_back() {
-    let w = values::<f64>(6, 20, 1);
+    let w = matrix::<f64>(6, 20, 1);
     for (m, n) in [(2, 4), (3, 2), (6, 1), (1, 1)] {
         let shape = KronShape::new(m, n, 6 / m, 20 / n).unwrap();
         let nearest = check(&w, shape, (m * n).min(120 / (m * n)), &NearestOptions::default());
@@ -123,7 +114,7 @@ fn recovers_a_sum_of_products<T: Scalar>(tolerance: f64) {
         let shape = KronShape::new(m, n, p, q).unwrap();
         let mut w = Array2::<T>::zeros(shape.dim());
         for terms in 1..=3 {
-            let (a, b) = (values::<T>(m, n, terms), values::<T>(p, q, 10 + terms));
+            let (a, b) = (matrix::<T>(m, n, terms), matrix::<T>(p, q, 10 + terms));
             w += &kron_dense(&a, &b).unwrap();
             let nearest = check(&w, shape, terms as usize, &NearestOptions::default());
             let rest = norm(&(&w - &sum_of_terms(&nearest, w.dim())));
@@ -150,11 +141,11 @@ fn recovers_a_sum_of_products_f64() {
 fn a_wide_block_survives_a_restart() {
     // Width 420 with a slowly falling spectrum and a sharp tolerance: the basis fills and is thinned out.
     let shape = KronShape::new(20, 22, 21, 20).unwrap();
-    let w = values::<f64>(420, 440, 8);
+    let w = matrix::<f64>(420, 440, 8);
     let options = NearestOptions { tolerance: 1e-10, oversampling: 1, ..Default::default() };
     let nearest = check(&w, shape, 2, &options);
     assert!(nearest.iterations > 96 / 3, "{} passes: no restart was needed", nearest.iterations);
-    let sigma = dense_singular_values(&rearranged(&w, shape));
+    let sigma = singular_values(&rearranged(&w, shape));
     for (found, expected) in nearest.singular_values.iter().zip(&sigma) {
         assert!((found - expected).abs() < 1e-12 * sigma[0]);
     }
@@ -165,21 +156,16 @@ fn any_strides_give_the_same_factors() {
     for (m, n, p, q) in [(2, 3, 5, 7), (10, 9, 8, 12), (12, 8, 10, 9)] {
         let shape = KronShape::new(m, n, p, q).unwrap();
         let (rows, cols) = shape.dim();
-        let w = values::<f64>(rows, cols, 4);
+        let w = matrix::<f64>(rows, cols, 4);
         let expected = nearest_kron(&w, shape, 1, &NearestOptions::default()).unwrap();
-        let mut fortran = Array2::zeros((rows, cols).f());
-        fortran.assign(&w);
-        let mut wide = Array2::from_elem((2 * rows, 3 * cols), f64::NAN);
-        wide.slice_mut(s![..;2, ..;3]).assign(&w);
-        let mut reversed = Array2::zeros((rows, cols));
-        reversed.slice_mut(s![..;-1, ..;-1]).assign(&w);
-        let views = [fortran.view(), wide.slice(s![..;2, ..;3]), reversed.slice(s![..;-1, ..;-1])];
-        for view in views {
-            assert_eq!(view, w);
-            let found = check(&view, shape, 1, &NearestOptions::default());
-            let difference = found.terms[0].to_dense() - expected.terms[0].to_dense();
-            assert!(norm(&difference) < 1e-3 * norm(&w), "{shape:?} {:?}: {}", view.strides(), norm(&difference));
-            assert_eq!(found.terms[0].a().dense().view().strides(), [n as isize, 1]);
+        for layout in LAYOUTS {
+            with_layout(&w, layout, |view| {
+                assert_eq!(view, &w);
+                let found = check(view, shape, 1, &NearestOptions::default());
+                let difference = found.terms[0].to_dense() - expected.terms[0].to_dense();
+                assert!(norm(&difference) < 1e-3 * norm(&w), "{shape:?} {layout:?}: {}", norm(&difference));
+                assert_eq!(found.terms[0].a().dense().view().strides(), [n as isize, 1]);
+            });
         }
     }
 }
@@ -188,7 +174,7 @@ fn any_strides_give_the_same_factors() {
 fn the_bits_do_not_depend_on_the_number_of_threads() {
     fn bits<T: Scalar>(threads: usize, shape: KronShape) -> NearestKron<T> {
         let (rows, cols) = shape.dim();
-        let w = values::<T>(rows, cols, 6);
+        let w = matrix::<T>(rows, cols, 6);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| nearest_kron(&w, shape, 2, &NearestOptions::default()).unwrap())
     }
@@ -203,7 +189,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn the_seed_changes_the_start_and_not_the_answer() {
     let shape = KronShape::new(10, 9, 8, 12).unwrap();
-    let w = values::<f64>(80, 108, 2);
+    let w = matrix::<f64>(80, 108, 2);
     let with = |seed| nearest_kron(&w, shape, 1, &NearestOptions { seed, ..Default::default() }).unwrap();
     assert_eq!(with(1), with(1));
     assert_ne!(with(1), with(2));
@@ -213,7 +199,7 @@ fn the_seed_changes_the_start_and_not_the_answer() {
 #[test]
 fn passes_are_limited_and_the_result_says_so() {
     let shape = KronShape::new(10, 9, 8, 12).unwrap();
-    let w = values::<f64>(80, 108, 2);
+    let w = matrix::<f64>(80, 108, 2);
     for max_iterations in [0, 1, 2] {
         let options = NearestOptions { max_iterations, ..Default::default() };
         let nearest = nearest_kron(&w, shape, 1, &options).unwrap();
@@ -226,7 +212,7 @@ fn passes_are_limited_and_the_result_says_so() {
 fn very_large_and_very_small_values_neither_overflow_nor_vanish() {
     fn at<T: Scalar>(magnitude: f64) {
         for (m, n, p, q) in [(4, 3, 5, 6), (10, 9, 8, 12)] {
-            let (a, b) = (values::<f64>(m, n, 1), values::<f64>(p, q, 2));
+            let (a, b) = (matrix::<f64>(m, n, 1), matrix::<f64>(p, q, 2));
             let w = kron_dense(&a, &b).unwrap().mapv(|x| T::from_f64_lossy(x * magnitude));
             let shape = KronShape::new(m, n, p, q).unwrap();
             let nearest = nearest_kron(&w, shape, 1, &NearestOptions::default()).unwrap();
@@ -258,7 +244,7 @@ fn a_zero_matrix_is_captured_whole_by_zero_terms() {
 
 #[test]
 fn bad_arguments_are_named() {
-    let (w, shape) = (values::<f64>(6, 20, 1), KronShape::new(2, 4, 3, 5).unwrap());
+    let (w, shape) = (matrix::<f64>(6, 20, 1), KronShape::new(2, 4, 3, 5).unwrap());
     let options = NearestOptions::default();
     let error = nearest_kron(&w, KronShape::new(2, 4, 3, 6).unwrap(), 1, &options).unwrap_err();
     assert_eq!(error.to_string(), "nearest_kron: w has shape (6, 20), expected (6, 24)");
@@ -280,10 +266,10 @@ fn nearest_to_a_sum_is_nearest_to_its_dense_form<T: Scalar>() {
         let krons: Vec<Kron<'_, T>> = (0..3)
             .map(|t| match t {
                 0 => {
-                    let b = Factor::low_rank(values(p, 2, 20), values(2, q, 21)).unwrap();
-                    Kron::new(values(m, n, 22), b).unwrap()
+                    let b = Factor::low_rank(matrix(p, 2, 20), matrix(2, q, 21)).unwrap();
+                    Kron::new(matrix(m, n, 22), b).unwrap()
                 }
-                _ => Kron::new(values(m, n, t), values(p, q, 10 + t)).unwrap(),
+                _ => Kron::new(matrix(m, n, t), matrix(p, q, 10 + t)).unwrap(),
             })
             .collect();
         let weights = [0.5, -2.0, 1.25].map(T::from_f64_lossy);
@@ -319,7 +305,7 @@ fn nearest_to_a_sum_is_nearest_to_its_dense_form_f64() {
 
 #[test]
 fn bad_sums_are_named() {
-    let kron = |m, n, p, q| Kron::<f64>::new(values(m, n, 1), values(p, q, 2)).unwrap();
+    let kron = |m, n, p, q| Kron::<f64>::new(matrix(m, n, 1), matrix(p, q, 2)).unwrap();
     let (first, second) = (kron(2, 3, 4, 5), kron(2, 3, 5, 4));
     let count = |asked, possible| KronError::TermCount { operation: "nearest_to_sum", asked, possible };
     assert_eq!(nearest_to_sum::<f64>(&[], 1), Err(count(1, 0)));

@@ -58,7 +58,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// # Cost
     /// The singular values of the factors, and one pass over the base's weight.
     /// # Errors
-    /// [`lokr_core::KronError::NoConvergence`] when training has made a factor hold values that are not finite.
+    /// [`lokr_core::KronError::NonFinite`] when training has made a factor hold values that are not finite.
     /// # Examples
     /// ```
     /// use lokr_layers::{Activation, Dense, LoKrAdapter};

@@ -97,5 +97,5 @@ fn factors_spoilt_by_training_are_an_error() {
     adapter.backward(&matrix(3, 6, 5)).unwrap();
     adapter.update_parameters(f64::INFINITY).unwrap();
     let error = adapter.diagnostics().unwrap_err();
-    assert!(matches!(error, LayerError::Kron(KronError::NoConvergence { .. })), "{error}");
+    assert!(matches!(error, LayerError::Kron(KronError::NonFinite { .. })), "{error}");
 }

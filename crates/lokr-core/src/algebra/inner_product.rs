@@ -1,0 +1,138 @@
+//! Inner product and angle of two Kronecker products.
+
+use ndarray::{ArrayView2, Zip};
+
+use super::norm::frobenius_norm;
+use crate::error::{KronError, Result};
+use crate::gemm::{Threads, matmul};
+use crate::operator::{Factor, Kron};
+use crate::scalar::Scalar;
+
+impl<T: Scalar> Kron<'_, T> {
+    /// The Frobenius inner product, the sum of the products of equal elements:
+    /// `⟨A ⊗ B, C ⊗ D⟩ = ⟨A, C⟩·⟨B, D⟩`.
+    ///
+    /// # Shapes
+    /// `A` and `C`, and `B` and `D`, have equal shapes. Two products of equal overall shape from other factor shapes
+    /// have an inner product too, but not one of this form.
+    /// # Cost
+    /// One pass over the factors. Of two low-rank factors with inner sizes `r` and `t` neither is formed:
+    /// `2·(rows + cols)·r·t` flops; one that meets a full factor is formed.
+    /// # Errors
+    /// [`KronError::FactorShapes`].
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::{Array2, array};
+    /// let b = array![[1.0], [2.0]];
+    /// let k = Kron::new(array![[1.0, 2.0]], &b)?;
+    /// let l = Kron::new(array![[3.0, 4.0]], &b)?;
+    /// assert_eq!(k.inner(&l)?, (3.0 + 8.0) * (1.0 + 4.0));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn inner(&self, other: &Kron<'_, T>) -> Result<T> {
+        check_same_shapes("inner", self, other)?;
+        Ok(inner(self.a(), other.a()) * inner(self.b(), other.b()))
+    }
+
+    /// The cosine of the angle between two products as vectors of their elements,
+    /// `⟨K, L⟩ / (‖K‖_F·‖L‖_F)`, in `[−1, 1]`; `0` when one of them is zero.
+    ///
+    /// # Errors
+    /// [`KronError::FactorShapes`], as for [`Kron::inner`].
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::{Array2, array};
+    /// let b = array![[1.0], [2.0]];
+    /// let k = Kron::new(array![[3.0, 4.0]], &b)?;
+    /// let l = Kron::new(array![[0.0, -2.0]], &b)?;
+    /// assert!((k.cosine(&l)? - -0.8_f64).abs() < 1e-15);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn cosine(&self, other: &Kron<'_, T>) -> Result<T> {
+        check_same_shapes("cosine", self, other)?;
+        let cosine = |x: &Factor<'_, T>, y: &Factor<'_, T>| {
+            let (x_norm, y_norm) = (frobenius_norm(x), frobenius_norm(y));
+            if x_norm == T::zero() || y_norm == T::zero() { T::zero() } else { inner(x, y) / x_norm / y_norm }
+        };
+        let cosine = cosine(self.a(), other.a()) * cosine(self.b(), other.b());
+        Ok(cosine.clamp(-T::one(), T::one()))
+    }
+}
+
+fn check_same_shapes<T: Scalar>(operation: &'static str, left: &Kron<'_, T>, right: &Kron<'_, T>) -> Result<()> {
+    let (left, right) = (left.shape(), right.shape());
+    if left == right { Ok(()) } else { Err(KronError::FactorShapes { operation, left, right }) }
+}
+
+fn inner<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> T {
+    match (x, y) {
+        // ⟨L·R, M·S⟩ = tr(Rᵀ·Lᵀ·M·S) = ⟨Lᵀ·M, R·Sᵀ⟩.
+        (Factor::LowRank(x), Factor::LowRank(y)) => {
+            let left = matmul(x.left().reversed_axes(), y.left(), Threads::All);
+            let right = matmul(x.right(), y.right().reversed_axes(), Threads::All);
+            elementwise(left.view(), right.view())
+        }
+        _ => elementwise(x.dense().view(), y.dense().view()),
+    }
+}
+
+fn elementwise<T: Scalar>(x: ArrayView2<'_, T>, y: ArrayView2<'_, T>) -> T {
+    Zip::from(x).and(y).fold(T::zero(), |sum, &x, &y| sum + x * y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::KronShape;
+    use crate::test_support::{cases, close, kron_of};
+    use lokr_testing::matrix;
+    use ndarray::{Array2, array};
+
+    fn agrees_with_the_dense_elements<T: Scalar>() {
+        let shapes = [(3, 2, 5, 7), (1, 4, 3, 1), (1, 1, 1, 1)];
+        for shape in shapes {
+            let cases = cases::<T>(&[shape]);
+            for (k, k_dense) in &cases {
+                for (l, l_dense) in &cases {
+                    let expected = (k_dense * l_dense).sum();
+                    let scale = T::from_usize_lossy(k_dense.len());
+                    close(k.inner(l).unwrap(), expected, scale);
+                    let norms = (k_dense * k_dense).sum().sqrt() * (l_dense * l_dense).sum().sqrt();
+                    close(k.cosine(l).unwrap(), expected / norms, scale / norms);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn f32_and_f64_agree_with_the_dense_elements() {
+        agrees_with_the_dense_elements::<f32>();
+        agrees_with_the_dense_elements::<f64>();
+    }
+
+    #[test]
+    fn cosine_of_itself_its_negative_and_zero() {
+        let k = kron_of::<f64>(3, 2, 4, 5);
+        let negative = Kron::new(k.a().to_dense() * -3.0, k.b().view()).unwrap();
+        close(k.cosine(&k).unwrap(), 1.0, 1.0);
+        close(k.cosine(&negative).unwrap(), -1.0, 1.0);
+        let zero = Kron::new(Array2::<f64>::zeros((3, 2)), matrix(4, 5, 1)).unwrap();
+        assert_eq!(k.cosine(&zero), Ok(0.0));
+    }
+
+    #[test]
+    fn other_factor_shapes_are_an_error_that_names_both() {
+        let (k, l) = (kron_of::<f64>(2, 3, 5, 1), kron_of::<f64>(5, 1, 2, 3));
+        assert_eq!(k.dim(), l.dim());
+        for (operation, result) in [("inner", k.inner(&l)), ("cosine", k.cosine(&l))] {
+            let (left, right) = (KronShape::new(2, 3, 5, 1).unwrap(), KronShape::new(5, 1, 2, 3).unwrap());
+            let error = result.unwrap_err();
+            assert_eq!(error, KronError::FactorShapes { operation, left, right });
+            assert!(error.to_string().contains("(2, 3) ⊗ (5, 1) and (5, 1) ⊗ (2, 3)"), "{error}");
+        }
+        let nan = Kron::new(array![[f64::NAN]], array![[1.0]]).unwrap();
+        assert!(nan.inner(&nan).unwrap().is_nan());
+    }
+}

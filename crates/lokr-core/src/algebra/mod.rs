@@ -1,0 +1,47 @@
+//! What can a Kronecker product be asked that a matrix can? Everything here is answered from the factors.
+//!
+//! Most of it are methods of [`Kron`](crate::Kron):
+//!
+//! - `matmul`: [`Kron::matmul`](crate::Kron::matmul), the product of two products.
+//! - `inner_product`: [`Kron::inner`](crate::Kron::inner), [`Kron::cosine`](crate::Kron::cosine).
+//! - `trace`: [`Kron::trace`](crate::Kron::trace).
+//! - `determinant`: [`Kron::determinant`](crate::Kron::determinant), [`LogDeterminant`].
+//! - `norm`: [`Kron::frobenius_norm`](crate::Kron::frobenius_norm) and five more.
+//! - `rank`: [`Kron::rank`](crate::Kron::rank), [`Kron::condition_number`](crate::Kron::condition_number).
+//! - `inverse`: [`Kron::inverse`](crate::Kron::inverse), [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse).
+//! - `solve`: [`Kron::solve`](crate::Kron::solve).
+//! - `sylvester`: [`Kron::solve_shifted`](crate::Kron::solve_shifted), and the equation of a sum.
+//! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
+//! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`].
+//! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
+//! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
+//! - `sorted`: what `svd` and `eigen` share.
+//!
+//! What is decomposed or inverted must be finite, else the answer is
+//! [`KronError::NonFinite`](crate::KronError::NonFinite). Sums, products and norms of elements let values that are not
+//! finite flow through, and so do right-hand sides and shifts.
+//!
+//! The room uses [`operator`](crate::operator), `decompose` and [`gemm`](crate::gemm).
+
+mod cholesky;
+mod determinant;
+mod eigen;
+mod inner_product;
+mod inverse;
+mod kron_sum;
+mod matmul;
+mod norm;
+mod rank;
+mod solve;
+mod sorted;
+mod svd;
+mod sylvester;
+mod trace;
+
+pub use determinant::LogDeterminant;
+pub use eigen::KronEigen;
+pub use kron_sum::KronSum;
+pub use svd::KronSvd;
+
+#[cfg(test)]
+mod finite_tests;

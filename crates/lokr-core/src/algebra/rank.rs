@@ -1,0 +1,174 @@
+//! Rank and condition number.
+
+use ndarray::Array1;
+
+use crate::decompose::singular_values;
+use crate::error::Result;
+use crate::operator::{Factor, Kron};
+use crate::scalar::Scalar;
+
+impl<T: Scalar> Kron<'_, T> {
+    /// The numerical rank, `rank(A ⊗ B) = rank A · rank B`.
+    ///
+    /// A factor's rank counts its singular values above `max(rows, cols) · ε · σ₁`, the usual tolerance (that of NumPy
+    /// and MATLAB), applied to each factor by itself: what is rounding error in one factor stays rounding error
+    /// whatever the other factor's size.
+    ///
+    /// # Cost
+    /// The singular values of both factors, a few times `m·n·min(m, n) + p·q·min(p, q)` flops; low-rank factors by
+    /// their halves.
+    /// # Errors
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let k = Kron::new(array![[1.0, 2.0], [3.0, 4.0]], array![[1.0, 2.0], [2.0, 4.0]])?;
+    /// assert_eq!(k.rank()?, 2 * 1);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn rank(&self) -> Result<usize> {
+        let rank = |name, factor: &Factor<'_, T>| -> Result<usize> {
+            let values = singular_values("rank", name, factor)?;
+            let threshold = threshold(factor, &values);
+            Ok(values.iter().filter(|&&value| value > threshold).count())
+        };
+        Ok(rank("A", self.a())? * rank("B", self.b())?)
+    }
+
+    /// How many singular values of the product are greater than `tolerance` times the largest; zero for a zero matrix.
+    /// Here the tolerance holds for the products `σᵢ(A)·σⱼ(B)`, as if the dense matrix had been asked.
+    ///
+    /// # Errors
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let d = array![[1.0, 0.0], [0.0, 0.125]]; // d ⊗ d has the singular values 1, 1/8, 1/8, 1/64
+    /// let k = Kron::new(&d, &d)?;
+    /// assert_eq!(k.rank_with_tolerance(0.1)?, 3);
+    /// assert_eq!(k.rank_with_tolerance(0.01)?, 4);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn rank_with_tolerance(&self, tolerance: T) -> Result<usize> {
+        let a = singular_values("rank_with_tolerance", "A", self.a())?;
+        let b = singular_values("rank_with_tolerance", "B", self.b())?;
+        let (Some(a), Some(b)) = (relative(&a), relative(&b)) else { return Ok(0) };
+        Ok(a.iter().map(|&a| b.iter().take_while(|&&b| a * b > tolerance).count()).sum())
+    }
+
+    /// The condition number in the 2-norm: largest over smallest of the `min(m·p, n·q)` singular values, which is
+    /// `cond(A)·cond(B)`, or infinity when one of them is zero.
+    ///
+    /// The product of a tall and a wide factor always has singular values that are zero, and so has one with a low-rank
+    /// factor whose inner size is less than its sides.
+    ///
+    /// # Errors
+    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let k = Kron::new(array![[4.0, 0.0], [0.0, 2.0]], array![[0.0, 5.0], [1.0, 0.0]])?;
+    /// assert!((k.condition_number()? - 2.0 * 5.0_f64).abs() < 1e-14);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn condition_number(&self) -> Result<T> {
+        let a = singular_values("condition_number", "A", self.a())?;
+        let b = singular_values("condition_number", "B", self.b())?;
+        let (rows, cols) = self.dim();
+        if a.len() * b.len() < rows.min(cols) {
+            return Ok(T::infinity());
+        }
+        let condition = |values: &Array1<T>| match (values.first(), values.last()) {
+            (Some(&largest), Some(&least)) if least > T::zero() => largest / least,
+            _ => T::infinity(),
+        };
+        Ok(condition(&a) * condition(&b))
+    }
+}
+
+/// Singular values up to this are taken for rounding errors of zero: `max(rows, cols) · ε · σ₁`.
+pub(super) fn threshold<T: Scalar>(factor: &Factor<'_, T>, values: &Array1<T>) -> T {
+    let (rows, cols) = factor.dim();
+    let largest = values.first().copied().unwrap_or_else(T::zero);
+    T::from_usize_lossy(rows.max(cols)) * T::epsilon() * largest
+}
+
+/// Descending values divided by the first; `None` when there is none or it is zero.
+fn relative<T: Scalar>(values: &Array1<T>) -> Option<Array1<T>> {
+    values.first().copied().filter(|&largest| largest > T::zero()).map(|largest| values / largest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decompose::reference;
+    use crate::error::KronError;
+    use crate::test_support::{cases, close, kron_of};
+    use lokr_testing::matrix;
+    use ndarray::{Array2, array};
+
+    fn agrees_with_the_dense_singular_values<T: Scalar>() {
+        for (k, dense) in cases::<T>(&[(3, 2, 5, 7), (1, 4, 3, 1), (2, 2, 3, 3), (1, 1, 1, 1)]) {
+            let values = reference::singular_values(&dense);
+            let (rows, cols) = dense.dim();
+            let tolerance = T::from_usize_lossy(rows.max(cols)) * T::epsilon() * T::from_f64_lossy(8.0);
+            let expected = values.iter().filter(|&&value| value > tolerance * values[0]).count();
+            assert_eq!(k.rank().unwrap(), expected, "{}", k.shape());
+            assert_eq!(k.rank_with_tolerance(tolerance).unwrap(), expected, "{}", k.shape());
+            let half = T::from_f64_lossy(0.5);
+            let above_half = values.iter().filter(|&&value| value > half * values[0]).count();
+            assert_eq!(k.rank_with_tolerance(half).unwrap(), above_half, "{}", k.shape());
+        }
+    }
+
+    #[test]
+    fn f32_and_f64_agree_with_the_dense_singular_values() {
+        agrees_with_the_dense_singular_values::<f32>();
+        agrees_with_the_dense_singular_values::<f64>();
+    }
+
+    #[test]
+    fn condition_number_agrees_with_the_dense_one() {
+        for (m, n, p, q) in [(3, 2, 5, 4), (2, 3, 4, 7), (3, 3, 2, 2), (1, 1, 5, 3)] {
+            let k = kron_of::<f64>(m, n, p, q);
+            let values = reference::singular_values(&k.to_dense());
+            let expected = values[0] / values[values.len() - 1];
+            close(k.condition_number().unwrap(), expected, expected * expected);
+        }
+    }
+
+    #[test]
+    fn condition_is_infinite_where_a_singular_value_is_zero() {
+        let tall_and_wide = kron_of::<f64>(3, 1, 2, 5);
+        let low = Kron::new(matrix(2, 2, 1), Factor::low_rank(matrix(3, 2, 2), matrix(2, 3, 3)).unwrap()).unwrap();
+        let zero = Kron::new(Array2::<f64>::zeros((2, 2)), matrix(2, 2, 1)).unwrap();
+        for k in [tall_and_wide, low, zero] {
+            assert_eq!(k.condition_number(), Ok(f64::INFINITY));
+        }
+    }
+
+    #[test]
+    fn a_zero_factor_has_rank_zero() {
+        let k = Kron::new(Array2::<f64>::zeros((2, 3)), matrix(4, 3, 1)).unwrap();
+        assert_eq!((k.rank(), k.rank_with_tolerance(0.0)), (Ok(0), Ok(0)));
+        let none = Factor::low_rank(Array2::<f64>::zeros((3, 0)), Array2::zeros((0, 5))).unwrap();
+        let k = Kron::new(matrix(2, 2, 1), none).unwrap();
+        assert_eq!((k.rank(), k.rank_with_tolerance(0.0)), (Ok(0), Ok(0)));
+        assert_eq!(k.condition_number(), Ok(f64::INFINITY));
+    }
+
+    #[test]
+    fn values_that_are_not_finite_are_an_error() {
+        let k = Kron::new(matrix(2, 2, 1), array![[1.0, f64::INFINITY]]).unwrap();
+        let error = |operation| KronError::NonFinite { operation, argument: "B", count: 1 };
+        assert_eq!(k.rank(), Err(error("rank")));
+        assert_eq!(k.rank_with_tolerance(0.1), Err(error("rank_with_tolerance")));
+        assert_eq!(k.condition_number(), Err(error("condition_number")));
+    }
+}

@@ -1,0 +1,158 @@
+//! The gradients of all steps' matrices and of the batch, from one output gradient.
+
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use rayon::prelude::*;
+use smallvec::SmallVec;
+
+use super::step::{Step, Steps};
+use super::walk::Walk;
+use crate::gemm::limits::{FLOPS_PER_PARTIAL, LARGE_MATRIX_BYTES, PARTIAL_SUMS};
+use crate::gemm::{Blend, Threads, views, with_scratch};
+use crate::scalar::Scalar;
+
+/// Rows of a batch on their way back: the input, the gradient of the output, and where the gradient of the input goes.
+pub(crate) struct Rows<'r, T> {
+    pub(crate) x: ArrayView2<'r, T>,
+    pub(crate) dy: ArrayView2<'r, T>,
+    pub(crate) dx: ArrayViewMut2<'r, T>,
+}
+
+/// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward intermediates
+/// are computed again, block by block, and shared by all gradients. The shapes must have been checked.
+pub(crate) fn backward<T: Scalar>(
+    steps: &[Step<'_, T>],
+    blend: Blend<T>,
+    batch: Rows<'_, T>,
+    gradients: &mut [ArrayViewMut2<'_, T>],
+) {
+    let rows = batch.x.nrows();
+    if rows == 0 {
+        return;
+    }
+    with_scratch(2 * steps.iter().map(|s| s.strip_values(rows)).sum::<usize>(), |mut memory| {
+        let mut ready = Steps::new();
+        for step in steps {
+            let (strips, rest) = memory.split_at_mut(step.strip_values(rows));
+            let (strips_back, rest) = rest.split_at_mut(step.strip_values(rows));
+            ready.push(step.with_strips(strips).with_strips_back(strips_back));
+            memory = rest;
+        }
+        all_blocks(&ready, blend, batch, gradients);
+    });
+}
+
+fn all_blocks<T: Scalar>(
+    steps: &[Step<'_, T>],
+    blend: Blend<T>,
+    batch: Rows<'_, T>,
+    gradients: &mut [ArrayViewMut2<'_, T>],
+) {
+    let rows = batch.x.nrows();
+    // Every block of its own would need partial sums of the matrix's size.
+    let large = steps.iter().any(|s| s.matrix_bytes() > LARGE_MATRIX_BYTES);
+    let walk = Walk::new(steps, rows, large);
+    let blocks = rows.div_ceil(walk.rows);
+    if walk.blocks == Threads::One || blocks == 1 {
+        return in_order(steps, blend, batch, gradients, walk);
+    }
+    // Groups of whole blocks, each with partial sums of its own, added in order at the end.
+    let size: usize = steps.iter().map(|s| s.matrix.len()).sum();
+    let flops = rows.saturating_mul(steps.iter().map(Step::flops).sum());
+    let sums = (flops / (FLOPS_PER_PARTIAL * size)).clamp(1, PARTIAL_SUMS);
+    let group_rows = blocks.div_ceil(sums) * walk.rows;
+    with_scratch(rows.div_ceil(group_rows) * size, |partial: &mut [T]| {
+        let Rows { x, dy, mut dx } = batch;
+        let x = x.axis_chunks_iter(Axis(0), group_rows).into_par_iter();
+        let dy = dy.axis_chunks_iter(Axis(0), group_rows);
+        let dx = dx.axis_chunks_iter_mut(Axis(0), group_rows);
+        x.zip(dy).zip(dx).zip(partial.par_chunks_exact_mut(size)).for_each(|(((x, dy), dx), partial)| {
+            partial.fill(T::zero());
+            let mut rest = partial;
+            let mut sums: SmallVec<[_; 4]> = SmallVec::with_capacity(steps.len());
+            for step in steps {
+                let (head, tail) = rest.split_at_mut(step.matrix.len());
+                sums.push(views::view_mut(head, step.matrix.ncols()));
+                rest = tail;
+            }
+            in_order(steps, blend, Rows { x, dy, dx }, &mut sums, walk);
+        });
+        for partial in partial.chunks_exact(size) {
+            let mut rest = partial;
+            for gradient in gradients.iter_mut() {
+                let (head, tail) = rest.split_at(gradient.len());
+                let sum = views::view(head, gradient.ncols());
+                gradient.scaled_add(T::one(), &sum);
+                rest = tail;
+            }
+        }
+    });
+}
+
+/// One block after the other, adding to the same gradients.
+fn in_order<T: Scalar>(
+    steps: &[Step<'_, T>],
+    blend: Blend<T>,
+    rows: Rows<'_, T>,
+    gradients: &mut [ArrayViewMut2<'_, T>],
+    walk: Walk,
+) {
+    let Rows { x, dy, mut dx } = rows;
+    let x = x.axis_chunks_iter(Axis(0), walk.rows);
+    let dy = dy.axis_chunks_iter(Axis(0), walk.rows);
+    let dx = dx.axis_chunks_iter_mut(Axis(0), walk.rows);
+    for ((x, dy), dx) in x.zip(dy).zip(dx) {
+        one_block(steps, blend, Rows { x, dy, dx }, gradients, walk.inside);
+    }
+}
+
+fn one_block<T: Scalar>(
+    steps: &[Step<'_, T>],
+    blend: Blend<T>,
+    block: Rows<'_, T>,
+    gradients: &mut [ArrayViewMut2<'_, T>],
+    threads: Threads,
+) {
+    let Rows { x, dy, mut dx } = block;
+    let rows = x.nrows();
+    let copies = [x.as_slice().is_none(), dy.as_slice().is_none(), dx.as_slice_mut().is_none()];
+    let lengths = [x.len(), dy.len(), dx.len()];
+    let [copy_x, copy_dy, copy_dx] = std::array::from_fn(|i| if copies[i] { lengths[i] } else { 0 });
+    let last = steps.len() - 1;
+    let kept: usize = rows * steps[..last].iter().map(Step::width_out).sum::<usize>();
+    let widest = rows * steps[..last].iter().map(Step::width_out).max().unwrap_or(0);
+    with_scratch(copy_x + copy_dy + copy_dx + kept + 2 * widest, |scratch| {
+        let (x_copy, scratch) = scratch.split_at_mut(copy_x);
+        let (dy_copy, scratch) = scratch.split_at_mut(copy_dy);
+        let (dx_copy, scratch) = scratch.split_at_mut(copy_dx);
+        let (kept, scratch) = scratch.split_at_mut(kept);
+        let (mut from, mut to) = scratch.split_at_mut(widest);
+        let (x, dy) = (views::rows_or_copy(&x, x_copy), views::rows_or_copy(&dy, dy_copy));
+
+        // Forward again: the input of every step but the first lies in `kept`.
+        let (mut done, mut input) = (0, 0..0);
+        for (t, step) in steps[..last].iter().enumerate() {
+            let length = rows * step.width_out();
+            let (before, after) = kept.split_at_mut(done);
+            let source = if t == 0 { x } else { &before[input] };
+            step.apply(Blend::overwrite(), source, &mut after[..length], threads);
+            input = done..done + length;
+            done += length;
+        }
+
+        let mut current: Option<usize> = None;
+        for (t, step) in steps.iter().enumerate().rev() {
+            let gradient = current.map_or(dy, |length| &from[..length]);
+            let length = rows * step.width_in();
+            if t == 0 {
+                step.add_gradient(blend.alpha, x, gradient, &mut gradients[t], threads);
+                views::write(blend, &mut dx, dx_copy, |blend, dx| step.apply_transposed(blend, gradient, dx, threads));
+            } else {
+                step.add_gradient(blend.alpha, &kept[done - length..done], gradient, &mut gradients[t], threads);
+                done -= length;
+                step.apply_transposed(Blend::overwrite(), gradient, &mut to[..length], threads);
+                std::mem::swap(&mut from, &mut to);
+                current = Some(length);
+            }
+        }
+    });
+}

@@ -1,0 +1,43 @@
+//! Into which blocks a batch is cut.
+//!
+//! A batch goes through its steps in one of two ways, chosen from sizes alone so that the result does not depend on the
+//! number of threads:
+//!
+//! - *fused*: blocks of rows whose intermediates fit the second-level cache go through all steps, many blocks at a
+//!   time, each product on one thread;
+//! - *whole*: for factors too large to be read again for every block, or batches too small to be cut, larger chunks go
+//!   through one step after the other, each product on all threads (and in BLAS, where one is linked).
+
+use super::step::Step;
+use crate::gemm::Threads;
+use crate::gemm::limits::{BLOCK_BYTES, BLOCK_FLOPS, CHUNK_BYTES, MIN_BLOCKS, THREADED_BATCH_FLOPS};
+use crate::scalar::Scalar;
+
+/// How a batch is walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Walk {
+    /// Rows per block or chunk.
+    pub(super) rows: usize,
+    /// Who takes the blocks: all threads, or one that takes them one after the other.
+    pub(super) blocks: Threads,
+    /// Who works inside a block. Never all threads on both.
+    pub(super) inside: Threads,
+}
+
+impl Walk {
+    /// Decides from sizes alone. `large`: a matrix is too large for every block to go past it.
+    pub(super) fn new<T: Scalar>(steps: &[Step<'_, T>], batch: usize, large: bool) -> Self {
+        let widest = steps.iter().map(|s| s.width_in().max(s.width_out())).max().unwrap_or(1);
+        let row_bytes = widest * size_of::<T>();
+        let row_flops = steps.iter().map(Step::flops).sum::<usize>().max(1);
+        let flops = batch.saturating_mul(row_flops);
+        let worth = batch.div_ceil(MIN_BLOCKS).max(BLOCK_FLOPS.div_ceil(row_flops));
+        let rows = (BLOCK_BYTES / row_bytes).min(worth).max(1);
+        let blocks = Threads::All.for_flops(flops, THREADED_BATCH_FLOPS);
+        if blocks == Threads::All && (large || batch < MIN_BLOCKS / 2) {
+            let rows = (CHUNK_BYTES / row_bytes).clamp(1, batch);
+            return Self { rows, blocks: Threads::One, inside: Threads::All };
+        }
+        Self { rows, blocks, inside: Threads::One }
+    }
+}

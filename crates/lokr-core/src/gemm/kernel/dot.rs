@@ -1,0 +1,176 @@
+//! `C ← α·Σ A·Bᵀ + β·C` with the lanes along the inner dimension.
+#![allow(unsafe_code)] // Pointers into slices whose bounds were checked as a whole; see `dot`.
+
+use std::marker::PhantomData;
+
+use ndarray::ArrayViewMut2;
+use pulp::Simd;
+
+use super::lanes::{Lanes, Work, run_on_best};
+use super::strided::{Pointer, Sizes, Strided, StridedMut};
+use crate::gemm::blend::Blend;
+use crate::scalar::Scalar;
+
+/// `C ← α·Σ_t A_t·B_tᵀ + β·C`, summed over `count` pairs in order.
+///
+/// `A_t (m × k)` and `B_t (n × k)` must have contiguous rows, `C` too. With `β = 0`, `C` is not read.
+///
+/// # Panics
+/// When an element lies outside its slice: a bug of the caller.
+pub(crate) fn dot<T: Scalar>(
+    sizes: Sizes,
+    count: usize,
+    blend: Blend<T>,
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    c: StridedMut<'_, T>,
+) {
+    check(sizes, count, a, b);
+    let c = c.pointer(1, sizes.m, sizes.n);
+    Dot { sizes, count, blend, a, b, c, lifetime: PhantomData }.run_on_best(sizes.k);
+}
+
+/// [`dot`] for one pair, into a matrix whose rows are contiguous but may lie apart.
+///
+/// # Panics
+/// As [`dot`], or when a row of `c` is not contiguous.
+pub(crate) fn dot_into<T: Scalar>(
+    blend: Blend<T>,
+    a: Strided<'_, T>,
+    b: Strided<'_, T>,
+    k: usize,
+    c: &mut ArrayViewMut2<'_, T>,
+) {
+    let (m, n) = c.dim();
+    let sizes = Sizes { m, n, k };
+    check(sizes, 1, a, b);
+    let c = Pointer::to(c);
+    Dot { sizes, count: 1, blend, a, b, c, lifetime: PhantomData }.run_on_best(k);
+}
+
+fn check<T>(sizes: Sizes, count: usize, a: Strided<'_, T>, b: Strided<'_, T>) {
+    let Sizes { m, n, k } = sizes;
+    assert!(a.holds(count, m, k) && b.holds(count, n, k) && a.col == 1 && b.col == 1, "operands of a small product");
+}
+
+struct Dot<'a, T> {
+    sizes: Sizes,
+    count: usize,
+    blend: Blend<T>,
+    a: Strided<'a, T>,
+    b: Strided<'a, T>,
+    c: Pointer<T>,
+    lifetime: PhantomData<&'a mut T>,
+}
+
+run_on_best!(Dot);
+
+impl<T: Scalar> Work<T> for Dot<'_, T> {
+    #[inline(always)]
+    fn run<S: Simd>(mut self, simd: S)
+    where
+        T: Lanes<S>,
+    {
+        let Sizes { m, n, .. } = self.sizes;
+        let mut col = 0;
+        // SAFETY: `dot` has checked that every element of the operands and of the result exists.
+        unsafe {
+            while col + 4 <= n {
+                self.rows::<S, 4>(simd, m, col);
+                col += 4;
+            }
+            if col + 2 <= n {
+                self.rows::<S, 2>(simd, m, col);
+                col += 2;
+            }
+            if col < n {
+                self.rows::<S, 1>(simd, m, col);
+            }
+        }
+    }
+}
+
+impl<T: Scalar> Dot<'_, T> {
+    /// All rows of `Q` columns.
+    ///
+    /// # Safety
+    /// The columns must exist.
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const Q: usize>(&mut self, simd: S, m: usize, col: usize)
+    where
+        T: Lanes<S>,
+    {
+        let mut row = 0;
+        // SAFETY: rows below `m` exist.
+        unsafe {
+            if S::REGISTER_COUNT >= 32 {
+                while row + 4 <= m {
+                    self.tile::<S, 4, Q>(simd, row, col);
+                    row += 4;
+                }
+            }
+            while row + 2 <= m {
+                self.tile::<S, 2, Q>(simd, row, col);
+                row += 2;
+            }
+            if row < m {
+                self.tile::<S, 1, Q>(simd, row, col);
+            }
+        }
+    }
+
+    /// `R × Q` sums in registers, over all pairs, reduced once at the end.
+    ///
+    /// # Safety
+    /// The elements must exist.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize, const Q: usize>(&mut self, simd: S, row: usize, col: usize)
+    where
+        T: Lanes<S>,
+    {
+        let lanes = <T as Lanes<S>>::COUNT;
+        let whole = self.sizes.k - self.sizes.k % lanes;
+        let tail = self.sizes.k - whole;
+        let mask = <T as Lanes<S>>::first(simd, tail);
+        let zero = <T as Lanes<S>>::splat(simd, T::zero());
+        let mut sums = [[zero; Q]; R];
+        // SAFETY: all offsets stay within the matrices that exist by the contract.
+        unsafe {
+            for t in 0..self.count {
+                let a = self.a.data.as_ptr().add(t * self.a.step + row * self.a.row);
+                let b = self.b.data.as_ptr().add(t * self.b.step + col * self.b.row);
+                let mut l = 0;
+                while l < whole {
+                    let mut bs = [zero; Q];
+                    for (q, b_q) in bs.iter_mut().enumerate() {
+                        *b_q = <T as Lanes<S>>::load(b.add(q * self.b.row + l));
+                    }
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let a = <T as Lanes<S>>::load(a.add(r * self.a.row + l));
+                        for (sum, &b) in sums.iter_mut().zip(&bs) {
+                            *sum = <T as Lanes<S>>::mul_add(simd, a, b, *sum);
+                        }
+                    }
+                    l += lanes;
+                }
+                if tail > 0 {
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let a = <T as Lanes<S>>::load_masked(simd, mask, a.add(r * self.a.row + l));
+                        for (q, sum) in sums.iter_mut().enumerate() {
+                            let b = <T as Lanes<S>>::load_masked(simd, mask, b.add(q * self.b.row + l));
+                            *sum = <T as Lanes<S>>::mul_add(simd, a, b, *sum);
+                        }
+                    }
+                }
+            }
+            let c = self.c.data.add(row * self.c.row + col);
+            for (r, sums) in sums.iter().enumerate() {
+                for (q, &sum) in sums.iter().enumerate() {
+                    let c = c.add(r * self.c.row + q);
+                    let value = self.blend.alpha * <T as Lanes<S>>::sum(simd, sum);
+                    *c = if self.blend.beta == T::zero() { value } else { value + self.blend.beta * *c };
+                }
+            }
+        }
+    }
+}

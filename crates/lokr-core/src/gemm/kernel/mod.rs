@@ -1,0 +1,35 @@
+//! How is a product of small matrices computed? With operands that lie in the cache and are too small, or too oddly
+//! shaped, for a packing matrix product to pay.
+//!
+//! Two forms cover every contraction of one axis by a small matrix, without packing or transposing the batch:
+//! [`outer()`] walks rows of `B` with the vector lanes along the columns of `C`; [`dot()`] walks two sets of rows with
+//! the lanes along the inner dimension. Where rows of `C` fill half a register, [`outer()`] does two steps of the inner
+//! dimension at a time (`pairs`).
+//!
+//! - `outer`, `dot`: the two forms.
+//! - `pairs`: [`outer()`] for rows of half a register.
+//! - `add_row`: one row of a merge.
+//! - `strided`: operands and results as slices with strides, and where their last element lies.
+//! - `operands`: one product as pointers.
+//! - `lanes`: vector registers, and the choice of the instruction set.
+//!
+//! `lanes`, `outer`, `pairs` and `dot` hold unsafe code, beside the room's neighbour `embedded` the only such in the
+//! crate: every public entry checks that all the elements it will touch exist, and the loops then use raw pointers.
+//!
+//! The room uses the scratch memory, the limits and the blends of the room around it.
+
+mod add_row;
+mod dot;
+mod lanes;
+mod operands;
+mod outer;
+mod pairs;
+mod strided;
+
+pub(crate) use add_row::add_row;
+pub(crate) use dot::{dot, dot_into};
+pub(crate) use outer::{outer, outer_into};
+pub(crate) use strided::{Sizes, Strided, StridedMut};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,67 @@
+//! The sizes at which the library changes its way of working, all in one place.
+//!
+//! Each was measured; none is part of a result's definition, but those that split sums decide its last bits. None
+//! depends on the number of threads, so that the bits do not either.
+
+/// From so many flops on, a product of whole matrices is worth waking other threads for (some 20 µs of one core).
+pub(crate) const THREADED_PRODUCT_FLOPS: usize = 2_000_000;
+/// The same for a product with a weight laid out in strips, whose threads have nothing to pack first.
+pub(crate) const THREADED_STRIPS_FLOPS: usize = 1_000_000;
+/// The same inside one contraction of a batch, whose parts need no packing either.
+pub(crate) const THREADED_STEP_FLOPS: usize = 1_000_000;
+/// From so many flops on, the blocks of a batch are worth other threads; below, all is done in the calling thread.
+pub(crate) const THREADED_BATCH_FLOPS: usize = 1_000_000;
+
+/// Rows up to which a large weight is read where it lies, and not laid out at all.
+pub(crate) const UNPACKED_ROWS: usize = 48;
+/// Rows up to which strips are better than a general product.
+pub(crate) const STRIP_ROWS: usize = 1024;
+/// Columns of the result per task, for few rows.
+pub(crate) const UNPACKED_COLUMNS: usize = 512;
+/// Rows of a weight that are read side by side, for few rows of the batch and contiguous rows of the weight.
+pub(crate) const SIDE_BY_SIDE_ROWS: usize = 32;
+/// Columns of a strip that is laid out: two or more registers on every instruction set.
+pub(crate) const STRIP_COLUMNS: usize = 32;
+/// Inner dimension done at a time, so that a piece of a strip stays in the first-level cache.
+pub(crate) const STRIP_DEPTH: usize = 256;
+/// Rows that are transposed together, so that every write fills a good part of a cache line.
+pub(crate) const TRANSPOSED_TOGETHER: usize = 8;
+
+/// Inner dimension from which laying out `B` in pairs of rows, and the additions at the end, pay.
+pub(crate) const PAIRS_DEPTH: usize = 32;
+
+/// Matrices up to this many elements stay in the first-level cache while a batch goes by: the small kernels, which do
+/// not pack, are then at least as fast as a packing product.
+pub(crate) const SMALL_MATRIX: usize = 128 * 128;
+/// Gradients of matrices up to this many elements are summed by the small kernels.
+pub(crate) const SMALL_GRADIENT: usize = 512 * 512;
+/// So few rows do not pay for transposing a small matrix.
+pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
+/// Rows of a batch that share the cost of laying a matrix out in strips.
+pub(crate) const ROWS_FOR_STRIPS: usize = 256;
+
+/// Bytes of intermediates that a fused block of a batch may use: half of a common second-level cache.
+pub(crate) const BLOCK_BYTES: usize = 256 << 10;
+/// A matrix larger than this does not share the second-level cache with a block.
+pub(crate) const LARGE_MATRIX_BYTES: usize = 1 << 20;
+/// Bytes of intermediates that a chunk of a batch may use, where each step takes it as a whole.
+pub(crate) const CHUNK_BYTES: usize = 8 << 20;
+/// Blocks that a batch is cut into at least, as far as they are worth it, so that every thread finds work.
+pub(crate) const MIN_BLOCKS: usize = 16;
+/// Flops that make a block worth handing to another thread.
+pub(crate) const BLOCK_FLOPS: usize = 200_000;
+/// Partial sums that a gradient is split into at most: not a number of threads, so that the order of the additions is
+/// fixed.
+pub(crate) const PARTIAL_SUMS: usize = 16;
+/// Flops for every value of a partial sum that pay for clearing it and adding it up.
+pub(crate) const FLOPS_PER_PARTIAL: usize = 64;
+
+/// Values that one task of a merge `W ← W + s·(A ⊗ B)` handles at least.
+pub(crate) const MERGE_TASK: usize = 1 << 16;
+
+/// Values of one tile of a rearranged matrix: with its neighbours in the products it fits the second-level cache.
+pub(crate) const REARRANGED_TILE: usize = 1 << 15;
+/// Tiles that one task adds up before its sum joins the others.
+pub(crate) const REARRANGED_TILES_PER_TASK: usize = 8;
+/// Values that one task of a scan over a matrix reads at least.
+pub(crate) const SCAN_TASK: usize = 1 << 16;
