@@ -1,12 +1,12 @@
 //! The settings of a new adapter, checked once.
 
+use lokr_core::sizes::is_low_rank;
 use lokr_core::{FactorizationRule, Kron, KronShape, Scalar, factorization};
 use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
 
 use super::checks::weight_shape;
 use super::init::LoKrInit;
 use super::lokr_adapter::LoKrAdapter;
-use super::low_rank::full_from_rank;
 use super::placement::DeltaPlacement;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
@@ -233,6 +233,6 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
 
     /// The inner size of a factor of this shape, if it is to be low-rank.
     fn low_rank(&self, dim: (usize, usize)) -> Option<usize> {
-        (!self.full_matrix && self.rank < full_from_rank(dim)).then_some(self.rank)
+        (!self.full_matrix && is_low_rank(self.rank, dim)).then_some(self.rank)
     }
 }

@@ -2,7 +2,7 @@
 
 use lokr_core::{Factor, Scalar};
 
-use super::low_rank::inner_rank;
+use super::halves::inner_rank;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
 

@@ -5,8 +5,8 @@ use std::fmt;
 use lokr_core::{KronShape, Scalar};
 use ndarray::ArrayView2;
 
+use super::halves::inner_rank;
 use super::lokr_adapter::LoKrAdapter;
-use super::low_rank::inner_rank;
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::Result;

@@ -4,8 +4,8 @@ use lokr_core::{Factor, Kron, Scalar};
 use ndarray::{ArrayView2, CowArray, Ix2};
 
 use super::checks::check_factor;
+use super::halves::halves;
 use super::lokr_adapter::LoKrAdapter;
-use super::low_rank::halves;
 use crate::error::Result;
 use crate::layer::Layer;
 

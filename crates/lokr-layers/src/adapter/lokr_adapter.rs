@@ -1,9 +1,10 @@
 //! The adapter: what it holds, how it is made, what of it can be read and set.
 
+use lokr_core::sizes::lowest_full_rank;
 use lokr_core::{Kron, KronGradients, KronShape, Scalar};
 
 use super::checks::{check_factor, check_scaling, weight_shape};
-use super::low_rank::{full_from_rank, inner_rank};
+use super::halves::inner_rank;
 use super::placement::DeltaPlacement;
 use crate::activation::ActivationState;
 use crate::buffer::Buffer;
@@ -98,7 +99,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         check_factor("matrix_a", (m, n), delta.a())?;
         check_factor("matrix_b", (p, q), delta.b())?;
         check_scaling(scaling)?;
-        let rank = inner_rank(delta.b()).or(inner_rank(delta.a())).unwrap_or(full_from_rank((p, q)));
+        let rank = inner_rank(delta.b()).or(inner_rank(delta.a())).unwrap_or(lowest_full_rank((p, q)));
         let alpha = scaling * T::from_usize_lossy(rank);
         Self::assemble(base, delta.into_owned(), rank, alpha, scaling, None)
     }

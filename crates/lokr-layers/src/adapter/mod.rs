@@ -2,7 +2,7 @@
 //!
 //! - `lokr_adapter`: [`LoKrAdapter`], what it holds; `builder`: its settings; `init`: the numbers its factors start with.
 //! - `forward_backward`: the adapter as a layer.
-//! - `factors`: `A` and `B`, read and replaced; `low_rank`: those held as two halves.
+//! - `factors`: `A` and `B`, read and replaced; `halves`: those held low-rank.
 //! - `merge`: the update as a matrix, added to a weight.
 //! - `lora_adapter`: [`LoraAdapter`], what it shares with other adapters of the LoRA family.
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
@@ -32,10 +32,10 @@ mod compiled;
 mod diagnostics;
 mod factors;
 mod forward_backward;
+mod halves;
 mod init;
 mod lokr_adapter;
 mod lora_adapter;
-mod low_rank;
 mod merge;
 mod placement;
 
