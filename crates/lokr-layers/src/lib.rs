@@ -1,17 +1,17 @@
 //! Layers on `ndarray`, the LoKr adapter around them, and a small training loop.
 //!
-//! A LoKr adapter keeps a layer's weight `W` and adds `s·(A ⊗ B)` to it: two small matrices, trained in its stead, whose
-//! Kronecker product is never formed. See [`adapter`] for what that costs and what it gives.
+//! A LoKr adapter keeps a layer's weight `W` and adds `s·(A ⊗ B)` to it: two small matrices, trained in its stead,
+//! whose Kronecker product is never formed. See [`adapter`] for what that costs and what it gives.
 //!
 //! # By task
 //!
 //! | to | there is |
 //! |---|---|
-//! | make a layer | [`Dense::new`], [`FullyConnected::new`] with an [`Activation`] and an [`Init`]; `from_arrays` from weights |
-//! | adapt it | [`LoKrAdapter::new`]; [`LoKrAdapter::builder`] for every setting; [`LoKrAdapter::from_delta`] from factors |
+//! | make a layer | [`Dense`] and [`FullyConnected`], drawn from an [`Init`] or made from arrays; [`Activation`] |
+//! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
-//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Sgd`], [`Adam`] or [`AdamW`], [`Trainer::fit`], [`evaluate`] |
+//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`Sgd`] or [`AdamW`]; [`evaluate`] |
 //! | adapt a network | [`Sequential::map_layers`]; back to plain layers by [`Layer::merged`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
 //! | look inside | [`LoKrAdapter::diagnostics`]; [`LoKrAdapter::delta`], with its norms and spectrum |
@@ -49,9 +49,9 @@
 //! # Rooms
 //!
 //! A batch passes from the top downwards: [`training`] calls the layers of a network, [`adapter`] the layer it adapts,
-//! [`linear`] is such a layer, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one sample
-//! a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes nothing
-//! ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
+//! [`linear`] is such a layer, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one
+//! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
+//! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own
 
 pub mod activation;

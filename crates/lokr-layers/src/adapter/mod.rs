@@ -1,6 +1,7 @@
 //! The LoKr adapter: a frozen layer plus `ΔW = s·(A ⊗ B)`, trained through the two small factors.
 //!
-//! - `lokr_adapter`: [`LoKrAdapter`], what it holds; `builder`: its settings; `init`: the numbers its factors start with.
+//! - `lokr_adapter`: [`LoKrAdapter`], what it holds.
+//! - `builder`: its settings; `init`: the numbers its factors start with.
 //! - `forward_backward`: the adapter as a layer.
 //! - `factors`: `A` and `B`, read and replaced; `halves`: those held low-rank.
 //! - `merge`: the update as a matrix, added to a weight.

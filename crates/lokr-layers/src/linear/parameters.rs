@@ -20,8 +20,8 @@ use crate::error::{LayerError, Result};
 ///
 /// # Cost
 /// A forward takes `2·batch·in·out` flops, a backward twice that. [`predict_into`](crate::Layer::predict_into)
-/// allocates nothing but what [`lokr_core::matmul_into`] needs inside. [`forward_into`](crate::Layer::forward_into) keeps
-/// a copy of `x` and, unless the activation is the identity, one matrix of the output's size;
+/// allocates nothing but what [`lokr_core::matmul_into`] needs inside. [`forward_into`](crate::Layer::forward_into)
+/// keeps a copy of `x` and, unless the activation is the identity, one matrix of the output's size;
 /// [`backward_into`](crate::Layer::backward_into) keeps the gradients and, with an activation, another. Their memory is
 /// allocated once, and again only for more rows than ever before.
 #[derive(Debug, Clone)]

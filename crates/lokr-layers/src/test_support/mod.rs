@@ -1,4 +1,4 @@
-//! What several test modules use: central differences, layouts, a layer that watches its modes, the list of activations.
+//! What several test modules use: central differences, layouts, a layer that watches its modes, all activations.
 
 mod activations;
 
