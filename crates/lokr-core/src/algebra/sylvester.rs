@@ -20,9 +20,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Method
     /// With `c = 0` this is [`Kron::solve`]. Symmetric factors go through their eigenvectors
     /// ([`KronEigen::solve_shifted`](crate::KronEigen::solve_shifted); keep the decomposition to solve for many
-    /// shifts). Others go through their complex Schur decompositions, which exist for every square matrix: there `A ⊗ B
-    /// + c·I` is upper triangular and `A·X·Bᵀ + c·X = Y` is solved row by row from the last (Bartels & Stewart 1972,
-    /// for the discrete Sylvester equation).
+    /// shifts). Others go through their complex Schur decompositions, which exist for every square matrix: there
+    /// `A ⊗ B + c·I` is upper triangular and `A·X·Bᵀ + c·X = Y` is solved row by row from the last (Bartels & Stewart
+    /// 1972, for the discrete Sylvester equation).
     /// # Cost
     /// Symmetric: some `9·(m³ + p³) + 4·batch·m·p·(m + p)` flops. Otherwise some `25·(m³ + p³)` complex multiplications
     /// for the decompositions and `3·batch·m·p·(m + p)` for the rows. The bits do not depend on the number of threads.

@@ -77,7 +77,7 @@ pub(crate) fn write<T: Scalar>(
 }
 
 /// `Y ← R + β·Y`; with `β = 0`, `y` may hold anything.
-pub(crate) fn put<T: Scalar>(result: ArrayView2<'_, T>, beta: T, mut y: ArrayViewMut2<'_, T>) {
+pub(super) fn put<T: Scalar>(result: ArrayView2<'_, T>, beta: T, mut y: ArrayViewMut2<'_, T>) {
     if beta == T::zero() {
         y.assign(&result);
     } else {

@@ -1,8 +1,6 @@
 //! `C ← α·Σ A·Bᵀ + β·C` with the lanes along the inner dimension.
 #![allow(unsafe_code)] // Pointers into slices whose bounds were checked as a whole; see `dot`.
 
-use std::marker::PhantomData;
-
 use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
@@ -27,7 +25,7 @@ pub(crate) fn dot<T: Scalar>(
 ) {
     check(sizes, count, a, b);
     let c = c.pointer(1, sizes.m, sizes.n);
-    Dot { sizes, count, blend, a, b, c, lifetime: PhantomData }.run_on_best(sizes.k);
+    Dot { sizes, count, blend, a, b, c }.run_on_best(sizes.k);
 }
 
 /// [`dot`] for one pair, into a matrix whose rows are contiguous but may lie apart.
@@ -45,7 +43,7 @@ pub(crate) fn dot_into<T: Scalar>(
     let sizes = Sizes { m, n, k };
     check(sizes, 1, a, b);
     let c = Pointer::to(c);
-    Dot { sizes, count: 1, blend, a, b, c, lifetime: PhantomData }.run_on_best(k);
+    Dot { sizes, count: 1, blend, a, b, c }.run_on_best(k);
 }
 
 fn check<T>(sizes: Sizes, count: usize, a: Strided<'_, T>, b: Strided<'_, T>) {
@@ -60,7 +58,6 @@ struct Dot<'a, T> {
     a: Strided<'a, T>,
     b: Strided<'a, T>,
     c: Pointer<T>,
-    lifetime: PhantomData<&'a mut T>,
 }
 
 run_on_best!(Dot);

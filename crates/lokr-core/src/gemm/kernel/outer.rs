@@ -1,8 +1,6 @@
 //! `C ← α·A·B + β·C` with the lanes along the columns of `C`.
 #![allow(unsafe_code)] // Pointers into slices whose bounds were checked as a whole; see `outer`.
 
-use std::marker::PhantomData;
-
 use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
@@ -32,7 +30,7 @@ pub(crate) fn outer<T: Scalar>(
     let Sizes { m, n, k } = sizes;
     check(sizes, count, a, b);
     let c = c.pointer(count, m, n);
-    let work = Outer { sizes, count, blend, a, b, c, pairs: None, lifetime: PhantomData };
+    let work = Outer { sizes, count, blend, a, b, c, pairs: None };
     if pairs::suit(sizes, a) {
         with_scratch(pairs::values(k, n), |memory| Outer { pairs: Some(memory), ..work }.run_on_best(2 * n));
     } else {
@@ -55,7 +53,7 @@ pub(crate) fn outer_into<T: Scalar>(
     let sizes = Sizes { m, n, k };
     check(sizes, 1, a, b);
     let c = Pointer::to(c);
-    Outer { sizes, count: 1, blend, a, b, c, pairs: None, lifetime: PhantomData }.run_on_best(n);
+    Outer { sizes, count: 1, blend, a, b, c, pairs: None }.run_on_best(n);
 }
 
 fn check<T>(sizes: Sizes, count: usize, a: Strided<'_, T>, b: Strided<'_, T>) {
@@ -72,7 +70,6 @@ struct Outer<'a, T> {
     c: Pointer<T>,
     /// Memory for a `B` laid out in pairs of rows, if its rows fill half a register.
     pairs: Option<&'a mut [T]>,
-    lifetime: PhantomData<&'a mut T>,
 }
 
 run_on_best!(Outer);
