@@ -11,7 +11,7 @@
 //! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
-//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`Sgd`] or [`AdamW`]; [`evaluate`] |
+//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`AdamW`]; [`evaluate`] |
 //! | adapt a network | [`Sequential::map_layers`]; back to plain layers by [`Layer::merged`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
 //! | look inside | [`LoKrAdapter::diagnostics`]; [`LoKrAdapter::delta`], with its norms and spectrum |
