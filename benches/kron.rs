@@ -2,6 +2,7 @@
 //! and f64. Throughput counts flops (the fewest that do the job, for the naive way too), for merges values of `W`.
 //!
 //! `cargo bench --bench kron`; to compare machines or backends, `cargo bench --bench ratios` is the better tool.
+#![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.
 
 mod support;
 

@@ -1,7 +1,9 @@
 //! The backend asked for at build time is the one in use, and a product large enough for it comes out right.
 
-use lokr_core::{Scalar, backend, matmul_into};
-use ndarray::Array2;
+#![allow(clippy::expect_used)] // A helper that fails is a test that fails.
+
+use lokr::core::{Scalar, backend, matmul_into};
+use lokr_testing::{Layout, dense_product, matrix, with_layout};
 
 /// The provider features of this package that are on, in the order in which `backend()` prefers them.
 fn requested() -> Vec<&'static str> {
@@ -42,51 +44,27 @@ fn openblas_is_loaded() {
     assert!(maps.contains("openblas"), "no OpenBLAS among the loaded libraries:\n{maps}");
 }
 
-/// `C ← α·A·B + β·C`, every element by the definition.
-fn slow<T: Scalar>(alpha: T, a: &Array2<T>, b: &Array2<T>, beta: T, c: &Array2<T>) -> Array2<T> {
-    Array2::from_shape_fn(c.dim(), |(i, j)| {
-        let mut sum = T::zero();
-        for k in 0..a.ncols() {
-            sum += a[[i, k]] * b[[k, j]];
-        }
-        alpha * sum + beta * c[[i, j]]
-    })
-}
-
-/// Distinct values in (-1, 1), no two rows or columns alike.
-fn filled<T: Scalar>(rows: usize, cols: usize, seed: usize) -> Array2<T> {
-    let value = |i: usize, j: usize| (((i * 7919 + j * 104_729 + seed) % 65_537) as f64 / 32_768.5) - 1.0;
-    Array2::from_shape_fn((rows, cols), |(i, j)| T::from_f64_lossy(value(i, j)))
-}
-
 /// All sizes above 256, so that no backend takes its path for small products.
 fn large_product_agrees_with_the_triple_loop<T: Scalar>() {
     let (m, k, n) = (257, 283, 269);
-    let (a, b) = (filled::<T>(m, k, 1), filled::<T>(k, n, 2));
+    let (a, b, start) = (matrix::<T>(m, k, 1), matrix::<T>(k, n, 2), matrix::<T>(m, n, 3));
     let (alpha, beta) = (T::one() + T::one(), -T::one());
+    let expected = dense_product(&a, &b) * alpha + &start * beta;
     // Sums of k products below one, scaled by two, in an order that the backend chooses.
     let tolerance = T::epsilon().to_f64_exact() * 4.0 * k as f64;
 
-    let cases = [
-        ("row-major", a.clone(), b.clone()),
-        ("column-major", column_major(&a), column_major(&b)),
-        ("mixed", a.clone(), column_major(&b)),
-    ];
-    for (layout, a, b) in cases {
-        let start = filled::<T>(m, n, 3);
+    use Layout::{ColumnMajor, RowMajor};
+    for layouts in [(RowMajor, RowMajor), (ColumnMajor, ColumnMajor), (RowMajor, ColumnMajor)] {
         let mut c = start.clone();
-        matmul_into(alpha, &a, &b, beta, &mut c).expect("the shapes agree");
-        let expected = slow(alpha, &a, &b, beta, &start);
+        with_layout(&a, layouts.0, |a| {
+            with_layout(&b, layouts.1, |b| matmul_into(alpha, a, b, beta, &mut c).expect("the shapes agree"));
+        });
         for ((i, j), &value) in c.indexed_iter() {
             let difference = (value - expected[[i, j]]).abs().to_f64_exact();
-            assert!(difference <= tolerance, "{layout}: element ({i}, {j}) is off by {difference:e} on {}", backend());
+            let by = backend();
+            assert!(difference <= tolerance, "{layouts:?}: element ({i}, {j}) is off by {difference:e} on {by}");
         }
     }
-}
-
-/// The same matrix in column-major order.
-fn column_major<T: Scalar>(matrix: &Array2<T>) -> Array2<T> {
-    matrix.t().as_standard_layout().into_owned().reversed_axes()
 }
 
 #[test]

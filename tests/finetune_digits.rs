@@ -1,5 +1,6 @@
 //! The example `finetune_digits` in small: its data, its network and its training, with fewer and smaller layers.
-#![allow(unreachable_pub)]
+#![allow(unreachable_pub)] // the modules of the example
+#![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
 #[path = "../examples/finetune_digits/data.rs"]
 mod data;

@@ -1,75 +1,27 @@
 //! What is allocated, counted by the allocator itself.
-#![allow(unsafe_code)] // A global allocator is unsafe by nature; this one forwards every call.
-
-mod support;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard};
+#![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
 use lokr::core::{Factor, Kron, KronGradients};
 use lokr::layers::{
-    Activation, Dense, FullyConnected, GradientAt, Init, Layer, LinearLayer, LoKrAdapter, LoKrInit, rand,
+    Activation, Dense, FullyConnected, GradientAt, Init, Layer, LinearLayer, LoKrAdapter, LoKrInit,
+    rand::{SeedableRng, rngs::SmallRng},
 };
+use lokr_testing::{CountingAllocator, Numbers, assert_close};
 use ndarray::Array2;
-use rand::{SeedableRng, rngs::SmallRng};
-use support::{Numbers, assert_close};
-
-/// Counts the calls of each thread, the bytes of all threads, and the largest number of bytes alive at once.
-struct Counting;
-
-thread_local! {
-    // Of one thread: the test harness reports the previous test, and allocates, while the next one runs.
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.set(CALLS.get() + 1);
-        let live = LIVE.fetch_add(layout.size(), SeqCst) + layout.size();
-        PEAK.fetch_max(live, SeqCst);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), SeqCst);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// One test at a time: they share the counters.
-fn alone() -> MutexGuard<'static, ()> {
-    static LOCK: Mutex<()> = Mutex::new(());
-    LOCK.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 /// Runs `work` in a pool of one thread, so that all of it is counted, and no queue between threads.
 fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(work)
 }
 
-/// Calls of the allocator by this thread while `work` runs, and the most bytes alive above those alive before.
-fn count(work: impl FnOnce()) -> (usize, usize) {
-    let (calls, live) = (CALLS.get(), LIVE.load(SeqCst));
-    PEAK.store(live, SeqCst);
-    work();
-    (CALLS.get() - calls, PEAK.load(SeqCst) - live)
-}
-
 /// The test's own yardstick: a counter that counts nothing would let everything pass.
 #[test]
 fn the_counter_counts() {
-    let _alone = alone();
-    let (calls, peak) = count(|| drop(std::hint::black_box(vec![0u8; 1 << 20])));
+    let _alone = ALLOCATOR.alone();
+    let (calls, peak) = ALLOCATOR.count(|| drop(std::hint::black_box(vec![0u8; 1 << 20])));
     // The harness may free what it has of the previous test meanwhile.
     assert!(calls >= 1 && peak >= (1 << 20) - 10_000, "{calls} calls, {peak} bytes");
 }
@@ -84,7 +36,7 @@ fn compiled_forward_allocates_nothing<L: LinearLayer<f32> + Clone + 'static>(bas
             let mut y = Array2::from_elem((batch, base.output_size()), f32::NAN);
             let calls = in_pool(|| {
                 compiled.forward_into(&x, &mut y).unwrap();
-                count(|| compiled.forward_into(&x, &mut y).unwrap()).0
+                ALLOCATOR.count(|| compiled.forward_into(&x, &mut y).unwrap()).0
             });
             assert_eq!(calls, 0, "{} rank {rank} batch {batch}", base.type_name());
             assert_close(&y, &adapter.predict(&x).unwrap(), base.input_size(), "compiled");
@@ -94,7 +46,7 @@ fn compiled_forward_allocates_nothing<L: LinearLayer<f32> + Clone + 'static>(bas
 
 #[test]
 fn a_compiled_adapter_of_either_layer_allocates_nothing() {
-    let _alone = alone();
+    let _alone = ALLOCATOR.alone();
     let mut rng = SmallRng::seed_from_u64(2);
     let dense = Dense::new(360, 448, Activation::Gelu, Init::XavierNormal, &mut rng).unwrap();
     compiled_forward_allocates_nothing(dense);
@@ -117,7 +69,7 @@ fn training_steps_allocate_nothing<L: LinearLayer<f32> + Clone + 'static>(base: 
                     adapter.backward_into(&dy, GradientAt::Output, &mut dx).unwrap();
                 };
                 step();
-                count(step).0
+                ALLOCATOR.count(step).0
             });
             assert_eq!(calls, 0, "{} rank {rank}, both {decompose_both}, batch {batch}", base.type_name());
         }
@@ -126,7 +78,7 @@ fn training_steps_allocate_nothing<L: LinearLayer<f32> + Clone + 'static>(base: 
 
 #[test]
 fn training_steps_after_the_first_allocate_nothing() {
-    let _alone = alone();
+    let _alone = ALLOCATOR.alone();
     let mut rng = SmallRng::seed_from_u64(4);
     training_steps_allocate_nothing(Dense::new(120, 96, Activation::Silu, Init::HeNormal, &mut rng).unwrap());
     training_steps_allocate_nothing(FullyConnected::new(120, 96, Activation::Relu, Init::HeNormal, &mut rng).unwrap());
@@ -135,7 +87,7 @@ fn training_steps_after_the_first_allocate_nothing() {
 /// `W` would take 64 MiB, one output 1 MiB.
 #[test]
 fn forward_and_backward_at_4096_stay_within_blocks_and_partial_sums() {
-    let _alone = alone();
+    let _alone = ALLOCATOR.alone();
     let mut numbers = Numbers::new(5);
     let batch = 64;
     let (x, dy) = (numbers.matrix::<f32>(batch, 4096), numbers.matrix::<f32>(batch, 4096));
@@ -149,11 +101,12 @@ fn forward_and_backward_at_4096_stay_within_blocks_and_partial_sums() {
         // A pool of its own has fresh threads, whose scratch memory counts in full.
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let peak = pool.install(|| {
-            count(|| {
-                kron.apply_into(1.0, &x, 0.0, &mut y).unwrap();
-                kron.gradients_into(1.0, &x, &dy, &mut gradients, 0.0, &mut dx).unwrap();
-            })
-            .1
+            ALLOCATOR
+                .count(|| {
+                    kron.apply_into(1.0, &x, 0.0, &mut y).unwrap();
+                    kron.gradients_into(1.0, &x, &dy, &mut gradients, 0.0, &mut dx).unwrap();
+                })
+                .1
         });
         assert!(peak <= limit, "{name}: {peak} bytes above inputs and outputs");
     }
@@ -161,11 +114,11 @@ fn forward_and_backward_at_4096_stay_within_blocks_and_partial_sums() {
 
 #[test]
 fn merging_needs_no_temporary_of_the_weights_size() {
-    let _alone = alone();
+    let _alone = ALLOCATOR.alone();
     let mut numbers = Numbers::new(6);
     let kron = Kron::new(numbers.matrix::<f32>(32, 32), numbers.matrix(64, 64)).unwrap();
     let mut w = Array2::zeros((2048, 2048));
-    let peak = in_pool(|| count(|| kron.add_to(0.5, &mut w).unwrap()).1);
+    let peak = in_pool(|| ALLOCATOR.count(|| kron.add_to(0.5, &mut w).unwrap()).1);
     assert!(peak < 1 << 16, "{peak} bytes beside a weight of {}", w.len() * 4);
     assert_eq!(w[[2047, 2046]], 0.5 * kron.element(2047, 2046).unwrap());
 }

@@ -11,6 +11,8 @@
 //! | `machine` | backend and threads |
 //!
 //! Anything else is answered by `error` and a reason. The data follow a formula that the script has too.
+#![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -24,7 +26,7 @@ use ndarray::{Array1, Array2};
 use support::{Operator, Shape, join_pool, machine};
 
 /// Scaling of every adapter.
-const SCALE: f32 = 0.5;
+const SCALING: f32 = 0.5;
 
 /// Does a job once, into its result.
 type Run = Box<dyn FnMut(&mut Array2<f32>)>;
@@ -99,7 +101,7 @@ fn prepare(job: &str, shape: Shape, batch: usize) -> Result<Prepared, String> {
             .map_err(|error| error.to_string())
     };
     let adapted = |operator| match operator {
-        Operator::Two(delta) => LoKrAdapter::from_delta(base()?, delta, SCALE).map_err(|error| error.to_string()),
+        Operator::Two(delta) => LoKrAdapter::from_delta(base()?, delta, SCALING).map_err(|error| error.to_string()),
         Operator::Chain(_) => Err("an adapter has two factors".to_owned()),
     };
     let prepared = |result, run: Run| Prepared { run, result };
@@ -130,10 +132,10 @@ fn prepare(job: &str, shape: Shape, batch: usize) -> Result<Prepared, String> {
         }
         "merge" => {
             // Added and taken off in turn, so that nothing grows.
-            let mut scale = -SCALE;
+            let mut scaling = -SCALING;
             let run = move |w: &mut Array2<f32>| {
-                scale = -scale;
-                operator.merge(scale, w);
+                scaling = -scaling;
+                operator.merge(scaling, w);
             };
             prepared(pattern(height, width, 13), Box::new(run))
         }

@@ -7,9 +7,9 @@ use lokr::core::Scalar;
 use lokr::layers::{Activation, FullyConnected, GradientAt, Layer, LinearLayer, LoKrAdapter};
 use ndarray::{Array1, Array2};
 
-use crate::Settings;
 use crate::measure::{Contender, interleaved};
 use crate::report::{Report, Row, Section, Target};
+use crate::settings::Settings;
 use crate::support::{Operator, Shape, generator, matrix};
 
 const SIZE: usize = 4096;
@@ -43,27 +43,20 @@ pub fn run<T: Scalar>(settings: &Settings, report: &mut Report) {
     let mut base = None;
     for batch in BATCHES {
         if settings.selects(&format!("{BASE_STEP} b{batch}")) {
-            if base.is_none() {
-                report.section(SECTION);
-            }
             let base = base.get_or_insert_with(base_layer::<T>);
             report.row(measure_base_step(settings, base, batch));
         }
     }
     for job in [Job::Forward, Job::Step] {
         for shape in SHAPES {
-            let label = |batch| format!("{} {shape} b{batch}", job.name());
-            let batches: Vec<usize> = BATCHES.into_iter().filter(|&batch| settings.selects(&label(batch))).collect();
+            let batches = settings.selected(&BATCHES, |batch| format!("{} {shape} b{batch}", job.name()));
             if batches.is_empty() {
                 continue;
             }
-            if base.is_none() {
-                report.section(SECTION);
-            }
             let base = base.get_or_insert_with(base_layer::<T>).clone();
             let Operator::Two(delta) = Operator::new(shape, &mut generator()) else { continue };
-            let scale = T::from_f64_lossy(0.5);
-            let adapter = RefCell::new(LoKrAdapter::from_delta(base, delta, scale).expect("the shapes fit"));
+            let scaling = T::from_f64_lossy(0.5);
+            let adapter = RefCell::new(LoKrAdapter::from_delta(base, delta, scaling).expect("the shapes fit"));
             for batch in batches {
                 report.row(measure(settings, job, shape, &adapter, batch));
             }
@@ -85,7 +78,7 @@ fn measure_base_step<T: Scalar>(settings: &Settings, base: &mut FullyConnected<T
     let alone = Contender::new(|| base.borrow().predict_into(&x, black_box(&mut y_alone)).expect("the shapes fit"));
     let [step, alone] = interleaved(settings.effort, [step, alone]);
     Row {
-        section: SECTION.name,
+        section: SECTION,
         name: BASE_STEP.into(),
         batch: Some(batch),
         min: step.min(),
@@ -137,7 +130,7 @@ fn measure<T: Scalar>(
         }
     };
     Row {
-        section: SECTION.name,
+        section: SECTION,
         name: format!("{} {shape}", job.name()),
         batch: Some(batch),
         min: adapted.min(),

@@ -4,6 +4,7 @@
 //!
 //! `cargo bench --bench ratios`, with options after `--`; `--help` lists them.
 #![allow(unreachable_pub)] // A program of several files.
+#![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.
 
 mod layers;
 mod measure;
@@ -11,6 +12,7 @@ mod merge;
 mod operators;
 mod peak;
 mod report;
+mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -21,7 +23,8 @@ use lokr::core::Scalar;
 
 use measure::Effort;
 use peak::SquareProduct;
-use report::Report;
+use report::{Form, Report};
+use settings::Settings;
 
 /// Measures rates and ratios; everything that is compared is measured in turns.
 #[derive(Debug, Parser)]
@@ -46,22 +49,6 @@ struct Options {
     bench: bool,
 }
 
-/// What the sections need to know.
-struct Settings {
-    filter: Option<String>,
-    effort: Effort,
-    /// The naive way takes seconds where others take milliseconds.
-    naive_effort: Effort,
-    /// The naive product is formed up to this size.
-    naive_bytes: usize,
-}
-
-impl Settings {
-    fn selects(&self, name: &str) -> bool {
-        self.filter.as_ref().is_none_or(|part| name.contains(part.as_str()))
-    }
-}
-
 fn main() {
     let options = Options::parse();
     support::join_pool();
@@ -78,11 +65,12 @@ fn main() {
         naive_effort: Effort { samples: naive_samples, sample_time },
         naive_bytes,
     };
-    if options.f64 { run::<f64>(&settings, options.json) } else { run::<f32>(&settings, options.json) }
+    let form = if options.json { Form::Json } else { Form::Table };
+    if options.f64 { run::<f64>(&settings, form) } else { run::<f32>(&settings, form) }
 }
 
-fn run<T: Scalar>(settings: &Settings, json: bool) {
-    let mut report = Report::new(json, T::NAME);
+fn run<T: Scalar>(settings: &Settings, form: Form) {
+    let mut report = Report::new(form, T::NAME);
     report.fact("backend", lokr::core::backend());
     report.fact("rayon threads", rayon::current_num_threads());
     for variable in ["OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {

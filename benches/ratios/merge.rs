@@ -5,10 +5,10 @@ use std::hint::black_box;
 use lokr::core::Scalar;
 use ndarray::{Array2, ArrayRef2};
 
-use crate::Settings;
 use crate::measure::{Contender, interleaved};
 use crate::peak::{copy, pass_in_place};
 use crate::report::{Report, Row, Section, Target};
+use crate::settings::Settings;
 use crate::support::{Operator, Shape, generator, matrix, naive_merge};
 
 const SHAPES: [Shape; 6] = [
@@ -28,16 +28,11 @@ const SECTION: Section = Section {
 };
 
 pub fn run<T: Scalar>(settings: &Settings, report: &mut Report) {
-    let mut begun = false;
     for shape in SHAPES {
         for layout in [Layout::RowMajor, Layout::ColumnMajor] {
             let name = format!("merge {shape}{}", layout.suffix());
             if !settings.selects(&name) || (layout == Layout::ColumnMajor && shape != SHAPES[0]) {
                 continue;
-            }
-            if !begun {
-                report.section(SECTION);
-                begun = true;
             }
             measure::<T>(settings, report, shape, layout, name);
         }
@@ -101,7 +96,7 @@ fn measure<T: Scalar>(settings: &Settings, report: &mut Report, shape: Shape, la
 
     let gigabytes = 2.0 * (height * width * size_of::<T>()) as f64 / 1e9;
     let row = |name: String, times: &crate::measure::Times, target, naive| Row {
-        section: SECTION.name,
+        section: SECTION,
         name,
         batch: None,
         min: times.min(),

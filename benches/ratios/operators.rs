@@ -5,10 +5,10 @@ use std::hint::black_box;
 use lokr::core::Scalar;
 use ndarray::Array2;
 
-use crate::Settings;
 use crate::measure::{Contender, Times, interleaved};
 use crate::peak::{SquareProduct, copy};
 use crate::report::{Report, Row, Section, Target};
+use crate::settings::Settings;
 use crate::support::{Operator, Shape, backward_flops, forward_flops, generator, matrix, naive_apply, naive_gradients};
 
 const SHAPES: [Shape; 13] = [
@@ -47,13 +47,9 @@ pub fn run<T: Scalar>(settings: &Settings, report: &mut Report) {
     let mut square = None;
     for direction in [Direction::Apply, Direction::Backward] {
         for shape in SHAPES {
-            let label = |batch| format!("{} {shape} b{batch}", direction.name());
-            let batches: Vec<usize> = BATCHES.into_iter().filter(|&batch| settings.selects(&label(batch))).collect();
+            let batches = settings.selected(&BATCHES, |batch| format!("{} {shape} b{batch}", direction.name()));
             if batches.is_empty() {
                 continue;
-            }
-            if square.is_none() {
-                report.section(SECTION);
             }
             let square = square.get_or_insert_with(SquareProduct::<T>::new);
             let operator = Operator::<T>::new(shape, &mut generator());
@@ -84,7 +80,7 @@ fn measure<T: Scalar>(
     let share = times.paired(&peak, |ours, peak| (flops / ours) / (peak_flops / peak));
     let naive = naive(settings, shape, operator, &mut data).map(|[ours, naive]| naive.ratio(&ours));
     Row {
-        section: SECTION.name,
+        section: SECTION,
         name: format!("{} {shape}", direction.name()),
         batch: Some(batch),
         min: times.min(),

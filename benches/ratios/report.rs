@@ -21,7 +21,7 @@ impl Target {
 /// One line of the table.
 #[derive(Debug, Clone)]
 pub struct Row {
-    pub section: &'static str,
+    pub section: Section,
     pub name: String,
     pub batch: Option<usize>,
     /// Seconds per call.
@@ -47,23 +47,32 @@ pub struct Section {
     pub about: &'static str,
 }
 
-/// Prints line by line as the measurements come in, or collects them for JSON.
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Line by line, as the measurements come in.
+    Table,
+    /// One object, at the end.
+    Json,
+}
+
+/// Everything that is measured in one run.
 pub struct Report {
-    json: bool,
+    form: Form,
     element: &'static str,
     facts: Vec<(String, String)>,
     rows: Vec<Row>,
 }
 
 impl Report {
-    pub fn new(json: bool, element: &'static str) -> Self {
-        Self { json, element, facts: Vec::new(), rows: Vec::new() }
+    pub fn new(form: Form, element: &'static str) -> Self {
+        Self { form, element, facts: Vec::new(), rows: Vec::new() }
     }
 
     /// A named fact about the run, such as the backend.
     pub fn fact(&mut self, name: &str, value: impl ToString) {
         let value = value.to_string();
-        if !self.json {
+        if self.form == Form::Table {
             println!("{name}: {value}");
         }
         self.facts.push((name.to_owned(), value));
@@ -71,18 +80,26 @@ impl Report {
 
     /// The rate of the square product in GFLOP/s, `before` or `after` everything else.
     pub fn peak(&mut self, when: &str, element: &str, best: f64, median: f64) {
-        if !self.json {
+        if self.form == Form::Table {
             println!("peak {when}, {element}: {best:.1} GFLOP/s best, {median:.1} median");
         }
-        for (kind, rate) in [("best", best), ("median", median)] {
-            self.facts.push((format!("peak_{when}_{element}_{kind}"), format!("{rate:.2}")));
+        for (which, rate) in [("best", best), ("median", median)] {
+            self.facts.push((format!("peak_{when}_{element}_{which}"), format!("{rate:.2}")));
         }
     }
 
-    pub fn section(&self, section: Section) {
-        if self.json {
-            return;
+    /// Adds a row; the first one of a section is preceded by the section's heading.
+    pub fn row(&mut self, row: Row) {
+        if self.form == Form::Table {
+            if self.rows.last().is_none_or(|last| last.section.name != row.section.name) {
+                self.print_heading(row.section);
+            }
+            println!("{}", line(&row));
         }
+        self.rows.push(row);
+    }
+
+    fn print_heading(&self, section: Section) {
         println!("\n{} ({}): {}", section.name, self.element, section.about);
         println!(
             "{:<30} {:>5} {:>10} {:>10} {:>8} {:>9} {:>7}  {:<6} {:>7} {:>8}",
@@ -90,15 +107,8 @@ impl Report {
         );
     }
 
-    pub fn row(&mut self, row: Row) {
-        if !self.json {
-            println!("{}", line(&row));
-        }
-        self.rows.push(row);
-    }
-
     pub fn finish(self) {
-        if self.json {
+        if self.form == Form::Json {
             println!("{}", self.to_json());
             return;
         }
@@ -130,7 +140,7 @@ impl Report {
             "{{\"section\": {}, \"name\": {}, \"element\": {}, \"batch\": {}, \"min_seconds\": {:e}, \
              \"median_seconds\": {:e}, \"rate\": {}, \"ratio\": {:.4}, \"target\": {target}, \"met\": {met}, \
              \"moving\": {}, \"naive_ratio\": {}}}",
-            quoted(row.section),
+            quoted(row.section.name),
             quoted(&row.name),
             quoted(self.element),
             row.batch.map_or("null".into(), |batch| batch.to_string()),

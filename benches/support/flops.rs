@@ -5,7 +5,7 @@
 //! (the gradient of its matrix, and the gradient of its input), and all but the last a third time, to compute the
 //! intermediates again. All orders of the axes are tried, and a low-rank factor both in halves and multiplied out.
 
-use super::Shape;
+use super::shape::Shape;
 
 /// Fewest flops of a forward pass over `batch` rows.
 pub fn forward_flops(shape: Shape, batch: usize) -> usize {

@@ -3,7 +3,7 @@
 use lokr::core::{Scalar, kron_dense, matmul_into};
 use ndarray::{Array2, ArrayRef2, s};
 
-use super::Operator;
+use super::operator::Operator;
 
 /// The factors as full matrices; of a chain, the first and the product of the others.
 fn dense_factors<T: Scalar>(operator: &Operator<T>) -> (Array2<T>, Array2<T>) {

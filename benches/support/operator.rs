@@ -4,7 +4,8 @@ use lokr::core::{Factor, Kron, KronChain, KronGradients, Scalar};
 use lokr::layers::rand::rngs::SmallRng;
 use ndarray::{Array2, ArrayRef2};
 
-use super::{Shape, matrix};
+use super::data::matrix;
+use super::shape::Shape;
 
 /// An operator with data, of either kind.
 #[allow(clippy::large_enum_variant)] // There is one at a time.

@@ -1,41 +1,89 @@
-//! Layers on `ndarray`: dense and fully connected bases, and the LoKr adapter around them.
+//! Layers on `ndarray`, the LoKr adapter around them, and a small training loop.
+//!
+//! A LoKr adapter keeps a layer's weight `W` and adds `s·(A ⊗ B)` to it: two small matrices, trained in its stead,
+//! whose Kronecker product is never formed. See [`adapter`] for what that costs and what it gives.
+//!
+//! # By task
+//!
+//! | to | there is |
+//! |---|---|
+//! | make a layer | [`Dense`] and [`FullyConnected`], drawn from an [`Init`] or made from arrays; [`Activation`] |
+//! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
+//! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
+//! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
+//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`AdamW`]; [`evaluate`] |
+//! | adapt a network | [`Sequential::map_layers`]; back to plain layers by [`Layer::merged`] |
+//! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
+//! | look inside | [`LoKrAdapter::diagnostics`]; [`LoKrAdapter::delta`], with its norms and spectrum |
+//! | save and load | [`named_parameters`], [`load_parameters`]; files are the business of `lokr-checkpoint` |
+//! | bring a layer of your own | implement [`Layer`], and [`LinearLayer`] where it has a weight matrix |
+//!
+//! # An adapter from start to merge
+//!
+//! ```
+//! use lokr_layers::{Activation, FullyConnected, Init, Layer, LoKrAdapter, rand::{SeedableRng, rngs::SmallRng}};
+//! use ndarray::Array2;
+//!
+//! let mut rng = SmallRng::seed_from_u64(1);
+//! let base = FullyConnected::<f32>::new(48, 36, Activation::Gelu, Init::HeNormal, &mut rng)?;
+//! let mut adapter = LoKrAdapter::new(base, 2, None, true)?; // rank 2, alpha as the rank, the base frozen
+//! assert_eq!(adapter.parameter_count(), 6 * 6 + 6 * 2 + 2 * 8); // A (6, 6), B (6, 2)·(2, 8), for a weight of 1728
+//!
+//! let (x, target) = (Array2::from_elem((4, 48), 0.5), Array2::<f32>::ones((4, 36)));
+//! let distance = |y: &Array2<f32>| (y - &target).mapv(|d| d * d).sum();
+//! let before = distance(&adapter.predict(&x)?);
+//! for _ in 0..10 {
+//!     let y = adapter.forward(&x)?;
+//!     adapter.clear_gradients();
+//!     adapter.backward(&(y - &target))?;
+//!     adapter.update_parameters(0.01)?;
+//! }
+//! assert!(distance(&adapter.predict(&x)?) < before);
+//!
+//! let merged = adapter.merge()?; // a plain layer with the same answers
+//! let difference = merged.predict(&x)? - adapter.predict(&x)?;
+//! assert!(difference.iter().all(|d| d.abs() < 1e-4));
+//! # Ok::<(), lokr_layers::LayerError>(())
+//! ```
+//!
+//! # Rooms
+//!
+//! A batch passes from the top downwards: [`training`] calls the layers of a network, [`adapter`] the layer it adapts,
+//! [`linear`] is such a layer, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one
+//! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
+//! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own
-#![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-mod activation;
+pub mod activation;
+pub mod adapter; // Not `lokr`: with a glob import of this crate the name would stand for two things.
+pub mod layer;
+pub mod linear;
+pub mod training;
+
 mod buffer;
-mod dense;
 mod error;
-mod fully_connected;
-mod init;
-mod layer;
-mod linear;
-mod linear_layer;
-mod lokr;
-mod lora_adapter;
-mod loss;
-mod named;
-mod optimizer;
-mod sequential;
+mod limits;
+
 #[cfg(test)]
 mod test_support;
-mod train;
 
 pub use activation::Activation;
-pub use dense::{Dense, InputMajor};
+pub use adapter::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrDiagnostics, LoKrInit, LoraAdapter};
 pub use error::{LayerError, Result};
-pub use fully_connected::{FullyConnected, OutputMajor};
-pub use init::Init;
-pub use layer::{GradientAt, Layer, Visitor, VisitorMut};
-pub use linear::{Linear, Orientation};
-pub use linear_layer::LinearLayer;
-pub use lokr::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrDiagnostics, LoKrInit};
-pub use lora_adapter::LoraAdapter;
-pub use loss::{Loss, Targets, accuracy};
-pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
-pub use optimizer::{Adam, AdamSettings, AdamW, Momentum, Optimizer, Sgd, SgdSettings};
-pub use sequential::Sequential;
-pub use train::{EpochReport, Evaluation, Progress, Samples, Trainer, evaluate};
+pub use layer::{
+    GradientAt, Layer, LinearLayer, LoadReport, Loading, Visitor, VisitorMut, load_parameters, named_parameters,
+    set_parameter,
+};
+pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
+pub use training::{
+    Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sequential, Sgd,
+    SgdSettings, Targets, Trainer, accuracy, evaluate,
+};
 
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;
+
+/// The example of the crate's README, so that it is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

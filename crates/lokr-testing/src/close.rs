@@ -4,8 +4,8 @@ use ndarray::{ArrayRef, Dimension, NdFloat};
 
 use crate::to_f64;
 
-/// Asserts `|found − expected| ≤ 4·ε·length·max(1, largest |expected|)` element by element; `length` is that of the sums
-/// behind each. NaN fails.
+/// Asserts `|found − expected| ≤ 4·ε·length·max(1, largest |expected|)` element by element; `length` is that of the
+/// sums behind each. NaN fails.
 ///
 /// # Panics
 /// If shapes or values differ.

@@ -1,0 +1,94 @@
+//! The derivative of an activation, and what a forward pass must keep for it.
+
+use lokr_core::Scalar;
+use ndarray::{ArrayRef2, Zip};
+
+use super::function::Activation;
+use super::special::{normal_cdf, normal_density, sigmoid};
+use crate::buffer::Buffer;
+use crate::limits::PARALLEL_VALUES;
+
+/// What the derivative is computed from.
+enum Kept {
+    Nothing,
+    PreActivation,
+    Output,
+}
+
+impl Activation {
+    const fn keeps(self) -> Kept {
+        match self {
+            Self::Identity => Kept::Nothing,
+            Self::LeakyRelu { .. } | Self::Gelu | Self::Silu => Kept::PreActivation,
+            Self::Relu | Self::Tanh | Self::Sigmoid | Self::Softmax => Kept::Output,
+        }
+    }
+}
+
+/// What an activation's backward pass needs of its forward pass. Its memory is kept from step to step.
+#[derive(Debug, Clone)]
+pub(crate) struct ActivationState<T> {
+    kept: Buffer<T>,
+}
+
+impl<T: Scalar> ActivationState<T> {
+    pub(crate) fn new() -> Self {
+        Self { kept: Buffer::new() }
+    }
+
+    /// Replaces `z` by its activation and keeps what [`ActivationState::backward_into`] needs.
+    pub(crate) fn forward(&mut self, activation: Activation, z: &mut ArrayRef2<T>) {
+        match activation.keeps() {
+            Kept::Nothing => activation.apply(z),
+            Kept::PreActivation => {
+                self.kept.store(z);
+                activation.apply(z);
+            }
+            Kept::Output => {
+                activation.apply(z);
+                self.kept.store(z);
+            }
+        }
+    }
+
+    /// Writes over `dz` the gradient of the pre-activation, given the gradient `dy` of the output. Both have the shape
+    /// of the last `forward`, and the activation is the same: the caller has checked that.
+    pub(crate) fn backward_into(&self, activation: Activation, dy: &ArrayRef2<T>, dz: &mut ArrayRef2<T>) {
+        let (zero, one) = (T::zero(), T::one());
+        match activation {
+            Activation::Identity => dz.assign(dy),
+            Activation::Relu => self.chain(dy, dz, |y| if y > zero { one } else { zero }),
+            Activation::LeakyRelu { slope } => {
+                let slope = T::from_f64_lossy(slope);
+                self.chain(dy, dz, |z| if z > zero { one } else { slope });
+            }
+            Activation::Gelu => self.chain(dy, dz, |z| normal_cdf(z) + z * normal_density(z)),
+            Activation::Silu => self.chain(dy, dz, |z| {
+                let s = sigmoid(z);
+                s * (one + z * (one - s))
+            }),
+            Activation::Tanh => self.chain(dy, dz, |y| one - y * y),
+            Activation::Sigmoid => self.chain(dy, dz, |y| y * (one - y)),
+            Activation::Softmax => {
+                // J = diag(y) − y·yᵀ, so J·dy = y∘(dy − ⟨y, dy⟩).
+                let y = self.kept.view();
+                for ((mut dz, dy), y) in dz.rows_mut().into_iter().zip(dy.rows()).zip(y.rows()) {
+                    let mean = y.iter().zip(&dy).map(|(&y, &dy)| y * dy).sum::<T>();
+                    Zip::from(&mut dz).and(&dy).and(&y).for_each(|dz, &dy, &y| *dz = y * (dy - mean));
+                }
+            }
+        }
+    }
+
+    /// Gives the memory back.
+    pub(crate) fn clear(&mut self) {
+        self.kept.clear();
+    }
+
+    /// `dz ← dy∘slope(kept)`.
+    fn chain(&self, dy: &ArrayRef2<T>, dz: &mut ArrayRef2<T>, slope: impl Fn(T) -> T + Send + Sync) {
+        let zip = Zip::from(dz).and(dy).and(self.kept.view());
+        let each = |dz: &mut T, dy: &T, kept: &T| *dz = *dy * slope(*kept);
+        if dy.len() >= PARALLEL_VALUES { zip.par_for_each(each) } else { zip.for_each(each) }
+    }
+}

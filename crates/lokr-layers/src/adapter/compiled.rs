@@ -1,0 +1,123 @@
+//! The adapter made ready for inference.
+
+use lokr_core::{Kron, PackedMatrix, Scalar};
+use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
+
+use super::checks::TYPE_NAME;
+use super::lokr_adapter::LoKrAdapter;
+use super::placement::DeltaPlacement;
+use crate::activation::Activation;
+use crate::error::{LayerError, Result};
+use crate::layer::Layer;
+
+/// An adapted layer that only infers: weight packed, factors laid out, nothing left to decide. Immutable, so that
+/// threads can share it.
+///
+/// Made by [`LoKrAdapter::compile`]. The update stays apart from the weight; where it need not, [`LoKrAdapter::merge`]
+/// gives a layer that costs nothing extra.
+///
+/// # Examples
+/// ```
+/// use lokr_layers::{Activation, Dense, Layer, LoKrAdapter, LoKrInit};
+/// use ndarray::{Array1, Array2};
+///
+/// let base = Dense::from_arrays(Array2::from_elem((6, 4), 0.5), Array1::zeros(4), Activation::Tanh)?;
+/// let adapter = LoKrAdapter::builder(base).rank(1).init(LoKrInit::Random).build()?;
+/// let compiled = adapter.compile(8)?;
+/// let x = Array2::from_shape_fn((3, 6), |(i, j)| (i + j) as f64 / 10.0);
+/// let mut y = Array2::zeros((3, 4));
+/// compiled.forward_into(&x, &mut y)?;
+/// let difference = y - adapter.predict(&x)?;
+/// assert!(difference.iter().all(|d: &f64| d.abs() < 1e-12));
+/// # Ok::<(), lokr_layers::LayerError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CompiledLoKr<T: Scalar> {
+    weight: PackedMatrix<T>,
+    bias: Array1<T>,
+    activation: Activation,
+    placement: DeltaPlacement,
+    delta: Kron<'static, T>,
+    scaling: T,
+    max_batch: usize,
+}
+
+impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+    /// A copy of the adapted layer for inference on batches of up to `max_batch` rows; larger ones are cut.
+    ///
+    /// # Cost
+    /// Copies the base's weight once. [`CompiledLoKr::forward_into`] then allocates nothing.
+    /// # Errors
+    /// [`LayerError::NotCompilable`] for a base without a weight matrix, [`LayerError::InvalidSetting`] for a
+    /// `max_batch` of 0.
+    pub fn compile(&self, max_batch: usize) -> Result<CompiledLoKr<T>> {
+        if max_batch == 0 {
+            return Err(LayerError::invalid("max_batch", 0, "at least 1"));
+        }
+        let linear = self.base.as_linear().ok_or(LayerError::NotCompilable { layer: self.base.type_name() })?;
+        Ok(CompiledLoKr {
+            weight: PackedMatrix::new(&linear.weight())?,
+            bias: linear.bias().to_owned(),
+            activation: linear.activation(),
+            placement: self.placement,
+            delta: self.delta.prepared(max_batch)?,
+            scaling: self.scaling,
+            max_batch,
+        })
+    }
+}
+
+impl<T: Scalar> CompiledLoKr<T> {
+    /// Values in one row of the input.
+    #[must_use]
+    pub fn input_size(&self) -> usize {
+        self.weight.dim().1
+    }
+
+    /// Values in one row of the output.
+    #[must_use]
+    pub fn output_size(&self) -> usize {
+        self.weight.dim().0
+    }
+
+    /// The adapted output for `x (batch, input_size)`, written over `y (batch, output_size)`, which may hold anything.
+    ///
+    /// Allocates nothing once every thread that takes part has its scratch memory, which its first call makes. (A call
+    /// from outside a rayon pool may make rayon extend its queue of jobs now and then.)
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`]; `y` is then untouched.
+    pub fn forward_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+        let batch = x.nrows();
+        LayerError::check_shape(TYPE_NAME, "x", (batch, self.input_size()), x.dim())?;
+        LayerError::check_shape(TYPE_NAME, "y", (batch, self.output_size()), y.dim())?;
+        let x = x.axis_chunks_iter(Axis(0), self.max_batch);
+        x.zip(y.axis_chunks_iter_mut(Axis(0), self.max_batch)).try_for_each(|(x, y)| self.forward_rows(x, y))
+    }
+
+    /// [`CompiledLoKr::forward_into`] into a new matrix.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    pub fn forward(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
+        let mut y = Array2::zeros((x.nrows(), self.output_size()));
+        self.forward_into(x, &mut y)?;
+        Ok(y)
+    }
+
+    fn forward_rows(&self, x: ArrayView2<'_, T>, mut y: ArrayViewMut2<'_, T>) -> Result<()> {
+        y.assign(&self.bias);
+        self.weight.apply_into(T::one(), &x, T::one(), &mut y)?;
+        match self.placement {
+            DeltaPlacement::BeforeActivation => {
+                self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
+                self.activation.apply(&mut y);
+            }
+            DeltaPlacement::AfterActivation => {
+                self.activation.apply(&mut y);
+                self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
+            }
+        }
+        Ok(())
+    }
+}

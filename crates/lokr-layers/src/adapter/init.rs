@@ -1,0 +1,184 @@
+//! How the factors of a new adapter start.
+
+use lokr_core::{Factor, Scalar};
+use ndarray::Array2;
+use ndarray_rand::rand::Rng;
+use ndarray_rand::rand_distr::{Distribution, StandardNormal};
+
+use crate::error::Result;
+
+/// What a new adapter's factors hold. All but [`LoKrInit::Random`] make `A ⊗ B` exactly zero, so that the adapter
+/// changes nothing until it is trained, while the gradient of the zero part is not zero.
+///
+/// *Gaussian* is normal with standard deviation `1/√columns`; *Kaiming* is uniform in `±1/√columns`, which is what
+/// Kaiming's rule with `a = √5` gives.
+///
+/// | scheme | `A` | `A_a`, `A_b` | `B` | `B_a`, `B_b` |
+/// |---|---|---|---|---|
+/// | `Gaussian` | Gaussian | Gaussian, Gaussian | 0 | Gaussian, 0 |
+/// | `Lycoris` | Kaiming | Kaiming, Kaiming | 0 | Kaiming, 0 |
+/// | `Peft` | 0 | 0, Kaiming | Kaiming | Kaiming, Kaiming |
+/// | `Random` | Kaiming | Kaiming, Kaiming | Kaiming | Kaiming, Kaiming |
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum LoKrInit {
+    /// `A` Gaussian, `B` zero: the default.
+    #[default]
+    Gaussian,
+    /// As LyCORIS starts, and PEFT with `init_weights="lycoris"`: `A` Kaiming, `B` zero.
+    Lycoris,
+    /// As PEFT starts: `A` zero, `B` Kaiming.
+    Peft,
+    /// Nothing zero, as PEFT with `init_weights=False`: for tests and experiments.
+    Random,
+}
+
+/// What one stored matrix is filled with.
+#[derive(Clone, Copy)]
+enum Fill {
+    Zero,
+    Gaussian,
+    Kaiming,
+}
+
+/// Fills of one factor: held full, or as its left and right half.
+struct Fills {
+    full: Fill,
+    left: Fill,
+    right: Fill,
+}
+
+impl LoKrInit {
+    /// The fills of `A` and of `B`: the table above.
+    const fn fills(self) -> (Fills, Fills) {
+        use Fill::{Gaussian, Kaiming, Zero};
+        match self {
+            Self::Gaussian => (Fills::all(Gaussian), Fills { full: Zero, left: Gaussian, right: Zero }),
+            Self::Lycoris => (Fills::all(Kaiming), Fills { full: Zero, left: Kaiming, right: Zero }),
+            Self::Peft => (Fills { full: Zero, left: Zero, right: Kaiming }, Fills::all(Kaiming)),
+            Self::Random => (Fills::all(Kaiming), Fills::all(Kaiming)),
+        }
+    }
+
+    /// A new `A` of the given shape, low-rank if `rank` is given.
+    pub(super) fn a<T: Scalar>(
+        self,
+        dim: (usize, usize),
+        rank: Option<usize>,
+        rng: &mut impl Rng,
+    ) -> Result<Factor<'static, T>> {
+        self.fills().0.factor(dim, rank, rng)
+    }
+
+    /// A new `B` of the given shape, low-rank if `rank` is given.
+    pub(super) fn b<T: Scalar>(
+        self,
+        dim: (usize, usize),
+        rank: Option<usize>,
+        rng: &mut impl Rng,
+    ) -> Result<Factor<'static, T>> {
+        self.fills().1.factor(dim, rank, rng)
+    }
+}
+
+impl Fills {
+    const fn all(fill: Fill) -> Self {
+        Self { full: fill, left: fill, right: fill }
+    }
+
+    fn factor<T: Scalar>(
+        &self,
+        (rows, cols): (usize, usize),
+        rank: Option<usize>,
+        rng: &mut impl Rng,
+    ) -> Result<Factor<'static, T>> {
+        match rank {
+            None => Ok(self.full.matrix((rows, cols), rng).into()),
+            Some(rank) => {
+                let left = self.left.matrix((rows, rank), rng);
+                Ok(Factor::low_rank(left, self.right.matrix((rank, cols), rng))?)
+            }
+        }
+    }
+}
+
+impl Fill {
+    /// Drawn in `f64` and rounded, so that `f32` and `f64` adapters of one seed start from the same numbers.
+    fn matrix<T: Scalar>(self, dim: (usize, usize), rng: &mut impl Rng) -> Array2<T> {
+        let width = 1.0 / (dim.1 as f64).sqrt();
+        match self {
+            Self::Zero => Array2::zeros(dim),
+            Self::Gaussian => Array2::from_shape_simple_fn(dim, || {
+                let z: f64 = StandardNormal.sample(rng);
+                T::from_f64_lossy(width * z)
+            }),
+            Self::Kaiming => {
+                Array2::from_shape_simple_fn(dim, || T::from_f64_lossy(width * (2.0 * rng.random::<f64>() - 1.0)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
+
+    /// Mean and variance of every stored matrix of a factor.
+    fn moments(factor: &Factor<'_, f64>) -> Vec<(f64, f64)> {
+        factor
+            .parts()
+            .map(|matrix| {
+                let mean = matrix.iter().sum::<f64>() / matrix.len() as f64;
+                (mean, matrix.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / matrix.len() as f64)
+            })
+            .collect()
+    }
+
+    /// Asserts zero, or the variance `variances[i]/columns` within a tenth, for each matrix.
+    fn assert_variances(factor: &Factor<'_, f64>, variances: &[f64]) {
+        for (((mean, variance), matrix), &variance_of_one) in
+            moments(factor).into_iter().zip(factor.parts()).zip(variances)
+        {
+            let expected = variance_of_one / matrix.ncols() as f64;
+            assert!(
+                mean.abs() <= 4.0 * (expected / matrix.len() as f64).sqrt(),
+                "mean {mean}, expected variance {expected}"
+            );
+            assert!((variance - expected).abs() <= 0.1 * expected, "variance {variance}, expected {expected}");
+        }
+    }
+
+    #[test]
+    fn every_scheme_fills_as_its_table_row_says() {
+        const GAUSSIAN: f64 = 1.0;
+        const KAIMING: f64 = 1.0 / 3.0; // variance of the uniform distribution on ±1
+        let table = [
+            (LoKrInit::Gaussian, [GAUSSIAN, GAUSSIAN, GAUSSIAN], [0.0, GAUSSIAN, 0.0]),
+            (LoKrInit::Lycoris, [KAIMING, KAIMING, KAIMING], [0.0, KAIMING, 0.0]),
+            (LoKrInit::Peft, [0.0, 0.0, KAIMING], [KAIMING, KAIMING, KAIMING]),
+            (LoKrInit::Random, [KAIMING, KAIMING, KAIMING], [KAIMING, KAIMING, KAIMING]),
+        ];
+        for (init, a, b) in table {
+            let mut rng = StdRng::seed_from_u64(5);
+            assert_variances(&init.a((120, 90), None, &mut rng).unwrap(), &a[..1]);
+            assert_variances(&init.a((120, 90), Some(60), &mut rng).unwrap(), &a[1..]);
+            assert_variances(&init.b((90, 120), None, &mut rng).unwrap(), &b[..1]);
+            assert_variances(&init.b((90, 120), Some(60), &mut rng).unwrap(), &b[1..]);
+        }
+    }
+
+    #[test]
+    fn uniform_values_stay_inside_their_bound_and_use_both_signs() {
+        let a = LoKrInit::Lycoris.a::<f64>((50, 16), None, &mut StdRng::seed_from_u64(1)).unwrap().to_dense();
+        assert!(a.iter().all(|v| v.abs() <= 0.25));
+        assert!(a.iter().any(|&v| v > 0.2) && a.iter().any(|&v| v < -0.2));
+    }
+
+    #[test]
+    fn both_float_types_start_from_the_same_numbers() {
+        let wide = LoKrInit::Gaussian.a::<f64>((3, 4), None, &mut StdRng::seed_from_u64(9)).unwrap().to_dense();
+        let narrow = LoKrInit::Gaussian.a::<f32>((3, 4), None, &mut StdRng::seed_from_u64(9)).unwrap().to_dense();
+        assert_eq!(wide.mapv(|v| v as f32), narrow);
+    }
+}

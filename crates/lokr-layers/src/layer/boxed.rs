@@ -1,0 +1,64 @@
+//! A layer behind a box is a layer.
+
+use lokr_core::Scalar;
+use ndarray::ArrayRef2;
+
+use super::traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+use crate::error::Result;
+
+impl<T: Scalar> Clone for Box<dyn Layer<T>> {
+    fn clone(&self) -> Self {
+        (**self).clone_box()
+    }
+}
+
+impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
+    fn input_size(&self) -> usize {
+        (**self).input_size()
+    }
+    fn output_size(&self) -> usize {
+        (**self).output_size()
+    }
+    fn type_name(&self) -> &'static str {
+        (**self).type_name()
+    }
+    fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).predict_into(x, y)
+    }
+    fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).forward_into(x, y)
+    }
+    fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).backward_into(dy, at, dx)
+    }
+    fn visit(&self, visitor: Visitor<'_, T>) {
+        (**self).visit(visitor);
+    }
+    fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
+        (**self).visit_mut(visitor);
+    }
+    fn clear_gradients(&mut self) {
+        (**self).clear_gradients();
+    }
+    fn reset_state(&mut self) {
+        (**self).reset_state();
+    }
+    fn set_training_mode(&mut self, training: bool) {
+        (**self).set_training_mode(training);
+    }
+    fn supports_training(&self) -> bool {
+        (**self).supports_training()
+    }
+    fn clone_box(&self) -> Box<dyn Layer<T>> {
+        (**self).clone_box()
+    }
+    fn merged(&self) -> Result<Box<dyn Layer<T>>> {
+        (**self).merged()
+    }
+    fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
+        (**self).as_linear()
+    }
+    fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
+        (**self).as_linear_mut()
+    }
+}

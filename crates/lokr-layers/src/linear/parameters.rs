@@ -1,0 +1,155 @@
+//! The linear layer, for both orientations of its stored weight: what it holds, how it is made, read and set.
+
+use std::marker::PhantomData;
+
+use lokr_core::{KronError, Scalar};
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView2};
+use ndarray_rand::rand::Rng;
+
+use super::gradients::Gradients;
+use super::init::Init;
+use super::orientation::{Orientation, Storage};
+use crate::activation::{Activation, ActivationState};
+use crate::buffer::Buffer;
+use crate::error::{LayerError, Result};
+
+/// A linear layer `y = activation(x·Wᵀ + bias)` with `W (out, in)`, stored as `O` says: [`crate::Dense`] or
+/// [`crate::FullyConnected`].
+///
+/// Parameters, in order: the weights as stored, row-major, then the bias.
+///
+/// # Cost
+/// A forward takes `2·batch·in·out` flops, a backward twice that. [`predict_into`](crate::Layer::predict_into)
+/// allocates nothing but what [`lokr_core::matmul_into`] needs inside. [`forward_into`](crate::Layer::forward_into)
+/// keeps a copy of `x` and, unless the activation is the identity, one matrix of the output's size;
+/// [`backward_into`](crate::Layer::backward_into) keeps the gradients and, with an activation, another. Their memory is
+/// allocated once, and again only for more rows than ever before.
+#[derive(Debug, Clone)]
+pub struct Linear<T, O> {
+    pub(super) weights: Array2<T>,
+    pub(super) bias: Array1<T>,
+    pub(super) activation: Activation,
+    pub(super) gradients: Option<Gradients<T>>,
+    /// The last forward's input; meaningful while `ran_forward`.
+    pub(super) input: Buffer<T>,
+    pub(super) ran_forward: bool,
+    pub(super) activation_state: ActivationState<T>,
+    pub(super) dz: Buffer<T>,
+    orientation: PhantomData<O>,
+}
+
+impl<T: Scalar, O: Orientation> Linear<T, O> {
+    /// A layer with weights drawn from `rng` as `init` says, and a bias of zeros.
+    ///
+    /// # Errors
+    /// [`LayerError::ZeroSize`], [`LayerError::InvalidSetting`], and [`KronError::TooLarge`] for a weight that no
+    /// memory could hold.
+    /// # Examples
+    /// ```
+    /// use lokr_layers::{Activation, FullyConnected, Init, Layer, rand::{SeedableRng, rngs::SmallRng}};
+    ///
+    /// let mut rng = SmallRng::seed_from_u64(7);
+    /// let layer = FullyConnected::<f32>::new(64, 10, Activation::Softmax, Init::XavierUniform, &mut rng)?;
+    /// assert_eq!(layer.parameter_count(), 64 * 10 + 10);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn new(
+        input_size: usize,
+        output_size: usize,
+        activation: Activation,
+        init: Init,
+        rng: &mut (impl Rng + ?Sized),
+    ) -> Result<Self> {
+        let fits = input_size
+            .checked_mul(output_size)
+            .and_then(|count| count.checked_mul(size_of::<T>()))
+            .is_some_and(|bytes| bytes <= isize::MAX as usize);
+        if !fits {
+            let sizes = vec![input_size, output_size];
+            return Err(KronError::TooLarge { operation: Self::name(), sizes }.into());
+        }
+        Self::check_sizes(input_size, output_size)?;
+        activation.check()?;
+        init.check::<T>()?;
+        let weights = Array2::zeros(Self::storage().swap_dim((output_size, input_size)));
+        let mut layer = Self::assemble(weights, Array1::zeros(output_size), activation);
+        init.fill(&mut Self::storage().out_by_in_mut(layer.weights.view_mut()), rng)?;
+        Ok(layer)
+    }
+
+    /// A layer from its weights, in the orientation `O`, and its bias.
+    ///
+    /// # Errors
+    /// [`LayerError::ZeroSize`], [`LayerError::Length`] of the bias, [`LayerError::NonFinite`],
+    /// [`LayerError::InvalidSetting`].
+    pub fn from_arrays(weights: Array2<T>, bias: Array1<T>, activation: Activation) -> Result<Self> {
+        let (output_size, input_size) = Self::storage().swap_dim(weights.dim());
+        Self::check_sizes(input_size, output_size)?;
+        LayerError::check_length(Self::name(), "bias", output_size, bias.len())?;
+        LayerError::check_finite(Self::name(), "weights", weights.iter())?;
+        LayerError::check_finite(Self::name(), "bias", bias.iter())?;
+        activation.check()?;
+        // Row-major, so that values and gradients lie alike.
+        let weights = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().into_owned() };
+        Ok(Self::assemble(weights, bias, activation))
+    }
+
+    /// The weights as stored: `(in, out)` in a [`crate::Dense`], `(out, in)` in a [`crate::FullyConnected`].
+    #[must_use]
+    pub fn weights(&self) -> ArrayView2<'_, T> {
+        self.weights.view()
+    }
+
+    /// Overwrites the weights, given as stored.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`], [`LayerError::NonFinite`].
+    pub fn set_weights(&mut self, weights: &ArrayRef2<T>) -> Result<()> {
+        LayerError::check_shape(Self::name(), "weights", self.weights.dim(), weights.dim())?;
+        LayerError::check_finite(Self::name(), "weights", weights.iter())?;
+        self.weights.assign(weights);
+        Ok(())
+    }
+
+    /// Overwrites the bias.
+    ///
+    /// # Errors
+    /// [`LayerError::Length`], [`LayerError::NonFinite`].
+    pub fn set_bias(&mut self, bias: &ArrayRef1<T>) -> Result<()> {
+        LayerError::check_length(Self::name(), "bias", self.bias.len(), bias.len())?;
+        LayerError::check_finite(Self::name(), "bias", bias.iter())?;
+        self.bias.assign(bias);
+        Ok(())
+    }
+
+    /// How the weight is stored.
+    pub(super) fn storage() -> Storage {
+        Storage::of::<O>()
+    }
+
+    /// The layer's type, for messages.
+    pub(super) fn name() -> &'static str {
+        Self::storage().type_name()
+    }
+
+    fn assemble(weights: Array2<T>, bias: Array1<T>, activation: Activation) -> Self {
+        Self {
+            weights,
+            bias,
+            activation,
+            gradients: None,
+            input: Buffer::new(),
+            ran_forward: false,
+            activation_state: ActivationState::new(),
+            dz: Buffer::new(),
+            orientation: PhantomData,
+        }
+    }
+
+    fn check_sizes(input_size: usize, output_size: usize) -> Result<()> {
+        if input_size == 0 || output_size == 0 {
+            return Err(LayerError::ZeroSize { layer: Self::name(), input_size, output_size });
+        }
+        Ok(())
+    }
+}

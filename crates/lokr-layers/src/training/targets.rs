@@ -1,0 +1,81 @@
+//! What the outputs of a batch are compared with.
+
+use lokr_core::Scalar;
+use ndarray::{ArrayView1, ArrayView2, Axis, Slice};
+
+use crate::error::{LayerError, Result};
+
+/// What the outputs of a batch are compared with.
+#[derive(Debug, Clone, Copy)]
+pub enum Targets<'a, T> {
+    /// The class of each sample.
+    Labels(&'a [usize]),
+    /// A row of values for each sample, `(batch, outputs)`; for a cross-entropy the probability of each class, one-hot
+    /// or soft.
+    Values(ArrayView2<'a, T>),
+}
+
+impl<'a, T> Targets<'a, T> {
+    /// Number of samples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Labels(labels) => labels.len(),
+            Self::Values(values) => values.nrows(),
+        }
+    }
+
+    /// Whether there are no samples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The targets of the samples from `start` on, `count` of them; the range must lie inside.
+    pub(super) fn range(&self, start: usize, count: usize) -> Targets<'_, T> {
+        match self {
+            Self::Labels(labels) => Targets::Labels(&labels[start..start + count]),
+            Self::Values(values) => Targets::Values(values.slice_axis(Axis(0), Slice::from(start..start + count))),
+        }
+    }
+
+    pub(super) fn row(&self, sample: usize) -> Target<'_, T> {
+        match self {
+            Self::Labels(labels) => Target::Label(labels[sample]),
+            Self::Values(values) => Target::Values(values.row(sample)),
+        }
+    }
+}
+
+/// The target of one sample.
+pub(super) enum Target<'a, T> {
+    Label(usize),
+    Values(ArrayView1<'a, T>),
+}
+
+impl<T: Scalar> Target<'_, T> {
+    /// `Σⱼ f(yⱼ, tⱼ)`, where a label stands for a single `t` of one.
+    pub(super) fn sum(&self, y: ArrayView1<'_, T>, f: impl Fn(T, T) -> f64) -> f64 {
+        match self {
+            Self::Label(label) => f(y[*label], T::one()),
+            Self::Values(values) => y.iter().zip(values).map(|(&y, &t)| f(y, t)).sum(),
+        }
+    }
+
+    /// `Σⱼ tⱼ`.
+    pub(super) fn total(&self) -> T {
+        match self {
+            Self::Label(_) => T::one(),
+            Self::Values(values) => values.sum(),
+        }
+    }
+}
+
+/// Checks that there is a label for each of `batch` samples, and each below `classes`.
+pub(super) fn check_labels(name: &'static str, (batch, classes): (usize, usize), labels: &[usize]) -> Result<()> {
+    LayerError::check_length(name, "labels", batch, labels.len())?;
+    match labels.iter().enumerate().find(|(_, label)| **label >= classes) {
+        Some((sample, &label)) => Err(LayerError::Label { sample, label, classes }),
+        None => Ok(()),
+    }
+}
