@@ -31,75 +31,31 @@
 //! }
 //! # Ok::<(), lokr_checkpoint::CheckpointError>(())
 //! ```
-#![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-mod adapter;
-mod assemble;
-mod base;
-mod combine;
-mod convert;
-mod delta;
-mod dialect;
-mod dora;
-mod dtype;
-mod energy;
+pub mod adapter;
+pub mod dialect;
+mod dialects;
 mod error;
-mod extract;
-mod factor;
-mod fit;
-mod fused;
-mod header;
-mod job_progress;
-mod json;
-mod layers;
-mod lora;
-mod merge;
-mod mmap;
-mod module;
-mod names;
-mod options;
-mod output;
-mod parts;
-mod pickle;
-mod reader;
-mod rename;
-mod resize;
-mod save;
-mod scale;
-mod size;
-mod targets;
-mod tensor;
-mod verify;
-mod warning;
-mod writer;
+pub mod file;
+pub mod jobs;
+pub mod model;
+pub mod module;
 
-pub use adapter::Adapter;
-pub use base::BaseModel;
-pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, combine};
-pub use convert::{Conversion, ConvertOptions, Rounding};
-pub use delta::Strength;
-pub use dialect::Dialect;
-pub use dialect::peft_config::PeftConfig;
-pub use dora::{DoraAxis, DoraStrength};
-pub use dtype::FloatType;
+pub use adapter::{
+    Adapter, Conversion, ConvertOptions, ForeignTensors, NonFinite, ReadOptions, Resolution, Rounding, Unmatched,
+    Warning, ZeroAlpha,
+};
+pub use dialect::{Dialect, PeftConfig};
 pub use error::{CheckpointError, Result};
-pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
-pub use factor::{W1, W2};
-pub use job_progress::JobProgress;
-pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
-pub use merge::report::{AdapterReport, AppliedModule, Measured, MergeReport, Progress, WeightReport};
-pub use merge::{MergeOptions, Run, merge, unmerge};
-pub use module::Module;
-pub use names::{Resolution, Unmatched};
-pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
-pub use output::OutputDirectory;
-pub use reader::TensorFile;
-pub use resize::{ResizeOptions, ResizeReport, Resized, ResizedModule, resize};
-/// The element types a safetensors file can hold.
-pub use safetensors::Dtype;
-pub use scale::ScaleRule;
-pub use size::FactorSize;
-pub use tensor::Tensor;
-pub use verify::{Expectation, TensorCheck, Verdict, VerifyOptions, VerifyReport, verify};
-pub use warning::Warning;
-pub use writer::{Overwrite, TensorSpec, TensorWriter, write_tensors};
+pub use file::{
+    Dtype, FloatType, OutputDirectory, Overwrite, Tensor, TensorFile, TensorSpec, TensorWriter, write_tensors,
+};
+pub use jobs::{
+    AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
+    ExtractOptions, ExtractReport, ExtractedModule, Extraction, JobProgress, Lora, LoraModule, LoraRank, LoraReport,
+    Measured, MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, ResizeOptions, ResizeReport, Resized,
+    ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport, combine, extract, merge,
+    resize, to_lora, unmerge, verify,
+};
+pub use model::BaseModel;
+pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Tensor;
+use crate::file::Tensor;
 
 /// What stands before the names of a saved adapter; an injected model's adapter has bare names.
 pub(crate) const PREFIX: &str = "base_model.model.";
+
+/// The files of a PEFT directory, and what it holds instead if it was saved as a pickle.
+pub(crate) const TENSORS: &str = "adapter_model.safetensors";
+pub(crate) const CONFIG: &str = "adapter_config.json";
+pub(crate) const PICKLE: &str = "adapter_model.bin";
 
 /// A name without PEFT's prefix.
 pub(crate) fn strip(name: &str) -> &str {

@@ -6,8 +6,8 @@ use std::path::Path;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::json::Fields;
-use crate::{CheckpointError, Result};
+use crate::error::{CheckpointError, Result};
+use crate::file::Fields;
 
 /// The configuration of a PEFT adapter: what the scale depends on, read, and all fields as they were.
 ///

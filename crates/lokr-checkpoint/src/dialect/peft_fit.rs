@@ -9,9 +9,10 @@ use lokr_core::{FactorizationRule, factorization};
 use serde_json::{Map, Value, json};
 
 use super::peft_config::PeftConfig;
-use crate::factor::product;
-use crate::size::is_low_rank;
-use crate::{CheckpointError, Dialect, Module, Result, W1, W2};
+use crate::dialects::Dialect;
+use crate::error::{CheckpointError, Result};
+use crate::file::product;
+use crate::module::{Module, W1, W2, is_low_rank};
 
 /// What a module demands of the configuration.
 struct Demand<'a> {

@@ -1,0 +1,201 @@
+//! Reading an adapter of any dialect.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::adapter::Adapter;
+use super::alpha::{StatedRanks, from_alpha};
+use super::options::{NonFinite, ReadOptions};
+use super::sort_tensors::Sorted;
+use super::warning::Warning;
+use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
+use crate::dialects::Dialect;
+use crate::error::{CheckpointError, Result};
+use crate::file::{TensorFile, pickle};
+use crate::module::{Assembled, Layout, Module, Parts, W2};
+
+impl Adapter {
+    /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`.
+    ///
+    /// The file's header is read and checked, and its factors are looked through for NaN; their data stay on disk until
+    /// they are used. The dialect is found from the keys unless the options say it.
+    ///
+    /// # Errors
+    /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
+    /// [`CheckpointError::FileMissing`]; [`CheckpointError::JobOption`] for a configuration of a dialect that has none, and for
+    /// [`ReadOptions::only`] where no module is left; of the
+    /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
+    /// keys, [`CheckpointError::NotLokr`], [`CheckpointError::MixedDialects`], [`CheckpointError::DialectUnclear`],
+    /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::TuckerFirstFactor`],
+    /// [`CheckpointError::SeveralAdapters`], [`CheckpointError::UnknownKey`],
+    /// [`CheckpointError::DuplicateTarget`]; of one module, [`CheckpointError::HalfMissing`],
+    /// [`CheckpointError::FactorMissing`], [`CheckpointError::FactorTwice`], [`CheckpointError::NonFinite`],
+    /// [`CheckpointError::AlphaNotFinite`], [`CheckpointError::AlphaZero`] and those of [`Module::new`].
+    pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
+        let path = path.as_ref();
+        let (file, config) = locate(path, options).map_err(|error| error.in_file(path))?;
+        Reader { options, config }.read(path, &TensorFile::open(file)?)
+    }
+}
+
+/// The file with the tensors, and the configuration's place where there is one.
+fn locate(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<PathBuf>)> {
+    let missing = |name: &str| Err(CheckpointError::FileMissing { expected: name.to_owned() });
+    let beside = |directory: &Path| Some(directory.join(peft::CONFIG)).filter(|config| config.is_file());
+    if !path.is_dir() {
+        let config = options.config.clone().or_else(|| beside(path.parent()?));
+        return Ok((path.to_owned(), config));
+    }
+    let file = path.join(peft::TENSORS);
+    if !file.is_file() {
+        let old = path.join(peft::PICKLE);
+        if old.is_file() {
+            pickle::check_name(&old).map_err(|error| error.in_file(&old))?;
+        }
+        return missing(peft::TENSORS);
+    }
+    match options.config.clone().or_else(|| beside(path)) {
+        None => missing(peft::CONFIG),
+        config => Ok((file, config)),
+    }
+}
+
+struct Reader<'a> {
+    options: &'a ReadOptions,
+    config: Option<PathBuf>,
+}
+
+impl Reader<'_> {
+    fn read(&self, path: &Path, file: &TensorFile) -> Result<Adapter> {
+        let in_file = |error: CheckpointError| error.in_file(file.path());
+        let prefix = self.options.prefix.as_deref().unwrap_or(lycoris::PREFIX);
+        let config = match &self.config {
+            None => ConfigPlace::Nowhere,
+            Some(_) if path.is_dir() || self.options.config.is_some() => ConfigPlace::Given,
+            Some(_) => ConfigPlace::Beside,
+        };
+        let evidence = Evidence { prefix, config };
+        let dialect = match self.options.dialect {
+            Some(dialect) => dialect,
+            None if terms::is_said(file.metadata()) => Dialect::Terms,
+            None => self.detect(file, &evidence).map_err(in_file)?,
+        };
+        if dialect != Dialect::Peft && self.options.config.is_some() {
+            let expected = "that of PEFT, which alone has a configuration";
+            let found = format!("the {dialect} dialect");
+            return Err(in_file(CheckpointError::JobOption { option: "config", expected, found }));
+        }
+        let config = match (&self.config, dialect) {
+            (Some(path), Dialect::Peft) => Some(PeftConfig::read(path)?),
+            _ => None,
+        };
+        let mut sorted = Sorted::new(file, dialect, prefix, self.options.foreign).map_err(in_file)?;
+        let config = self.keep_only(&mut sorted.parts, config).map_err(in_file)?;
+        let mut warnings = Vec::new();
+        let stated = StatedRanks::from_metadata(file.metadata());
+        let mut modules = BTreeMap::new();
+        for (name, parts) in sorted.parts {
+            let module = parts
+                .assemble(&name)
+                .and_then(|parts| self.module(&name, parts, dialect, config.as_ref(), &stated, &mut warnings));
+            modules.insert(name, module.map_err(in_file)?);
+        }
+        if modules.is_empty() {
+            return Err(in_file(CheckpointError::NotLokr));
+        }
+        if !sorted.skipped.is_empty() {
+            warnings.push(Warning::Skipped { keys: sorted.skipped });
+        }
+        if sorted.base_tensors > 0 {
+            warnings.push(Warning::BaseTensorsIgnored { count: sorted.base_tensors });
+        }
+        let prefix = match dialect {
+            Dialect::Lycoris => prefix.to_owned(),
+            Dialect::Peft if file.names().any(|name| name.starts_with(peft::PREFIX)) => peft::PREFIX.to_owned(),
+            _ => String::new(),
+        };
+        Ok(Adapter {
+            path: path.to_owned(),
+            dialect,
+            prefix,
+            modules,
+            extra: sorted.extra,
+            config,
+            metadata: file.metadata().clone(),
+            warnings,
+        })
+    }
+
+    /// Leaves out the modules that were not asked for, also from the list in PEFT's configuration.
+    fn keep_only(
+        &self,
+        modules: &mut BTreeMap<String, Parts>,
+        config: Option<PeftConfig>,
+    ) -> Result<Option<PeftConfig>> {
+        let only = &self.options.only;
+        let Some(example) = modules.keys().next().filter(|_| !only.is_empty()).cloned() else {
+            return Ok(config);
+        };
+        modules.retain(|name, _| only.iter().any(|start| name.starts_with(start)));
+        if modules.is_empty() {
+            let (option, found) = ("only", only.join(", "));
+            let expected = "the beginning of a module's name";
+            return Err(CheckpointError::JobOption {
+                option,
+                expected,
+                found: format!("{found} (a name is {example})"),
+            });
+        }
+        Ok(config.map(|config| config.with_field("target_modules", modules.keys().cloned().collect())))
+    }
+
+    /// A file of another algorithm alone is named as that, not as an empty one.
+    fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect> {
+        let names: Vec<_> = file.names().collect();
+        detect(names.iter().copied(), evidence).map_err(|error| {
+            let foreign = names.iter().find_map(|key| Some((*key, other_algorithm(key)?.1)));
+            match (error, foreign) {
+                (CheckpointError::NotLokr, Some((key, algorithm))) => {
+                    CheckpointError::OtherAlgorithm { key: key.to_owned(), algorithm }
+                }
+                (error, _) => error,
+            }
+        })
+    }
+
+    fn module(
+        &self,
+        name: &str,
+        parts: Assembled,
+        dialect: Dialect,
+        config: Option<&PeftConfig>,
+        stated: &StatedRanks,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Module> {
+        let Assembled { w1, w2, alpha, dora_scale } = parts;
+        let mut module = Module::new(name, w1, w2, 1.0)?;
+        if let Some(dora_scale) = dora_scale {
+            if dialect == Dialect::Terms {
+                let (module, operation) = (name.to_owned(), "one of several terms");
+                return Err(CheckpointError::Dora { module, operation });
+            }
+            module = module.with_dora_scale(dora_scale)?;
+        }
+        if self.options.non_finite == NonFinite::Refuse {
+            module.check_finite()?;
+        }
+        let scale = if dialect.stores_alpha() {
+            Some(from_alpha(name, alpha, module.rank(), self.options, stated, warnings)?)
+        } else {
+            config.map(|config| config.scale(name, module.rank())).transpose()?
+        };
+        let layout = match module.w2() {
+            W2::Full(w2) if dialect == Dialect::Peft && w2.shape().len() == 3 => {
+                warnings.push(Warning::PeftConv1dLayout { module: name.to_owned() });
+                Layout::PeftConv1d
+            }
+            _ => Layout::Kronecker,
+        };
+        Ok(module.with_origin(scale, alpha, layout))
+    }
+}

@@ -1,0 +1,91 @@
+//! Which dialect's keys a file has.
+
+use super::key::Key;
+use super::{dotted, kohya, peft, terms};
+use crate::dialects::Dialect;
+use crate::error::{CheckpointError, Result};
+use crate::module::ALPHA;
+
+impl Dialect {
+    /// Whether a module's name can be one of this dialect. `prefix` is that of LyCORIS files.
+    pub(crate) fn accepts(self, module: &str, prefix: &str) -> bool {
+        match self {
+            Self::Peft | Self::Dotted => true,
+            Self::Lycoris => module.starts_with(prefix),
+            Self::Kohya => kohya::split(module).is_some(),
+            Self::Terms => terms::path(module).is_some(),
+        }
+    }
+}
+
+/// What detection looks at besides the keys.
+pub(crate) struct Evidence<'a> {
+    /// The prefix of LyCORIS names.
+    pub(crate) prefix: &'a str,
+    /// Whether a PEFT configuration is at hand.
+    pub(crate) config: ConfigPlace,
+}
+
+/// Where PEFT's configuration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ConfigPlace {
+    Nowhere,
+    /// In the same folder as the tensors, perhaps by chance.
+    Beside,
+    /// In the PEFT directory that is read, or where an option says: the tensors are meant as PEFT's.
+    Given,
+}
+
+/// The dialect of a file's keys.
+pub(crate) fn detect<'a>(keys: impl Iterator<Item = &'a str> + Clone, evidence: &Evidence<'_>) -> Result<Dialect> {
+    let keys = keys.filter_map(|key| Some((key, Key::split(key)?)));
+    let has_alpha = keys.clone().any(|(_, parts)| parts.suffix == ALPHA);
+    let mut found: Option<(&str, Dialect)> = None;
+    for (key, parts) in keys.filter(|(_, parts)| parts.is_factor()) {
+        let dialect = classify(key, &parts, evidence, has_alpha)?;
+        match found {
+            Some((first, first_dialect)) if first_dialect != dialect => {
+                return Err(CheckpointError::MixedDialects {
+                    first: first.to_owned(),
+                    first_dialect,
+                    second: key.to_owned(),
+                    second_dialect: dialect,
+                });
+            }
+            Some(_) => {}
+            None => found = Some((key, dialect)),
+        }
+    }
+    match found {
+        None => Err(CheckpointError::NotLokr),
+        Some((key, dialect)) if dialect != Dialect::Peft && evidence.config == ConfigPlace::Given => {
+            Err(CheckpointError::MixedDialects {
+                first: peft::CONFIG.to_owned(),
+                first_dialect: Dialect::Peft,
+                second: key.to_owned(),
+                second_dialect: dialect,
+            })
+        }
+        Some((_, dialect)) => Ok(dialect),
+    }
+}
+
+fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect> {
+    let module = parts.module;
+    if parts.adapter.is_some() || module.starts_with(peft::PREFIX) {
+        return Ok(Dialect::Peft);
+    }
+    if Dialect::Lycoris.accepts(module, evidence.prefix) {
+        return Ok(Dialect::Lycoris);
+    }
+    if Dialect::Kohya.accepts(module, evidence.prefix) {
+        return Ok(Dialect::Kohya);
+    }
+    match evidence.config {
+        ConfigPlace::Given => return Ok(Dialect::Peft),
+        _ if dotted::is_unmistakable(module) || has_alpha => return Ok(Dialect::Dotted),
+        ConfigPlace::Beside => return Ok(Dialect::Peft),
+        ConfigPlace::Nowhere => {}
+    }
+    Err(CheckpointError::DialectUnclear { key: key.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
+}

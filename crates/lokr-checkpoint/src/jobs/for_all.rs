@@ -1,0 +1,83 @@
+//! Work on every module of a job, on all threads.
+
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use super::progress::JobProgress;
+use crate::error::Result;
+
+/// Modules that a thread takes before the caller can stop the job: a few, so that threads seldom wait for each other.
+const TURN: usize = 2;
+
+/// Does `work` on all items, on all threads, and tells of each in order. The results, and which error is returned, do not
+/// depend on the number of threads.
+pub(crate) fn for_all<I: Sync, R: Send>(
+    items: &[I],
+    name: impl Fn(&I) -> &str,
+    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
+    work: impl Fn(&I) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let total = items.len();
+    let mut results = Vec::with_capacity(total);
+    for turn in items.chunks(TURN * rayon::current_num_threads()) {
+        for (i, item) in turn.iter().enumerate() {
+            JobProgress { done: results.len() + i, total, name: name(item) }.tell(progress)?;
+        }
+        let done: Vec<_> = turn.par_iter().map(&work).collect();
+        for result in done {
+            results.push(result?);
+        }
+    }
+    JobProgress { done: total, total, name: "" }.tell(progress)?;
+    Ok(results)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::CheckpointError;
+
+    fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(job)
+    }
+
+    #[test]
+    fn every_item_is_told_of_and_worked_on_in_order() {
+        let names: Vec<_> = (0..17).map(|i| i.to_string()).collect();
+        for threads in [1, 2, 5] {
+            let mut told = Vec::new();
+            let results = in_pool(threads, || {
+                let mut progress = |at: JobProgress<'_>| {
+                    told.push((at.done, at.total, at.name.to_owned()));
+                    ControlFlow::Continue(())
+                };
+                for_all(&names, |name| name, &mut progress, |name| Ok(name.len()))
+            });
+            assert_eq!(results.unwrap(), names.iter().map(String::len).collect::<Vec<_>>());
+            let right = names.iter().cloned().chain([String::new()]).enumerate().map(|(i, name)| (i, 17, name));
+            assert_eq!(told, right.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_first_error_counts_and_a_break_ends_it() {
+        let items: Vec<_> = (0..17).collect();
+        let fail = |item: &i32| match item {
+            5 | 11 => Err(CheckpointError::FactorMissing { module: item.to_string(), factor: "lokr_w1" }),
+            _ => Ok(()),
+        };
+        for threads in [1, 8] {
+            let run = |stop_at: usize| {
+                in_pool(threads, || {
+                    let mut progress = |at: JobProgress<'_>| {
+                        if at.done == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    };
+                    for_all(&items, |_| "", &mut progress, fail)
+                })
+            };
+            assert!(matches!(run(17), Err(CheckpointError::FactorMissing { module, .. }) if module == "5"));
+            assert!(matches!(run(0), Err(CheckpointError::Interrupted)));
+        }
+    }
+}

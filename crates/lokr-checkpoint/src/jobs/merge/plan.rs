@@ -1,0 +1,160 @@
+//! Which adapters change which tensors, checked before anything is computed.
+
+use std::collections::BTreeMap;
+
+use super::report::{AdapterReport, AppliedModule, WeightReport};
+use super::steps::Applied;
+use crate::adapter::{Adapter, Unmatched};
+use crate::dialects::Dialect;
+use crate::error::{CheckpointError, Result};
+use crate::file::{FloatType, Tensor};
+use crate::model::BaseModel;
+use crate::module::{DoraStrength, ScaleRule, Strength};
+
+/// What to do to each tensor that is not only copied.
+#[derive(Debug, Default)]
+pub(crate) struct Plan<'a> {
+    /// By the names of weights, which may be parts of a fused tensor.
+    pub(crate) applied: BTreeMap<String, Vec<Applied<'a>>>,
+    /// By the names of tensors.
+    pub(crate) replaced: BTreeMap<String, Tensor>,
+    pub(crate) adapters: Vec<AdapterReport>,
+}
+
+impl<'a> Plan<'a> {
+    pub(crate) fn new(base: &BaseModel, adapters: &[(&'a Adapter, Strength)], policy: Unmatched) -> Result<Self> {
+        let mut plan = Self::default();
+        for (number, &(adapter, strength)) in adapters.iter().enumerate() {
+            plan.add(base, number, adapter, strength, policy).map_err(|error| error.in_file(adapter.path()))?;
+        }
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        base: &BaseModel,
+        number: usize,
+        adapter: &'a Adapter,
+        strength: Strength,
+        policy: Unmatched,
+    ) -> Result<()> {
+        let resolution = adapter.resolve(base, policy)?;
+        for (name, target) in resolution.targets() {
+            let module = &adapter.modules()[name];
+            let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
+            check_range(strength.multiplier, module.scale_by(strength.scale)?, wide)?;
+            if self.replaced.contains_key(base.stored_in(target)) {
+                let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
+                return Err(CheckpointError::DuplicateTarget { first, second: name.to_owned(), target });
+            }
+            let applied = self.applied.entry(target.to_owned()).or_default();
+            applied.push(Applied { adapter: number, module, strength });
+        }
+        let mut unmatched = resolution.unmatched().to_vec();
+        let missing = self.replace(base, adapter)?;
+        if policy == Unmatched::Refuse && !missing.is_empty() {
+            let total = adapter.modules().len() + adapter.extra().len();
+            return Err(CheckpointError::UnmatchedModules { modules: missing, total });
+        }
+        unmatched.extend(missing);
+        self.adapters.push(AdapterReport {
+            path: adapter.path().display().to_string(),
+            dialect: adapter.dialect().to_string(),
+            convention: convention(adapter, strength),
+            multiplier: strength.multiplier,
+            modules: resolution.targets().len(),
+            unmatched,
+            warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
+        });
+        Ok(())
+    }
+
+    /// Takes the tensors that the adapter replaces whole; returns those that the base model does not have.
+    fn replace(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
+        let mut missing = Vec::new();
+        for (name, tensor) in adapter.extra() {
+            let stored = base.info(name).filter(|_| base.stored_in(name) == name);
+            let Some((dtype, shape)) = stored else {
+                missing.push(name.clone());
+                continue;
+            };
+            if tensor.shape() != shape {
+                let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
+                return Err(CheckpointError::ReplacementShape { key, expected, found });
+            }
+            let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
+            if adapted || self.replaced.contains_key(name) {
+                let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
+                let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
+                return Err(CheckpointError::DuplicateTarget { first, second, target: name.clone() });
+            }
+            let tensor = match FloatType::from_dtype(dtype) {
+                _ if tensor.dtype() == dtype => tensor.clone(),
+                Some(kind) => tensor.scaled(name, 1.0, kind)?,
+                None => return Err(CheckpointError::TensorDtype { key: name.clone(), dtype }),
+            };
+            self.replaced.insert(name.clone(), tensor);
+        }
+        Ok(missing)
+    }
+
+    /// A tensor of the base in the pieces that adapters change apart: its parts if it is a fused one, else itself; each with
+    /// the name of the weight it is, and in the order of their rows.
+    pub(crate) fn pieces(&self, base: &BaseModel, name: &str, tensor: &Tensor) -> Result<Vec<(String, Tensor)>> {
+        let parts = base.parts(name);
+        if !parts.iter().any(|part| self.applied.contains_key(part)) {
+            return Ok(vec![(name.to_owned(), tensor.clone())]);
+        }
+        parts.into_iter().map(|part| base.tensor(&part).map(|tensor| (part, tensor))).collect()
+    }
+
+    /// The report's line of a weight, nothing measured yet.
+    pub(crate) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
+        let mut modules = Vec::new();
+        for Applied { adapter, module, strength } in self.applied.get(name).into_iter().flatten() {
+            modules.push(AppliedModule {
+                adapter: *adapter,
+                module: module.name().to_owned(),
+                scale: module.scale_by(strength.scale)?,
+                dora: module.dora_scale().is_some(),
+            });
+        }
+        let (weight, shape, dtype) = (name.to_owned(), base.shape().to_vec(), base.dtype().to_string());
+        Ok(WeightReport { weight, shape, dtype, applied: modules, measured: None })
+    }
+}
+
+/// An error unless the numbers before a product are finite in the type of the arithmetic.
+fn check_range(multiplier: f64, scale: f64, wide: bool) -> Result<()> {
+    let largest = if wide { f64::MAX } else { f32::MAX.into() };
+    if [multiplier, scale, multiplier * scale].iter().all(|x| x.abs() <= largest) {
+        return Ok(());
+    }
+    let expected = "a number that the weight's arithmetic can hold, also as multiplier times scale";
+    let (option, found) = if multiplier.abs() <= 1.0 { ("scale", scale) } else { ("multiplier", multiplier) };
+    Err(CheckpointError::JobOption { option, expected, found: format!("{found:e}") })
+}
+
+/// The formula applied, and where its scale comes from.
+fn convention(adapter: &Adapter, strength: Strength) -> String {
+    let scale = match strength.scale {
+        ScaleRule::Fixed(s) => format!("s = {s}, as given"),
+        rule => {
+            let trained = match (adapter.dialect().stores_alpha(), adapter.config().is_some()) {
+                (true, _) => "alpha / rank of the file, 1 where both factors are full",
+                (false, true) => "alpha and rank of adapter_config.json",
+                (false, false) => "not known",
+            };
+            let square = if rule == ScaleRule::LikeLycorisMerge { ", squared as LyCORIS's merge_to does" } else { "" };
+            format!("s from {trained}{square}")
+        }
+    };
+    let has_dora = adapter.modules().values().any(|module| module.dora_scale().is_some());
+    let dora = match strength.dora {
+        _ if !has_dora => "",
+        DoraStrength::FromBase => "; DoRA: W + μ·(V·g − W)",
+        DoraStrength::Lycoris => "; DoRA: V·(1 + μ·(g − 1))",
+    };
+    let sum = if adapter.dialect() == Dialect::Terms { "Σ " } else { "" };
+    format!("{}: W + μ·{sum}s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
+}

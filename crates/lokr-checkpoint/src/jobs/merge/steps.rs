@@ -1,0 +1,206 @@
+//! What adapters do to one weight, applied to any of its rows.
+
+use std::ops::Range;
+
+use lokr_core::{Kron, Scalar};
+use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
+use rayon::prelude::*;
+
+use crate::error::Result;
+use crate::file::{FloatType, Tensor, product};
+use crate::module::{DoraAxis, DoraStrength, Module, Strength, gains_of, squares};
+
+/// A module with how it is applied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Applied<'a> {
+    /// The number of the adapter.
+    pub(crate) adapter: usize,
+    pub(crate) module: &'a Module,
+    pub(crate) strength: Strength,
+}
+
+/// The modules of one weight, in order, ready to be applied.
+#[derive(Debug)]
+pub(crate) struct Steps<T> {
+    pub(crate) steps: Vec<Step<T>>,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) kernel: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Step<T> {
+    delta: Delta<T>,
+    /// `s`, without the multiplier.
+    pub(crate) scale: f64,
+    pub(crate) multiplier: f64,
+    pub(crate) dora: Option<Dora>,
+}
+
+/// The change without scale, `(out, in·K)`.
+#[derive(Debug)]
+enum Delta<T> {
+    /// Full factors of the arithmetic's type, and the product as it is stored for the adapter's own forward pass.
+    Product { a: Array2<T>, b: Array2<T>, stored: Box<Kron<'static, f64>> },
+    /// PEFT's conv1d layout, which is no product.
+    Dense(Array2<T>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Dora {
+    pub(crate) axis: DoraAxis,
+    pub(crate) gains: Array1<f64>,
+    pub(crate) strength: DoraStrength,
+}
+
+/// Elements worked on at a time: all buffers of a tile stay in a core's cache.
+pub(crate) const TILE: usize = 1 << 15;
+
+impl<T: Scalar> Steps<T> {
+    /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
+    pub(crate) fn new(applied: &[Applied<'_>], base: &Tensor, kind: FloatType) -> Result<Self> {
+        let shape = base.shape();
+        let kernel = product(&shape[2..]);
+        let mut all = Self { steps: Vec::new(), rows: shape[0], columns: shape[1] * kernel, kernel };
+        for Applied { module, strength, .. } in applied {
+            module.check_weight(shape)?;
+            let delta = if module.is_kronecker() {
+                let stored = module.kron::<f64>()?;
+                // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
+                let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
+                Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
+            } else {
+                Delta::Dense(flat(module.delta(shape, 1.0)?, all.columns))
+            };
+            let scale = module.scale_by(strength.scale)?;
+            let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
+            if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
+                let gains = gains_of(norms, &all.squares(&step, axis, base, kind))?;
+                step.dora = Some(Dora { axis, gains, strength: strength.dora });
+            }
+            all.steps.push(step);
+        }
+        Ok(all)
+    }
+
+    /// No steps, for a tensor of any shape taken as a column.
+    pub(crate) fn none(elements: usize) -> Self {
+        Self { steps: Vec::new(), rows: elements, columns: 1, kernel: 1 }
+    }
+
+    /// Rows of a tile.
+    pub(crate) fn tile_rows(&self) -> usize {
+        (TILE / self.columns.max(1)).max(1)
+    }
+
+    /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by tile
+    /// in a fixed order.
+    fn squares(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, kind: FloatType) -> Array1<f64> {
+        let row_bytes = self.columns * kind.size();
+        let tile = self.tile_rows();
+        let parts: Vec<_> = base
+            .bytes()
+            .par_chunks(tile * row_bytes)
+            .enumerate()
+            .map(|(index, bytes)| {
+                let mut v = Array2::zeros((bytes.len() / row_bytes, self.columns));
+                if let Some(values) = v.as_slice_mut() {
+                    kind.decode(bytes, values);
+                }
+                let rows = index * tile..index * tile + v.nrows();
+                self.apply(&mut v.view_mut(), rows.clone());
+                next.add(T::from_f64_lossy(next.scale), &mut v.view_mut(), rows);
+                squares(axis, &v.view(), self.kernel)
+            })
+            .collect();
+        match axis {
+            DoraAxis::Output => parts.into_iter().flatten().collect(),
+            DoraAxis::Input => {
+                parts.into_iter().fold(Array1::zeros(self.columns / self.kernel), |sum: Array1<f64>, part| sum + part)
+            }
+        }
+    }
+
+    /// All steps on some rows of the weight.
+    #[inline(always)] // Into the caller's instruction set.
+    pub(crate) fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
+        for step in &self.steps {
+            step.apply(w, rows.clone(), self.kernel);
+        }
+    }
+}
+
+impl<T: Scalar> Step<T> {
+    #[inline(always)]
+    fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
+        match &self.dora {
+            None => self.add(T::from_f64_lossy(self.multiplier * self.scale), w, rows),
+            Some(dora) => self.apply_dora(dora, w, rows, kernel),
+        }
+    }
+
+    fn apply_dora(&self, dora: &Dora, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
+        let (Dora { axis, gains, strength }, mu) = (dora, self.multiplier);
+        let before = (*strength == DoraStrength::FromBase && mu != 1.0).then(|| w.to_owned());
+        self.add(T::from_f64_lossy(self.scale), w, rows.clone());
+        let gain = |g: f64| match strength {
+            DoraStrength::FromBase => g,
+            DoraStrength::Lycoris => 1.0 + mu * (g - 1.0),
+        };
+        for (r, mut row) in rows.zip(w.rows_mut()) {
+            match axis {
+                DoraAxis::Output => row *= T::from_f64_lossy(gain(gains[r])),
+                DoraAxis::Input => {
+                    for (mut piece, &g) in row.exact_chunks_mut(kernel).into_iter().zip(gains) {
+                        piece *= T::from_f64_lossy(gain(g));
+                    }
+                }
+            }
+        }
+        if let Some(before) = before {
+            let mu = T::from_f64_lossy(mu);
+            w.zip_mut_with(&before, |w, &before| *w = before + mu * (*w - before));
+        }
+    }
+
+    /// `w ← w + s·Δ` on some rows.
+    #[inline(always)]
+    fn add(&self, s: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
+        let (a, b) = match &self.delta {
+            Delta::Dense(delta) => return w.scaled_add(s, &delta.slice(s![rows, ..])),
+            Delta::Product { a, b, .. } => (a, b),
+        };
+        for (row, mut w) in rows.zip(w.rows_mut()) {
+            let (a, b) = (a.row(row / b.nrows()), b.row(row % b.nrows()));
+            if let (Some(w), Some(b)) = (w.as_slice_mut(), b.as_slice()) {
+                for (piece, &a) in w.chunks_exact_mut(b.len()).zip(a) {
+                    let scale = s * a;
+                    piece.iter_mut().zip(b).for_each(|(w, &b)| *w += scale * b);
+                }
+            }
+        }
+    }
+
+    /// The adapter's own forward pass, without forming the product: `Δ·x` without scale.
+    pub(crate) fn forward(&self, x: &Array1<f64>) -> Result<Array1<f64>> {
+        match &self.delta {
+            Delta::Product { stored, .. } => {
+                let x = x.view().insert_axis(Axis(0));
+                Ok(stored.apply(&x)?.remove_axis(Axis(0)))
+            }
+            Delta::Dense(delta) => Ok(delta.mapv(T::to_f64_exact).dot(x)),
+        }
+    }
+}
+
+#[allow(clippy::expect_used)] // A fresh array is row-major, and its columns are whole.
+fn flat<T: Scalar>(array: ndarray::ArrayD<T>, columns: usize) -> Array2<T> {
+    let rows = array.len() / columns.max(1);
+    array.into_shape_with_order((rows, columns)).expect("as many elements as before")
+}
+
+/// Values of whole rows as a matrix.
+#[allow(clippy::expect_used)] // Callers pass whole rows.
+pub(crate) fn rows_mut<T>(values: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
+    ArrayViewMut2::from_shape((values.len() / columns, columns), values).expect("the shape fits the slice")
+}
