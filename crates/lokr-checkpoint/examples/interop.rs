@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, FactorSize, FloatType,
-    JobProgress, LoraRank, Overwrite, ReadOptions, ResizeOptions, Strength, Tensor, Unmatched, combine, resize,
-    to_lora, write_tensors,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConfigError, ConvertOptions, Dialect, FactorSize,
+    FloatType, JobError, JobProgress, LoraRank, ModuleError, Overwrite, ReadOptions, ResizeOptions, Strength, Tensor,
+    Unmatched, combine, resize, to_lora, write_tensors,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -133,7 +133,10 @@ impl Case {
         match made {
             Ok(made) => Ok(Some(made)),
             Err(error) => match error.cause() {
-                E::CannotHold { .. } | E::PeftFactors { .. } | E::Dora { .. } | E::NotKronecker { .. } => {
+                E::Module(ModuleError::CannotHold { .. })
+                | E::Config(ConfigError::Factors { .. })
+                | E::Job(JobError::Dora { .. })
+                | E::Module(ModuleError::NotKronecker { .. }) => {
                     println!("{}: no {name}: {}", self.out.display(), error.cause());
                     Ok(None)
                 }

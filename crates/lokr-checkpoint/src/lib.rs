@@ -35,7 +35,7 @@
 pub mod adapter;
 pub mod dialect;
 mod dialects;
-mod error;
+pub mod error;
 pub mod file;
 pub mod jobs;
 pub mod model;
@@ -46,7 +46,7 @@ pub use adapter::{
     Warning, ZeroAlpha,
 };
 pub use dialect::{Dialect, PeftConfig};
-pub use error::{CheckpointError, Result};
+pub use error::{CheckpointError, ConfigError, FileError, JobError, ModuleError, NameError, OutputError, Result};
 pub use file::{
     Dtype, FloatType, OutputDirectory, Overwrite, Tensor, TensorFile, TensorSpec, TensorWriter, write_tensors,
 };

@@ -5,7 +5,8 @@ mod support;
 use std::path::PathBuf;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, ReadOptions, Resolution, TensorFile, Unmatched,
+    Adapter, BaseModel, CheckpointError as E, ConfigError, Dtype, FileError, ModuleError, NameError, ReadOptions,
+    Resolution, TensorFile, Unmatched,
 };
 use support::fixtures;
 
@@ -45,39 +46,45 @@ fn peft_control_good_loads_and_applies() {
 
 #[test]
 fn truncated() {
-    refused("truncated.safetensors", |e| matches!(e, E::DataLength { expected: 140, found: 111 }));
+    refused("truncated.safetensors", |e| matches!(e, E::File(FileError::DataLength { expected: 140, found: 111 })));
 }
 
 #[test]
 fn truncated_header() {
-    refused("truncated_header.safetensors", |e| matches!(e, E::HeaderLength { limit: 32, .. }));
+    refused("truncated_header.safetensors", |e| matches!(e, E::File(FileError::HeaderLength { limit: 32, .. })));
 }
 
 #[test]
 fn header_len_huge() {
-    refused("header_len_huge.safetensors", |e| matches!(e, E::HeaderLength { found, .. } if *found == 1 << 62));
+    refused(
+        "header_len_huge.safetensors",
+        |e| matches!(e, E::File(FileError::HeaderLength { found, .. }) if *found == 1 << 62),
+    );
 }
 
 #[test]
 fn header_not_json() {
-    refused("header_not_json.safetensors", |e| matches!(e, E::Json(_)));
+    refused("header_not_json.safetensors", |e| matches!(e, E::File(FileError::Json(_))));
 }
 
 #[test]
 fn empty() {
-    refused("empty.safetensors", |e| matches!(e, E::NoHeader { length: 0 }));
+    refused("empty.safetensors", |e| matches!(e, E::File(FileError::NoHeader { length: 0 })));
 }
 
 #[test]
 fn duplicate_keys() {
-    refused("duplicate_keys.safetensors", |e| matches!(e, E::DuplicateKey { key } if key == "lycoris_proj.lokr_w1"));
+    refused(
+        "duplicate_keys.safetensors",
+        |e| matches!(e, E::File(FileError::DuplicateKey { key }) if key == "lycoris_proj.lokr_w1"),
+    );
 }
 
 #[test]
 fn overlapping_offsets() {
     refused(
         "overlapping_offsets.safetensors",
-        |e| matches!(e, E::TensorRange { key, expected: 52, start: 44, end: 92 } if key == "lycoris_proj.lokr_w2_a"),
+        |e| matches!(e, E::File(FileError::TensorRange { key, expected: 52, start: 44, end: 92 }) if key == "lycoris_proj.lokr_w2_a"),
     );
 }
 
@@ -85,7 +92,7 @@ fn overlapping_offsets() {
 fn negative_offsets() {
     refused(
         "negative_offsets.safetensors",
-        |e| matches!(e, E::TensorRange { key, start: 100, end: 52, .. } if key == "lycoris_proj.lokr_w2_a"),
+        |e| matches!(e, E::File(FileError::TensorRange { key, start: 100, end: 52, .. }) if key == "lycoris_proj.lokr_w2_a"),
     );
 }
 
@@ -93,7 +100,7 @@ fn negative_offsets() {
 fn size_mismatch() {
     refused(
         "size_mismatch.safetensors",
-        |e| matches!(e, E::TensorSize { key, expected: 64, found: 48, .. } if key == "lycoris_proj.lokr_w1"),
+        |e| matches!(e, E::File(FileError::TensorSize { key, expected: 64, found: 48, .. }) if key == "lycoris_proj.lokr_w1"),
     );
 }
 
@@ -101,7 +108,7 @@ fn size_mismatch() {
 fn missing_w2_b() {
     refused(
         "missing_w2_b.safetensors",
-        |e| matches!(e, E::HalfMissing { module, present: "lokr_w2_a", missing: "lokr_w2_b" } if module == "lycoris_proj"),
+        |e| matches!(e, E::Module(ModuleError::HalfMissing { module, present: "lokr_w2_a", missing: "lokr_w2_b" }) if module == "lycoris_proj"),
     );
 }
 
@@ -109,39 +116,51 @@ fn missing_w2_b() {
 fn shape_mismatch_base() {
     refused(
         "shape_mismatch_base.safetensors",
-        |e| matches!(e, E::WeightShape { module, expected: (24, 15), found: (28, 15), hint: "", .. } if module == "lycoris_proj"),
+        |e| matches!(e, E::Module(ModuleError::WeightShape { module, expected: (24, 15), found: (28, 15), hint: "", .. }) if module == "lycoris_proj"),
     );
 }
 
 #[test]
 fn rank_mismatch() {
     refused("rank_mismatch.safetensors", |e| {
-        matches!(e, E::InnerRank { first: "lokr_w2_a", first_rank: 3, second: "lokr_w2_b", second_rank: 2, .. })
+        matches!(
+            e,
+            E::Module(ModuleError::InnerRank {
+                first: "lokr_w2_a",
+                first_rank: 3,
+                second: "lokr_w2_b",
+                second_rank: 2,
+                ..
+            })
+        )
     });
 }
 
 #[test]
 fn nan_values() {
-    refused("nan_values.safetensors", |e| matches!(e, E::NonFinite { count: 1.., .. }));
+    refused("nan_values.safetensors", |e| matches!(e, E::Module(ModuleError::NonFinite { count: 1.., .. })));
 }
 
 #[test]
 fn inf_alpha() {
-    refused("inf_alpha.safetensors", |e| matches!(e, E::AlphaNotFinite { alpha, .. } if alpha.is_infinite()));
+    refused(
+        "inf_alpha.safetensors",
+        |e| matches!(e, E::Module(ModuleError::AlphaNotFinite { alpha, .. }) if alpha.is_infinite()),
+    );
 }
 
 #[test]
 fn int8_dtype() {
     refused(
         "int8_dtype.safetensors",
-        |e| matches!(e, E::TensorDtype { key, dtype: Dtype::I8 } if key == "lycoris_proj.lokr_w1"),
+        |e| matches!(e, E::File(FileError::TensorDtype { key, dtype: Dtype::I8 }) if key == "lycoris_proj.lokr_w1"),
     );
 }
 
 #[test]
 fn ambiguous_module() {
     refused("ambiguous_module.safetensors", |e| {
-        matches!(e, E::AmbiguousModule { module, candidates }
+        matches!(e, E::Name(NameError::AmbiguousModule { module, candidates })
             if module == "lycoris_attn_to_q" && *candidates == ["attn.to_q", "attn_to.q"])
     });
 }
@@ -150,14 +169,14 @@ fn ambiguous_module() {
 fn unknown_module() {
     refused(
         "unknown_module.safetensors",
-        |e| matches!(e, E::NothingMatches { total: 1, example } if example == "lycoris_does_not_exist"),
+        |e| matches!(e, E::Name(NameError::NothingMatches { total: 1, example }) if example == "lycoris_does_not_exist"),
     );
 }
 
 #[test]
 fn both_w1_and_w1_a() {
     refused("both_w1_and_w1_a.safetensors", |e| {
-        matches!(e, E::FactorTwice { factor: "lokr_w1", half: "lokr_w1_a", .. })
+        matches!(e, E::Module(ModuleError::FactorTwice { factor: "lokr_w1", half: "lokr_w1_a", .. }))
     });
 }
 
@@ -165,25 +184,28 @@ fn both_w1_and_w1_a() {
 fn zero_sized_factor() {
     refused(
         "zero_sized_factor.safetensors",
-        |e| matches!(e, E::ZeroAxis { key: "lokr_w1", found, .. } if *found == [0, 3]),
+        |e| matches!(e, E::Module(ModuleError::ZeroAxis { key: "lokr_w1", found, .. }) if *found == [0, 3]),
     );
 }
 
 #[test]
 fn peft_config_corrupt() {
-    refused("peft_config_corrupt", |e| matches!(e, E::Json(_)));
+    refused("peft_config_corrupt", |e| matches!(e, E::File(FileError::Json(_))));
 }
 
 #[test]
 fn peft_config_r_zero() {
-    refused("peft_config_r_zero", |e| matches!(e, E::ConfigField { field, found, .. } if field == "r" && found == "0"));
+    refused(
+        "peft_config_r_zero",
+        |e| matches!(e, E::Config(ConfigError::Field { field, found, .. }) if field == "r" && found == "0"),
+    );
 }
 
 #[test]
 fn peft_config_wrong_type() {
     refused(
         "peft_config_wrong_type",
-        |e| matches!(e, E::ConfigField { field, found, .. } if field == "peft_type" && found == "\"LORA\""),
+        |e| matches!(e, E::Config(ConfigError::Field { field, found, .. }) if field == "peft_type" && found == "\"LORA\""),
     );
 }
 
@@ -191,7 +213,7 @@ fn peft_config_wrong_type() {
 fn peft_config_r_string() {
     refused(
         "peft_config_r_string",
-        |e| matches!(e, E::ConfigField { field, found, .. } if field == "r" && found == "\"two\""),
+        |e| matches!(e, E::Config(ConfigError::Field { field, found, .. }) if field == "r" && found == "\"two\""),
     );
 }
 

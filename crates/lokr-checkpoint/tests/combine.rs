@@ -3,7 +3,7 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobProgress, Overwrite,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobError, JobProgress, Overwrite,
     ReadOptions, Tensor, combine,
 };
 use ndarray::{Array2, ArrayD};
@@ -153,24 +153,33 @@ fn errors_by_name() {
     let run = |pairs: &[(&Adapter, f64)]| combine(pairs, None, &CombineOptions::default(), &mut go_on);
     let one = adapter(1, 1.0, [2, 2], &[3, 3], None, FloatType::F32);
     let other = adapter(1, 1.0, [3, 2], &[2, 3], None, FloatType::F32);
-    cause(run(&[]), |e| matches!(e, E::JobOption { option: "adapters", .. }));
-    cause(run(&[(&one, f64::NAN)]), |e| matches!(e, E::JobOption { option: "weight", .. }));
-    cause(run(&[(&one, 1.0), (&other, 1.0)]), |e| matches!(e, E::CombineShapes { first_w1: (2, 2), w1: (3, 2), .. }));
+    cause(run(&[]), |e| matches!(e, E::Job(JobError::Option { option: "adapters", .. })));
+    cause(run(&[(&one, f64::NAN)]), |e| matches!(e, E::Job(JobError::Option { option: "weight", .. })));
+    cause(run(&[(&one, 1.0), (&other, 1.0)]), |e| {
+        matches!(e, E::Job(JobError::CombineShapes { first_w1: (2, 2), w1: (3, 2), .. }))
+    });
     let lycoris_file = read(&lycoris(&[])).unwrap();
-    cause(run(&[(&one, 1.0), (&lycoris_file, 1.0)]), |e| matches!(e, E::CombineDialects { .. }));
+    cause(run(&[(&one, 1.0), (&lycoris_file, 1.0)]), |e| matches!(e, E::Job(JobError::CombineDialects { .. })));
 
     let dora = read(&lycoris(&[("lycoris_m.dora_scale", filled(&[6, 1], 1.0))])).unwrap();
-    cause(run(&[(&dora, 1.0), (&lycoris_file, 1.0)]), |e| matches!(e, E::Dora { operation: "combined", .. }));
-    cause(combine(&[(&one, 1.0)], None, &CombineOptions::default(), &mut stop), |e| matches!(e, E::Interrupted));
-    cause(run(&[(&dora, 0.5)]), |e| matches!(e, E::Dora { operation: "weighted", .. }));
+    cause(run(&[(&dora, 1.0), (&lycoris_file, 1.0)]), |e| {
+        matches!(e, E::Job(JobError::Dora { operation: "combined", .. }))
+    });
+    cause(combine(&[(&one, 1.0)], None, &CombineOptions::default(), &mut stop), |e| {
+        matches!(e, E::Job(JobError::Interrupted))
+    });
+    cause(run(&[(&dora, 0.5)]), |e| matches!(e, E::Job(JobError::Dora { operation: "weighted", .. })));
     assert!(run(&[(&dora, 1.0)]).unwrap().adapter.modules()["lycoris_m"].dora_scale().is_some());
 
     let (folder, folder2) = (Folder::new(), Folder::new());
     let whole = |seed| [("base_model.model.head.weight", seeded(&[3, 2], seed, FloatType::F32))];
     let (first, second) = (peft(&folder, CONFIG, &whole(1)).unwrap(), peft(&folder2, CONFIG, &whole(2)).unwrap());
     assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().adapter.extra().len(), 1);
-    cause(run(&[(&first, 1.0), (&second, 1.0)]), |e| matches!(e, E::CombineWhole { key } if key == "head.weight"));
-    cause(run(&[(&first, 0.5)]), |e| matches!(e, E::CombineWhole { .. }));
+    cause(
+        run(&[(&first, 1.0), (&second, 1.0)]),
+        |e| matches!(e, E::Job(JobError::CombineModulesToSave { key }) if key == "head.weight"),
+    );
+    cause(run(&[(&first, 0.5)]), |e| matches!(e, E::Job(JobError::CombineModulesToSave { .. })));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, ConvertOptions, Dialect, FloatType, Module, Overwrite, ReadOptions,
-    ScaleRule, Strength, Unmatched, W1, W2, Warning,
+    Adapter, BaseModel, CheckpointError as E, ConfigError, ConvertOptions, Dialect, FileError, FloatType, Module,
+    ModuleError, NameError, OutputError, Overwrite, ReadOptions, ScaleRule, Strength, Unmatched, W1, W2, Warning,
 };
 use ndarray::ArrayD;
 use support::Case;
@@ -102,7 +102,10 @@ fn peft_adapters_become_those_of_every_dialect_and_come_back() {
         for dialect in [Dialect::Lycoris, Dialect::Kohya, Dialect::Dotted] {
             let result = adapter.convert(&ConvertOptions::to(dialect), Some(&base));
             if case.name() == "peft_conv1d_full_w2" {
-                cause(result, |e| matches!(e, E::NotKronecker { module } if module == "tcn" || module.contains("tcn")));
+                cause(
+                    result,
+                    |e| matches!(e, E::Module(ModuleError::NotKronecker { module }) if module == "tcn" || module.contains("tcn")),
+                );
                 continue;
             }
             let there = through_disk(&result.unwrap().adapter);
@@ -138,7 +141,11 @@ fn lycoris_and_kohya_adapters_become_pefts_unless_it_has_no_place_for_them() {
             }
             Err(error) => {
                 assert!(
-                    matches!(error.cause(), E::CannotHold { dialect: Dialect::Peft, .. } | E::PeftFactors { .. }),
+                    matches!(
+                        error.cause(),
+                        E::Module(ModuleError::CannotHold { dialect: Dialect::Peft, .. })
+                            | E::Config(ConfigError::Factors { .. })
+                    ),
                     "{}: {error}",
                     case.name()
                 );
@@ -189,7 +196,7 @@ fn a_scale_of_zero_is_not_written_as_an_alpha_of_zero() {
 fn scales_that_are_no_numbers_are_refused() {
     cause(
         Adapter::from_modules(Dialect::Peft, [full("m", f64::NAN)]),
-        |e| matches!(e, E::AlphaNotFinite { module, .. } if module == "m"),
+        |e| matches!(e, E::Module(ModuleError::AlphaNotFinite { module, .. }) if module == "m"),
     );
 }
 
@@ -198,14 +205,14 @@ fn paths_that_become_one_name_are_refused() {
     let modules = || [full("a.b_c", 1.0), full("a_b.c", 1.0)];
     cause(
         Adapter::from_modules(Dialect::Lycoris, modules()),
-        |e| matches!(e, E::DuplicateTarget { target, .. } if target == "lycoris_a_b_c"),
+        |e| matches!(e, E::Name(NameError::DuplicateTarget { target, .. }) if target == "lycoris_a_b_c"),
     );
     assert!(Adapter::from_modules(Dialect::Peft, modules()).is_ok());
 }
 
 #[test]
 fn no_modules_are_no_adapter() {
-    cause(Adapter::from_modules(Dialect::Peft, []), |e| matches!(e, E::NotLokr));
+    cause(Adapter::from_modules(Dialect::Peft, []), |e| matches!(e, E::Name(NameError::NotLokr)));
 }
 
 #[test]
@@ -213,14 +220,16 @@ fn factors_that_peft_would_not_make_are_refused() {
     // 6 = 2·3 and 10 = 2·5 is how PEFT splits, for any factor that leaves w1 at (2, ·).
     let odd = Module::new("m", W1::Full(tensor(&[3, 2])), W2::Full(tensor(&[2, 5])), 1.0).unwrap();
     let odder = Module::new("n", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1.0).unwrap();
-    cause(Adapter::from_modules(Dialect::Peft, [odd, odder]), |e| matches!(e, E::PeftFactors { .. }));
+    cause(Adapter::from_modules(Dialect::Peft, [odd, odder]), |e| matches!(e, E::Config(ConfigError::Factors { .. })));
 }
 
 #[test]
 fn underscored_names_need_the_base_model() {
     let case = Case::load("lycoris_linear_lowrank");
     for dialect in [Dialect::Peft, Dialect::Dotted] {
-        cause(read(&case).convert(&ConvertOptions::to(dialect), None), |e| matches!(e, E::BaseNeeded { .. }));
+        cause(read(&case).convert(&ConvertOptions::to(dialect), None), |e| {
+            matches!(e, E::Name(NameError::BaseNeeded { .. }))
+        });
     }
     let kohya = read(&case).convert(&ConvertOptions::to(Dialect::Kohya), None).unwrap().adapter;
     assert_eq!(kohya.modules().keys().collect::<Vec<_>>(), ["lora_unet_attn_q_proj"]);
@@ -243,7 +252,7 @@ fn a_change_of_type_says_what_it_cost_and_refuses_to_overflow() {
     let half = ConvertOptions { dtype: Some(FloatType::F16), ..ConvertOptions::to(Dialect::Peft) };
     cause(
         adapter.convert(&half, None),
-        |e| matches!(e, E::OutOfRange { key, count: 10, too_large: true, .. } if key == "m.lokr_w1"),
+        |e| matches!(e, E::File(FileError::OutOfRange { key, count: 10, too_large: true, .. }) if key == "m.lokr_w1"),
     );
 }
 
@@ -255,7 +264,7 @@ fn whole_tensors_stay_with_peft() {
     let adapter = support::build::peft(&folder, config, &more).unwrap();
     cause(
         adapter.convert(&ConvertOptions::to(Dialect::Lycoris), None),
-        |e| matches!(e, E::CannotHold { module, .. } if module == "head.weight"),
+        |e| matches!(e, E::Module(ModuleError::CannotHold { module, .. }) if module == "head.weight"),
     );
     let back = through_disk(&adapter);
     assert_eq!(back.extra()["head.weight"].bytes(), adapter.extra()["head.weight"].bytes());
@@ -276,7 +285,7 @@ fn an_output_that_is_there_is_replaced_only_when_asked_for() {
     let folder = Folder::new();
     let path = folder.write("out.safetensors", "old");
     let adapter = Adapter::from_modules(Dialect::Lycoris, [full("m", 1.0)]).unwrap();
-    cause(adapter.write(&path, Overwrite::Refuse), |e| matches!(e, E::OutputExists));
+    cause(adapter.write(&path, Overwrite::Refuse), |e| matches!(e, E::Output(OutputError::Exists)));
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
     adapter.write(&path, Overwrite::Replace).unwrap();
     assert!(Adapter::read(&path, &ReadOptions::default()).is_ok());

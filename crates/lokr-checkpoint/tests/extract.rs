@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    BaseModel, CheckpointError as E, Dtype, ExtractOptions, Extraction, FactorSize, FloatType, JobProgress, Module,
-    NotAdaptedReason, Strength, Tensor, W1, W2, extract,
+    BaseModel, CheckpointError as E, Dtype, ExtractOptions, Extraction, FactorSize, FileError, FloatType, JobError,
+    JobProgress, Module, ModuleError, NotAdaptedReason, Strength, Tensor, W1, W2, extract,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 use support::build::{Folder, cause, go_on, raw, stop};
@@ -310,20 +310,23 @@ fn errors_by_name() {
     let broken = model(&folder, "d.safetensors", &[("m.weight", Tensor::from_array(&values, FloatType::F32))]);
     let run = |tuned: &BaseModel, options: &ExtractOptions| extract(&base, tuned, options, &mut go_on);
     let plain = ExtractOptions::default();
-    cause(run(&other, &plain), |e| matches!(e, E::NothingShared { example } if example == "x.weight"));
-    cause(run(&base, &plain), |e| matches!(e, E::NothingChanged { compared: 0, .. }));
+    cause(run(&other, &plain), |e| matches!(e, E::Job(JobError::NothingShared { example }) if example == "x.weight"));
+    cause(run(&base, &plain), |e| matches!(e, E::Job(JobError::NothingChanged { compared: 0, .. })));
     let strict = ExtractOptions { min_change: 100.0, ..plain.clone() };
-    cause(run(&tuned, &strict), |e| matches!(e, E::NothingChanged { compared: 1, .. }));
-    cause(extract(&base, &tuned, &plain, &mut stop), |e| matches!(e, E::Interrupted));
-    cause(run(&broken, &plain), |e| matches!(e, E::NonFinite { module, count: 2, .. } if module == "m"));
+    cause(run(&tuned, &strict), |e| matches!(e, E::Job(JobError::NothingChanged { compared: 1, .. })));
+    cause(extract(&base, &tuned, &plain, &mut stop), |e| matches!(e, E::Job(JobError::Interrupted)));
+    cause(
+        run(&broken, &plain),
+        |e| matches!(e, E::Module(ModuleError::NonFinite { module, count: 2, .. }) if module == "m"),
+    );
     let pattern = ExtractOptions { include: vec!["(".to_owned()], ..plain.clone() };
-    cause(run(&tuned, &pattern), |e| matches!(e, E::ConfigPattern { field: "include", .. }));
+    cause(run(&tuned, &pattern), |e| matches!(e, E::Job(JobError::Pattern { option: "include", .. })));
     for (options, name) in [
         (ExtractOptions { terms: 0, ..plain.clone() }, "terms"),
         (ExtractOptions { size: FactorSize::Rank(0), ..plain.clone() }, "rank"),
         (ExtractOptions { min_change: f64::NAN, ..plain.clone() }, "min_change"),
     ] {
-        cause(run(&tuned, &options), |e| matches!(e, E::JobOption { option, .. } if *option == name));
+        cause(run(&tuned, &options), |e| matches!(e, E::Job(JobError::Option { option, .. }) if *option == name));
     }
 }
 
@@ -354,7 +357,7 @@ fn a_type_that_cannot_hold_the_factors_is_an_error() {
         let second = model(&folder, "tuned.safetensors", &[("m.weight", Tensor::from_array(&change, FloatType::F64))]);
         cause(
             extract(&first, &second, &options, &mut go_on),
-            |e| matches!(e, E::OutOfRange { dtype: Dtype::F16, too_large: found, .. } if *found == too_large),
+            |e| matches!(e, E::File(FileError::OutOfRange { dtype: Dtype::F16, too_large: found, .. }) if *found == too_large),
         );
     }
 }

@@ -5,8 +5,9 @@ mod support;
 use std::ops::ControlFlow;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dialect, Expectation, ExtractOptions, FloatType, MergeOptions, Progress,
-    ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, extract, merge, unmerge, verify,
+    Adapter, BaseModel, CheckpointError as E, Dialect, Expectation, ExtractOptions, FloatType, MergeOptions, NameError,
+    Progress, ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, extract, merge,
+    unmerge, verify,
 };
 use lokr_layers::{Activation, Layer};
 use ndarray::{Array2, ArrayD, Axis, Slice};
@@ -192,7 +193,7 @@ fn a_fused_tensor_is_not_both_replaced_and_adapted() {
     let out = folder.path("out.safetensors");
     cause(
         merge(&base, &adapters, &out, &MergeOptions::default(), &mut quiet),
-        |error| matches!(error, E::DuplicateTarget { target, .. } if target == "attn.in_proj_weight"),
+        |error| matches!(error, E::Name(NameError::DuplicateTarget { target, .. }) if target == "attn.in_proj_weight"),
     );
     // A part is nothing to replace.
     let tensors = [
@@ -205,7 +206,7 @@ fn a_fused_tensor_is_not_both_replaced_and_adapted() {
     let adapters = [(&adapter, Strength::default())];
     cause(
         merge(&base, &adapters, &out, &MergeOptions::default(), &mut quiet),
-        |error| matches!(error, E::UnmatchedModules { modules, .. } if modules[..] == ["attn.k_proj.weight"]),
+        |error| matches!(error, E::Name(NameError::UnmatchedModules { modules, .. }) if modules[..] == ["attn.k_proj.weight"]),
     );
 }
 

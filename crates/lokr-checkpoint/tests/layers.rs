@@ -5,7 +5,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, FloatType, Module, ReadOptions, ScaleRule, TensorFile, Unmatched, W1, W2,
+    Adapter, BaseModel, CheckpointError as E, FileError, FloatType, JobError, Module, ModuleError, ReadOptions,
+    ScaleRule, TensorFile, Unmatched, W1, W2,
 };
 use lokr_layers::{Activation, Layer, LoKrAdapter};
 use ndarray::{Array2, ArrayD};
@@ -150,14 +151,16 @@ fn what_a_layer_has_no_place_for_is_refused() {
     let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
     let layer = || base.fully_connected::<f32>("proj", Activation::Identity).unwrap();
     let module = adapter.modules().values().next().unwrap();
-    cause(module.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Dora { .. }));
+    cause(module.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Job(JobError::Dora { .. })));
 
     let small = Module::new("m", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1.0).unwrap();
-    cause(small.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::WeightShape { .. }));
+    cause(small.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Module(ModuleError::WeightShape { .. })));
 
     let convolution = BaseModel::open(Case::load("lycoris_conv2d_full").folder.join("base.safetensors")).unwrap();
     cause(convolution.fully_connected::<f32>("conv", Activation::Identity), |e| {
-        matches!(e, E::Axes { key: "weight", .. })
+        matches!(e, E::Module(ModuleError::Axes { key: "weight", .. }))
     });
-    cause(base.dense::<f32>("nothing", Activation::Identity), |e| matches!(e, E::TensorMissing { .. }));
+    cause(base.dense::<f32>("nothing", Activation::Identity), |e| {
+        matches!(e, E::File(FileError::TensorMissing { .. }))
+    });
 }

@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, LoraRank, Overwrite, ReadOptions, Tensor, TensorFile,
-    to_lora,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobError, LoraRank, ModuleError, NameError,
+    OutputError, Overwrite, ReadOptions, Tensor, TensorFile, to_lora,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 use support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor, typed};
@@ -122,7 +122,7 @@ fn names_and_shapes_come_from_the_base_model() {
     assert!(lora.tensors.contains_key("base_model.model.deep.m.lora_A.weight"));
     assert_eq!(lora.config["target_modules"], serde_json::json!(["deep.m"]));
     let error = to_lora(&adapter, None, LoraRank::Exact, None, &mut go_on);
-    cause(error, |e| matches!(e, E::BaseNeeded { module, .. } if module == "lycoris_deep_m"));
+    cause(error, |e| matches!(e, E::Name(NameError::BaseNeeded { module, .. }) if module == "lycoris_deep_m"));
 
     // A flat low-rank factor of a convolution.
     let conv = BaseModel::open(folder.tensors("conv.safetensors", &[("m.weight", tensor(&[6, 5, 2]))])).unwrap();
@@ -174,23 +174,23 @@ fn the_directory_is_deterministic_and_whole() {
         names,
         ["base_model.model.head.weight", "base_model.model.m.lora_A.weight", "base_model.model.m.lora_B.weight"]
     );
-    cause(lora.write(folder.path("one"), Overwrite::Refuse), |e| matches!(e, E::OutputExists));
+    cause(lora.write(folder.path("one"), Overwrite::Refuse), |e| matches!(e, E::Output(OutputError::Exists)));
 }
 
 #[test]
 fn errors_by_name() {
     let plain = adapter(&[("m.lokr_w1", tensor(&[2, 2])), ("m.lokr_w2", tensor(&[2, 2]))]);
     let error = to_lora(&plain, None, LoraRank::Best(0), None, &mut go_on);
-    cause(error, |e| matches!(e, E::JobOption { option: "rank", .. }));
+    cause(error, |e| matches!(e, E::Job(JobError::Option { option: "rank", .. })));
     let dora = adapter(&[
         ("m.dora_scale", filled(&[4, 1], 1.0)),
         ("m.lokr_w1", tensor(&[2, 2])),
         ("m.lokr_w2", tensor(&[2, 2])),
     ]);
     let error = to_lora(&dora, None, LoraRank::Exact, None, &mut go_on);
-    cause(error, |e| matches!(e, E::Dora { module, .. } if module == "m"));
+    cause(error, |e| matches!(e, E::Job(JobError::Dora { module, .. }) if module == "m"));
     let error = to_lora(&plain, None, LoraRank::Exact, None, &mut stop);
-    cause(error, |e| matches!(e, E::Interrupted));
+    cause(error, |e| matches!(e, E::Job(JobError::Interrupted)));
     // PEFT's own layout of a conv1d is no Kronecker product.
     let folder = Folder::new();
     folder.write("adapter_config.json", CONFIG);
@@ -198,5 +198,5 @@ fn errors_by_name() {
     folder.tensors("adapter_model.safetensors", &tensors);
     let conv = Adapter::read(folder.root(), &ReadOptions::default()).unwrap();
     let error = to_lora(&conv, None, LoraRank::Exact, None, &mut go_on);
-    cause(error, |e| matches!(e, E::NotKronecker { .. }));
+    cause(error, |e| matches!(e, E::Module(ModuleError::NotKronecker { .. })));
 }

@@ -7,8 +7,9 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError, DoraStrength, FloatType, MergeOptions, MergeReport, Overwrite, Progress,
-    ReadOptions, Run, ScaleRule, Strength, Tensor, TensorFile, Unmatched, merge, unmerge, write_tensors,
+    Adapter, BaseModel, CheckpointError, DoraStrength, FileError, FloatType, JobError, MergeOptions, MergeReport,
+    NameError, OutputError, Overwrite, Progress, ReadOptions, Run, ScaleRule, Strength, Tensor, TensorFile, Unmatched,
+    merge, unmerge, write_tensors,
 };
 use ndarray::{Array2, ArrayD};
 use support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, read, tensor, typed};
@@ -237,7 +238,7 @@ fn shards_stay_shards() {
     let before = read("out/model-1.safetensors");
     let base = BaseModel::open(folder.path("model/model.safetensors.index.json")).unwrap();
     cause(run(&base, &[(&adapter, Strength::default())], &folder.path("out")), |e| {
-        matches!(e, CheckpointError::OutputExists)
+        matches!(e, CheckpointError::Output(OutputError::Exists))
     });
     let replace = MergeOptions { overwrite: Overwrite::Replace, ..MergeOptions::default() };
     merge(&base, &[(&adapter, Strength::default())], folder.path("out"), &replace, &mut go_on).unwrap();
@@ -275,15 +276,15 @@ fn saved_modules_take_the_place_of_the_base_tensors() {
     let model = base(&folder, &[("m.weight", tensor(&[6, 10])), ("head.weight", bf16(&[3, 3]))]);
     cause(
         run(&model, &[(&adapter, Strength::default())], &out),
-        |e| matches!(e, CheckpointError::ReplacementShape { expected, found, .. } if *expected == [3, 3] && *found == [2, 3]),
+        |e| matches!(e, CheckpointError::Job(JobError::ReplacementShape { expected, found, .. }) if *expected == [3, 3] && *found == [2, 3]),
     );
     let model = base(&folder, &[("m.weight", tensor(&[6, 10])), ("head.weight", bf16(&[2, 3]))]);
     let twice = [(&adapter, Strength::default()), (&adapter, Strength::default())];
-    cause(run(&model, &twice, &out), |e| matches!(e, CheckpointError::DuplicateTarget { .. }));
+    cause(run(&model, &twice, &out), |e| matches!(e, CheckpointError::Name(NameError::DuplicateTarget { .. })));
     let model = base(&folder, &[("m.weight", tensor(&[6, 10]))]);
     cause(
         run(&model, &[(&adapter, Strength::default())], &out),
-        |e| matches!(e, CheckpointError::UnmatchedModules { modules, .. } if *modules == ["head.weight"]),
+        |e| matches!(e, CheckpointError::Name(NameError::UnmatchedModules { modules, .. }) if *modules == ["head.weight"]),
     );
     let allow = MergeOptions { unmatched: Unmatched::Allow, ..MergeOptions::default() };
     let report = merge(&model, &[(&adapter, Strength::default())], &out, &allow, &mut go_on).unwrap();
@@ -302,7 +303,7 @@ fn failures_change_nothing() {
         assert_eq!(names(&folder.root()), ["model.safetensors", "out.safetensors"]);
     };
     let good = [(&adapter, Strength::default())];
-    cause(run(&base, &good, &out), |e| matches!(e, CheckpointError::OutputExists));
+    cause(run(&base, &good, &out), |e| matches!(e, CheckpointError::Output(OutputError::Exists)));
     unchanged();
     cause(run(&base, &good, &folder.path("missing/out.safetensors")), |e| matches!(e, CheckpointError::Io(_)));
     unchanged();
@@ -313,7 +314,9 @@ fn failures_change_nothing() {
             Progress::Finishing => ControlFlow::Break(()),
             _ => ControlFlow::Continue(()),
         };
-        cause(merge(&base, &good, &out, &replace, &mut stop), |e| matches!(e, CheckpointError::Interrupted));
+        cause(merge(&base, &good, &out, &replace, &mut stop), |e| {
+            matches!(e, CheckpointError::Job(JobError::Interrupted))
+        });
         unchanged();
     }
     // Nothing of this adapter is in the base.
@@ -323,7 +326,7 @@ fn failures_change_nothing() {
     let other = read(&renamed).unwrap();
     let allow = MergeOptions { unmatched: Unmatched::Allow, ..replace };
     cause(merge(&base, &[(&other, Strength::default())], &out, &allow, &mut go_on), |e| {
-        matches!(e, CheckpointError::NothingMatches { .. })
+        matches!(e, CheckpointError::Name(NameError::NothingMatches { .. }))
     });
     unchanged();
     // A change that f16 cannot hold, found while writing.
@@ -333,7 +336,7 @@ fn failures_change_nothing() {
     let strong = Strength { multiplier: 1e9, ..Strength::default() };
     cause(
         merge(&base, &[(&half, strong)], &out, &replace, &mut go_on),
-        |e| matches!(e, CheckpointError::OutOfRange { key, count, too_large: true, .. } if key == "half.weight" && *count > 0),
+        |e| matches!(e, CheckpointError::File(FileError::OutOfRange { key, count, too_large: true, .. }) if key == "half.weight" && *count > 0),
     );
     unchanged();
 }
@@ -348,7 +351,7 @@ fn replacing_tensors_must_fit_their_type() {
     let model = base(&folder, &[("m.weight", tensor(&[6, 10])), ("head.weight", half)]);
     cause(
         run(&model, &[(&adapter, Strength::default())], &folder.path("out.safetensors")),
-        |e| matches!(e, CheckpointError::OutOfRange { key, count: 6, too_large: true, .. } if key == "head.weight"),
+        |e| matches!(e, CheckpointError::File(FileError::OutOfRange { key, count: 6, too_large: true, .. }) if key == "head.weight"),
     );
 }
 
@@ -377,7 +380,7 @@ fn multipliers_must_fit_the_arithmetic() {
         let strength = Strength { multiplier, scale, ..Strength::default() };
         cause(
             run(&base, &[(&adapter, strength)], &folder.path("out.safetensors")),
-            |e| matches!(e, CheckpointError::JobOption { option, .. } if *option == name),
+            |e| matches!(e, CheckpointError::Job(JobError::Option { option, .. }) if *option == name),
         );
     }
     assert_eq!(names(&folder.root()), ["model.safetensors"]);
@@ -397,7 +400,7 @@ fn a_dry_run_reports_and_writes_nothing() {
     let real = run(&base, &[(&adapter, Strength::default())], &folder.path("out")).unwrap();
     assert_eq!(real.bytes, report.bytes);
     cause(merge(&base, &[(&adapter, Strength::default())], folder.path("out"), &dry, &mut go_on), |e| {
-        matches!(e, CheckpointError::OutputExists)
+        matches!(e, CheckpointError::Output(OutputError::Exists))
     });
 }
 
@@ -428,8 +431,14 @@ fn what_is_lost_cannot_be_unmerged() {
     let model = base(&folder, &[("m.weight", tensor(&[6, 10])), ("head.weight", tensor(&[2, 3]))]);
     let out = folder.path("out.safetensors");
     let undo = |adapter| unmerge(&model, &[(adapter, Strength::default())], &out, &MergeOptions::default(), &mut go_on);
-    cause(undo(&dora), |e| matches!(e, CheckpointError::CannotUnmerge { key, .. } if key == "lycoris_m"));
+    cause(
+        undo(&dora),
+        |e| matches!(e, CheckpointError::Job(JobError::CannotUnmerge { key, .. }) if key == "lycoris_m"),
+    );
     let saved = peft(&folder, CONFIG, &[("base_model.model.head.weight", tensor(&[2, 3]))]).unwrap();
-    cause(undo(&saved), |e| matches!(e, CheckpointError::CannotUnmerge { key, .. } if key == "head.weight"));
+    cause(
+        undo(&saved),
+        |e| matches!(e, CheckpointError::Job(JobError::CannotUnmerge { key, .. }) if key == "head.weight"),
+    );
     assert!(!out.exists());
 }

@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dialect, DoraStrength, Dtype, Module, ReadOptions, ScaleRule, Strength,
-    Unmatched, W1, W2, Warning,
+    Adapter, BaseModel, CheckpointError as E, Dialect, DoraStrength, Dtype, FileError, JobError, Module, ModuleError,
+    NameError, ReadOptions, ScaleRule, Strength, Unmatched, W1, W2, Warning,
 };
 use ndarray::{Array2, ArrayD, IxDyn, s};
 use support::build::{Folder, filled, raw, tensor};
@@ -98,7 +98,7 @@ fn dotted_names_are_found_behind_any_models_name() {
         assert_eq!(find(Dialect::Dotted, module, weights).unwrap(), right, "{module}");
     }
     let error = find(Dialect::Dotted, "diffusion_model.a", &["a.weight", "transformer.a.weight"]).unwrap_err();
-    assert!(matches!(error.cause(), E::AmbiguousModule { .. }), "{error}");
+    assert!(matches!(error.cause(), E::Name(NameError::AmbiguousModule { .. })), "{error}");
 }
 
 /// A file of both text encoders, on a model that is one of them.
@@ -116,18 +116,18 @@ fn a_part_of_an_adapter_is_read() {
     };
     let base = BaseModel::open(folder.tensors("model.safetensors", &[("a.b.weight", tensor(&[6, 10]))])).unwrap();
     let error = read(&[]).unwrap().resolve(&base, Unmatched::Refuse).unwrap_err();
-    assert!(matches!(error.cause(), E::DuplicateTarget { .. }), "{error}");
+    assert!(matches!(error.cause(), E::Name(NameError::DuplicateTarget { .. })), "{error}");
     let second = read(&["lora_te2_"]).unwrap();
     assert_eq!(second.resolve(&base, Unmatched::Refuse).unwrap().target("lora_te2_a_b"), Some("a.b.weight"));
     assert_eq!((second.modules().len(), read(&["lora_te1_", "lora_te2_"]).unwrap().modules().len()), (1, 2));
     let error = read(&["lora_unet_"]).unwrap_err();
-    assert!(matches!(error.cause(), E::JobOption { option: "only", .. }), "{error}");
+    assert!(matches!(error.cause(), E::Job(JobError::Option { option: "only", .. })), "{error}");
 }
 
 #[test]
 fn only_weights_count_as_modules() {
     let error = find(Dialect::Lycoris, "lycoris_a", &["a.bias", "a"]).unwrap_err();
-    assert!(matches!(error.cause(), E::NothingMatches { .. }), "{error}");
+    assert!(matches!(error.cause(), E::Name(NameError::NothingMatches { .. })), "{error}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn the_dialect_can_be_forced() {
     assert_eq!(adapter(&folder, &["lycoris_a"], &options).dialect(), Dialect::Dotted);
     let options = ReadOptions { dialect: Some(Dialect::Kohya), ..ReadOptions::default() };
     let error = Adapter::read(folder.path("adapter.safetensors"), &options).unwrap_err();
-    assert!(matches!(error.cause(), E::UnknownKey { dialect: Dialect::Kohya, .. }), "{error}");
+    assert!(matches!(error.cause(), E::Name(NameError::UnknownKey { dialect: Dialect::Kohya, .. })), "{error}");
 }
 
 const CONFIG: &str =
@@ -211,7 +211,7 @@ fn a_model_in_one_file_in_a_folder_and_in_shards_is_the_same() {
         assert_eq!(base.info("b.weight"), Some((Dtype::F32, &[2, 3][..])));
         assert_eq!(base.tensor("a.weight").unwrap().bytes(), a.bytes());
         assert_eq!(base.weight::<f32>("b.weight").unwrap(), b.to_array::<f32>("b").unwrap());
-        assert!(matches!(base.tensor("c").unwrap_err().cause(), E::TensorMissing { .. }));
+        assert!(matches!(base.tensor("c").unwrap_err().cause(), E::File(FileError::TensorMissing { .. })));
     }
 }
 
@@ -224,25 +224,31 @@ fn an_index_must_fit_its_shards() {
         BaseModel::open(folder.write("x.safetensors.index.json", text)).unwrap_err()
     };
     let error = open(r#""b": "one.safetensors""#);
-    assert!(matches!(error.cause(), E::ShardIndex { problem: "does not hold it", .. }), "{error}");
+    assert!(matches!(error.cause(), E::File(FileError::ShardIndex { problem: "does not hold it", .. })), "{error}");
     for path in ["../one.safetensors", "/one.safetensors", "sub/one.safetensors", "..", ""] {
         let error = open(&format!(r#""a": "{path}""#));
-        assert!(matches!(error.cause(), E::ShardIndex { problem: "is not a file name", .. }), "{error}");
+        assert!(
+            matches!(error.cause(), E::File(FileError::ShardIndex { problem: "is not a file name", .. })),
+            "{error}"
+        );
     }
     assert!(matches!(open(r#""a": "two.safetensors""#).cause(), E::Io(_)));
-    assert!(matches!(open(r#""a": "one.safetensors", "a": "one.safetensors""#).cause(), E::DuplicateKey { .. }));
+    assert!(matches!(
+        open(r#""a": "one.safetensors", "a": "one.safetensors""#).cause(),
+        E::File(FileError::DuplicateKey { .. })
+    ));
 }
 
 #[test]
 fn folders_without_one_model_are_refused() {
     let empty = Folder::new();
-    assert!(matches!(BaseModel::open(empty.root()).unwrap_err().cause(), E::FileMissing { .. }));
+    assert!(matches!(BaseModel::open(empty.root()).unwrap_err().cause(), E::File(FileError::Missing { .. })));
     empty.write("pytorch_model.bin", b"PK");
-    assert!(matches!(BaseModel::open(empty.root()).unwrap_err().cause(), E::Pickle { .. }));
+    assert!(matches!(BaseModel::open(empty.root()).unwrap_err().cause(), E::File(FileError::Pickle { .. })));
     empty.tensors("some.safetensors", &[("a", tensor(&[2]))]);
     assert_eq!(BaseModel::open(empty.root()).unwrap().names().len(), 1);
     empty.tensors("other.safetensors", &[("a", tensor(&[2]))]);
-    assert!(matches!(BaseModel::open(empty.root()).unwrap_err().cause(), E::FileMissing { .. }));
+    assert!(matches!(BaseModel::open(empty.root()).unwrap_err().cause(), E::File(FileError::Missing { .. })));
     assert!(matches!(BaseModel::open(empty.path("none")).unwrap_err().cause(), E::Io(_)));
 }
 
@@ -321,7 +327,7 @@ fn pefts_conv1d_layout_is_applied_and_is_no_kronecker_product() {
         let adapter = Adapter::read(folder.root(), &ReadOptions::default()).unwrap();
         let module = &adapter.modules()["m"];
         assert!(matches!(adapter.warnings(), [Warning::PeftConv1dLayout { .. }]));
-        assert!(matches!(module.kron::<f64>(), Err(E::NotKronecker { .. })));
+        assert!(matches!(module.kron::<f64>(), Err(E::Module(ModuleError::NotKronecker { .. }))));
         let (w1, w2) = (w1.to_array::<f64>("").unwrap(), w2.to_array::<f64>("").unwrap());
         let (q, n) = (4, 5);
         let flat: Vec<f64> = (0..3 * 2 * q * n * k)

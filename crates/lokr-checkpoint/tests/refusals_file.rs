@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dialect, Dtype, ForeignTensors, ReadOptions, ScaleRule, Strength, Tensor,
-    TensorFile, Unmatched, Warning,
+    Adapter, BaseModel, CheckpointError as E, ConfigError, Dialect, Dtype, FileError, ForeignTensors, JobError,
+    ModuleError, NameError, ReadOptions, ScaleRule, Strength, Tensor, TensorFile, Unmatched, Warning,
 };
 use ndarray::ArrayD;
 use support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, raw, read, read_with, tensor};
@@ -23,26 +23,36 @@ fn damaged_containers() {
         format!(r#"{{"x":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{end}]}}}}"#)
     };
     assert!(container(&one("F32", "[2]", 8), 8).is_ok());
-    cause(container(&one("F32", "[2]", 8), 9), |e| matches!(e, E::DataLength { expected: 8, found: 9 }));
-    cause(container(&one("F32", "[2]", 8), 7), |e| matches!(e, E::DataLength { .. }));
-    cause(container(&one("F33", "[2]", 8), 8), |e| matches!(e, E::UnknownDtype { dtype, .. } if dtype == "F33"));
-    cause(container(&one("F32", "[9223372036854775807,4]", 8), 8), |e| matches!(e, E::ShapeOverflow { .. }));
+    cause(container(&one("F32", "[2]", 8), 9), |e| {
+        matches!(e, E::File(FileError::DataLength { expected: 8, found: 9 }))
+    });
+    cause(container(&one("F32", "[2]", 8), 7), |e| matches!(e, E::File(FileError::DataLength { .. })));
+    cause(
+        container(&one("F33", "[2]", 8), 8),
+        |e| matches!(e, E::File(FileError::UnknownDtype { dtype, .. }) if dtype == "F33"),
+    );
+    cause(container(&one("F32", "[9223372036854775807,4]", 8), 8), |e| {
+        matches!(e, E::File(FileError::ShapeOverflow { .. }))
+    });
     // Without elements, but no array can have such axes.
     for shape in ["[0,9223372036854775807,4]", "[9223372036854775807,4,0]", "[0,9223372036854775807]"] {
-        cause(container(&one("F32", shape, 0), 0), |e| matches!(e, E::ShapeOverflow { .. }));
+        cause(container(&one("F32", shape, 0), 0), |e| matches!(e, E::File(FileError::ShapeOverflow { .. })));
     }
     assert!(container(&one("F32", "[0,1000000]", 0), 0).is_ok());
-    cause(container(&one("F4", "[3]", 2), 2), |e| matches!(e, E::ShapeOverflow { .. }));
-    cause(container(&one("F32", "[-2]", 8), 8), |e| matches!(e, E::Json(_)));
-    cause(container("[]", 0), |e| matches!(e, E::Json(_)));
-    cause(container(r#"{"__metadata__":{"a":1}}"#, 0), |e| matches!(e, E::Json(_)));
+    cause(container(&one("F4", "[3]", 2), 2), |e| matches!(e, E::File(FileError::ShapeOverflow { .. })));
+    cause(container(&one("F32", "[-2]", 8), 8), |e| matches!(e, E::File(FileError::Json(_))));
+    cause(container("[]", 0), |e| matches!(e, E::File(FileError::Json(_))));
+    cause(container(r#"{"__metadata__":{"a":1}}"#, 0), |e| matches!(e, E::File(FileError::Json(_))));
     let gap =
         r#"{"x":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"y":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}}"#;
-    cause(container(gap, 3), |e| matches!(e, E::TensorRange { key, expected: 1, start: 2, .. } if key == "y"));
+    cause(
+        container(gap, 3),
+        |e| matches!(e, E::File(FileError::TensorRange { key, expected: 1, start: 2, .. }) if key == "y"),
+    );
     for twice in [r#"{"__metadata__":{"a":"1","a":"2"}}"#, r#"{"__metadata__":{},"__metadata__":{}}"#] {
-        cause(container(twice, 0), |e| matches!(e, E::DuplicateKey { .. }));
+        cause(container(twice, 0), |e| matches!(e, E::File(FileError::DuplicateKey { .. })));
     }
-    cause(TensorFile::from_bytes("short", vec![1, 2, 3]), |e| matches!(e, E::NoHeader { length: 3 }));
+    cause(TensorFile::from_bytes("short", vec![1, 2, 3]), |e| matches!(e, E::File(FileError::NoHeader { length: 3 })));
     cause(TensorFile::open(Folder::new().path("absent.safetensors")), |e| matches!(e, E::Io(_)));
 }
 
@@ -52,19 +62,21 @@ fn pickle() {
     let folder = Folder::new();
     for name in ["a.bin", "a.pt", "a.pth", "a.ckpt", "a.PKL"] {
         let file = folder.write(name, b"anything");
-        cause(TensorFile::open(&file), |e| matches!(e, E::Pickle { .. }));
-        cause(Adapter::read(&file, &ReadOptions::default()), |e| matches!(e, E::Pickle { .. }));
+        cause(TensorFile::open(&file), |e| matches!(e, E::File(FileError::Pickle { .. })));
+        cause(Adapter::read(&file, &ReadOptions::default()), |e| matches!(e, E::File(FileError::Pickle { .. })));
     }
     let mut contents = vec![b"PK\x03\x04 a zip archive".to_vec()];
     contents
         .extend((2..=5).map(|protocol| [b"\x80", &[protocol], &b"}q\x00(X\x01\x00\x00\x00aq\x01K\x01u."[..]].concat()));
     for content in contents {
-        cause(TensorFile::open(folder.write("x.safetensors", content)), |e| matches!(e, E::Pickle { .. }));
+        cause(TensorFile::open(folder.write("x.safetensors", content)), |e| {
+            matches!(e, E::File(FileError::Pickle { .. }))
+        });
     }
     let old = Folder::new();
     old.write("adapter_config.json", CONFIG);
     old.write("adapter_model.bin", b"PK");
-    cause(Adapter::read(old.root(), &ReadOptions::default()), |e| matches!(e, E::Pickle { .. }));
+    cause(Adapter::read(old.root(), &ReadOptions::default()), |e| matches!(e, E::File(FileError::Pickle { .. })));
     // A header of 640 bytes begins like a pickle.
     let header = format!("{{{}}}", " ".repeat(638));
     assert!(container(&header, 0).is_ok());
@@ -76,7 +88,10 @@ fn mixed_dialects_in_a_peft_directory() {
     for (key, extra) in
         [("base_model.model.m.alpha", filled(&[], 4.0)), ("base_model.model.m.dora_scale", tensor(&[6, 1]))]
     {
-        cause(peft(&Folder::new(), CONFIG, &[(key, extra)]), |e| matches!(e, E::NotPeft { key: k } if k == key));
+        cause(
+            peft(&Folder::new(), CONFIG, &[(key, extra)]),
+            |e| matches!(e, E::Name(NameError::NotPeft { key: k }) if k == key),
+        );
     }
     // Bare names in a PEFT directory are PEFT's too; the same file outside of one is not.
     let read = |tensors: &[(&str, Tensor)]| {
@@ -87,11 +102,11 @@ fn mixed_dialects_in_a_peft_directory() {
     };
     let (directory, file) =
         read(&[("m.alpha", filled(&[], 4.0)), ("m.lokr_w1", tensor(&[2, 5])), ("m.lokr_w2", tensor(&[3, 2]))]);
-    cause(directory, |e| matches!(e, E::NotPeft { key } if key == "m.alpha"));
+    cause(directory, |e| matches!(e, E::Name(NameError::NotPeft { key }) if key == "m.alpha"));
     assert_eq!(file.unwrap().dialect(), Dialect::Dotted);
     let (directory, file) = read(&lycoris(&[]));
     cause(directory, |e| {
-        matches!(e, E::MixedDialects { first, second, second_dialect: Dialect::Lycoris, .. }
+        matches!(e, E::Name(NameError::MixedDialects { first, second, second_dialect: Dialect::Lycoris, .. })
             if first == "adapter_config.json" && second == "lycoris_m.lokr_w1")
     });
     assert_eq!(file.unwrap().dialect(), Dialect::Lycoris);
@@ -103,21 +118,21 @@ fn config_of_another_dialect() {
     let folder = Folder::new();
     let (file, config) = (folder.tensors("a.safetensors", &lycoris(&[])), folder.write("c.json", CONFIG));
     let options = ReadOptions { config: Some(config), ..ReadOptions::default() };
-    cause(Adapter::read(&file, &options), |e| matches!(e, E::MixedDialects { .. }));
+    cause(Adapter::read(&file, &options), |e| matches!(e, E::Name(NameError::MixedDialects { .. })));
     let options = ReadOptions { dialect: Some(Dialect::Lycoris), ..options };
-    cause(Adapter::read(&file, &options), |e| matches!(e, E::JobOption { option: "config", .. }));
+    cause(Adapter::read(&file, &options), |e| matches!(e, E::Job(JobError::Option { option: "config", .. })));
 }
 
 // Directories, pipes and devices where a file should be; a pipe must not be waited for.
 #[test]
 fn not_a_file() {
     let folder = Folder::new();
-    cause(TensorFile::open(folder.root()), |e| matches!(e, E::NotAFile { found: "a directory" }));
+    cause(TensorFile::open(folder.root()), |e| matches!(e, E::File(FileError::NotAFile { found: "a directory" })));
     #[cfg(unix)]
     for device in ["/dev/null", "/dev/zero"] {
-        cause(TensorFile::open(device), |e| matches!(e, E::NotAFile { found: "a pipe or device" }));
-        cause(Adapter::read(device, &ReadOptions::default()), |e| matches!(e, E::NotAFile { .. }));
-        cause(BaseModel::open(device), |e| matches!(e, E::NotAFile { .. }));
+        cause(TensorFile::open(device), |e| matches!(e, E::File(FileError::NotAFile { found: "a pipe or device" })));
+        cause(Adapter::read(device, &ReadOptions::default()), |e| matches!(e, E::File(FileError::NotAFile { .. })));
+        cause(BaseModel::open(device), |e| matches!(e, E::File(FileError::NotAFile { .. })));
     }
 }
 
@@ -127,12 +142,12 @@ fn duplicate_target() {
     // `.default` and bare.
     let twice = [("base_model.model.m.lokr_w1.default", tensor(&[2, 5]))];
     cause(peft(&Folder::new(), CONFIG, &twice), |e| {
-        matches!(e, E::DuplicateTarget { first, second, .. }
+        matches!(e, E::Name(NameError::DuplicateTarget { first, second, .. })
             if first == "base_model.model.m.lokr_w1" && second == "base_model.model.m.lokr_w1.default")
     });
     // Prefixed and bare.
     let twice = [("m.lokr_w1", tensor(&[2, 5]))];
-    cause(peft_forced(&twice), |e| matches!(e, E::DuplicateTarget { .. }));
+    cause(peft_forced(&twice), |e| matches!(e, E::Name(NameError::DuplicateTarget { .. })));
     // SGM and diffusers.
     let folder = Folder::new();
     let base = base(&folder, &[("down_blocks.1.attentions.0.proj_in.weight", tensor(&[6, 10]))]);
@@ -145,7 +160,7 @@ fn duplicate_target() {
         .collect();
     let tensors: Vec<_> = tensors.iter().map(|(key, tensor)| (key.as_str(), tensor.clone())).collect();
     cause(read(&tensors).unwrap().resolve(&base, Unmatched::Refuse), |e| {
-        matches!(e, E::DuplicateTarget { first, second, target }
+        matches!(e, E::Name(NameError::DuplicateTarget { first, second, target })
             if [first.as_str(), second] == modules && target == "down_blocks.1.attentions.0.proj_in.weight")
     });
 }
@@ -168,7 +183,7 @@ fn peft_forced(more: &[(&'static str, Tensor)]) -> Result<Adapter, E> {
 fn mixed_dialects() {
     let more = [("lora_unet_m.lokr_w1", tensor(&[2, 5])), ("lora_unet_m.lokr_w2", tensor(&[3, 2]))];
     cause(read(&lycoris(&more)), |e| {
-        matches!(e, E::MixedDialects { first, first_dialect: Dialect::Kohya, second, second_dialect: Dialect::Lycoris }
+        matches!(e, E::Name(NameError::MixedDialects { first, first_dialect: Dialect::Kohya, second, second_dialect: Dialect::Lycoris })
             if first == "lora_unet_m.lokr_w1" && second == "lycoris_m.lokr_w1")
     });
 }
@@ -177,14 +192,16 @@ fn mixed_dialects() {
 #[test]
 fn dialect_unclear() {
     let bare = [("a.m.lokr_w1", tensor(&[2, 5])), ("a.m.lokr_w2", tensor(&[3, 2]))];
-    cause(read(&bare), |e| matches!(e, E::DialectUnclear { first: Dialect::Peft, second: Dialect::Dotted, .. }));
+    cause(read(&bare), |e| {
+        matches!(e, E::Name(NameError::DialectUnclear { first: Dialect::Peft, second: Dialect::Dotted, .. }))
+    });
     let force = |dialect| ReadOptions { dialect: Some(dialect), ..ReadOptions::default() };
     assert_eq!(read_with(&bare, &force(Dialect::Dotted)).unwrap().modules()["a.m"].scale(), Some(1.0));
     let peft = read_with(&bare, &force(Dialect::Peft)).unwrap();
     let mut weight = ArrayD::<f32>::zeros(vec![6, 10]);
     cause(
         peft.modules()["a.m"].merge_into(&mut weight, &Strength::default()),
-        |e| matches!(e, E::ScaleUnknown { module } if module == "a.m"),
+        |e| matches!(e, E::Module(ModuleError::ScaleUnknown { module }) if module == "a.m"),
     );
     let by_hand = Strength { scale: ScaleRule::Fixed(0.5), ..Strength::default() };
     peft.modules()["a.m"].merge_into(&mut weight, &by_hand).unwrap();
@@ -201,7 +218,7 @@ fn unmatched_modules() {
     let adapter = read(&lycoris(&more)).unwrap();
     cause(
         adapter.resolve(&base, Unmatched::Refuse),
-        |e| matches!(e, E::UnmatchedModules { modules, total: 2 } if *modules == ["lycoris_gone"]),
+        |e| matches!(e, E::Name(NameError::UnmatchedModules { modules, total: 2 }) if *modules == ["lycoris_gone"]),
     );
     let resolution = adapter.resolve(&base, Unmatched::Allow).unwrap();
     assert_eq!(resolution.unmatched(), ["lycoris_gone"]);
@@ -214,7 +231,9 @@ fn nothing_matches() {
     let folder = Folder::new();
     let base = base(&folder, &[("other.weight", tensor(&[6, 10]))]);
     for policy in [Unmatched::Refuse, Unmatched::Allow] {
-        cause(read(&lycoris(&[])).unwrap().resolve(&base, policy), |e| matches!(e, E::NothingMatches { total: 1, .. }));
+        cause(read(&lycoris(&[])).unwrap().resolve(&base, policy), |e| {
+            matches!(e, E::Name(NameError::NothingMatches { total: 1, .. }))
+        });
     }
 }
 
@@ -226,7 +245,7 @@ fn tucker_first_factor() {
         let options = ReadOptions { foreign, ..ReadOptions::default() };
         cause(
             read_with(&tensors, &options),
-            |e| matches!(e, E::TuckerFirstFactor { key } if key == "lycoris_m.lokr_t1"),
+            |e| matches!(e, E::Name(NameError::TuckerFirstFactor { key }) if key == "lycoris_m.lokr_t1"),
         );
     }
 }
@@ -238,7 +257,7 @@ fn several_adapters() {
         [("base_model.model.m.lokr_w1.one", tensor(&[2, 5])), ("base_model.model.m.lokr_w2.two", tensor(&[3, 2]))];
     cause(
         read(&tensors),
-        |e| matches!(e, E::SeveralAdapters { first, second } if first.ends_with("one") && second.ends_with("two")),
+        |e| matches!(e, E::Name(NameError::SeveralAdapters { first, second }) if first.ends_with("one") && second.ends_with("two")),
     );
 }
 
@@ -253,13 +272,18 @@ fn other_algorithm() {
         ("lycoris_x.w_norm", "a norm"),
     ] {
         let mixed = lycoris(&[(key, tensor(&[2, 2])), ("lycoris_x.alpha", filled(&[], 1.0))]);
-        cause(read(&mixed), |e| matches!(e, E::OtherAlgorithm { key: k, algorithm } if k == key && *algorithm == name));
+        cause(
+            read(&mixed),
+            |e| matches!(e, E::Name(NameError::OtherAlgorithm { key: k, algorithm }) if k == key && *algorithm == name),
+        );
         let options = ReadOptions { foreign: ForeignTensors::Skip, ..ReadOptions::default() };
         let adapter = read_with(&mixed, &options).unwrap();
         assert_eq!(adapter.modules().len(), 1);
         assert!(matches!(adapter.warnings(), [Warning::Skipped { keys }] if *keys == [key]));
     }
-    cause(read(&[("lora_unet_x.lora_up.weight", tensor(&[2, 2]))]), |e| matches!(e, E::OtherAlgorithm { .. }));
+    cause(read(&[("lora_unet_x.lora_up.weight", tensor(&[2, 2]))]), |e| {
+        matches!(e, E::Name(NameError::OtherAlgorithm { .. }))
+    });
     // Both algorithms on one module: the LoKr stays.
     let options = ReadOptions { foreign: ForeignTensors::Skip, ..ReadOptions::default() };
     let adapter = read_with(&lycoris(&[("lycoris_m.lora_up.weight", tensor(&[2, 2]))]), &options).unwrap();
@@ -270,10 +294,10 @@ fn other_algorithm() {
 fn unknown_keys() {
     cause(
         read(&lycoris(&[("bundle_emb.x", tensor(&[2]))])),
-        |e| matches!(e, E::UnknownKey { key, dialect: Dialect::Lycoris } if key == "bundle_emb.x"),
+        |e| matches!(e, E::Name(NameError::UnknownKey { key, dialect: Dialect::Lycoris }) if key == "bundle_emb.x"),
     );
-    cause(read(&[("x.weight", tensor(&[2, 2]))]), |e| matches!(e, E::NotLokr));
-    cause(read(&[]), |e| matches!(e, E::NotLokr));
+    cause(read(&[("x.weight", tensor(&[2, 2]))]), |e| matches!(e, E::Name(NameError::NotLokr)));
+    cause(read(&[]), |e| matches!(e, E::Name(NameError::NotLokr)));
 }
 
 // The configuration's fields; more in the module's own tests.
@@ -288,18 +312,20 @@ fn config_fields() {
         let result = peft(&Folder::new(), config, &[]);
         let path = result.as_ref().unwrap_err().path().unwrap().to_owned();
         assert!(path.ends_with("adapter_config.json"));
-        cause(result, |e| matches!(e, E::ConfigField { field, .. } if field == wrong));
+        cause(result, |e| matches!(e, E::Config(ConfigError::Field { field, .. }) if field == wrong));
     }
     let pattern = r#"{"peft_type": "LOKR", "r": 2, "alpha_pattern": {"[": 2}}"#;
-    cause(peft(&Folder::new(), pattern, &[]), |e| matches!(e, E::ConfigPattern { field: "alpha_pattern", .. }));
-    cause(peft(&Folder::new(), "{", &[]), |e| matches!(e, E::Json(_)));
+    cause(peft(&Folder::new(), pattern, &[]), |e| {
+        matches!(e, E::Config(ConfigError::Pattern { field: "alpha_pattern", .. }))
+    });
+    cause(peft(&Folder::new(), "{", &[]), |e| matches!(e, E::File(FileError::Json(_))));
 }
 
 #[test]
 fn config_rank_contradicts_the_shapes() {
     cause(
         peft(&Folder::new(), r#"{"peft_type": "LOKR", "r": 4}"#, &[]),
-        |e| matches!(e, E::ConfigRank { module, field: "r", expected: 4, found: 2 } if module == "m"),
+        |e| matches!(e, E::Config(ConfigError::Rank { module, field: "r", expected: 4, found: 2 }) if module == "m"),
     );
 }
 
@@ -308,7 +334,7 @@ fn ambiguous_pattern() {
     let config = r#"{"peft_type": "LOKR", "r": 2, "alpha_pattern": {"m": 2, ".": 3}}"#;
     cause(
         peft(&Folder::new(), config, &[]),
-        |e| matches!(e, E::AmbiguousPattern { module, patterns } if module == "m" && *patterns == [".", "m"]),
+        |e| matches!(e, E::Config(ConfigError::AmbiguousPattern { module, patterns }) if module == "m" && *patterns == [".", "m"]),
     );
 }
 
@@ -317,12 +343,12 @@ fn incomplete_peft_directories() {
     let folder = Folder::new();
     cause(
         Adapter::read(folder.root(), &ReadOptions::default()),
-        |e| matches!(e, E::FileMissing { expected } if expected == "adapter_model.safetensors"),
+        |e| matches!(e, E::File(FileError::Missing { expected }) if expected == "adapter_model.safetensors"),
     );
     folder.tensors("adapter_model.safetensors", &[("base_model.model.m.lokr_w1", tensor(&[2, 5]))]);
     cause(
         Adapter::read(folder.root(), &ReadOptions::default()),
-        |e| matches!(e, E::FileMissing { expected } if expected == "adapter_config.json"),
+        |e| matches!(e, E::File(FileError::Missing { expected }) if expected == "adapter_config.json"),
     );
 }
 
@@ -338,10 +364,10 @@ fn quantized_base() {
         let folder = Folder::new();
         let base = base(&folder, &[(key, weight)]);
         let error = read(&lycoris(&[])).unwrap().resolve(&base, Unmatched::Refuse).unwrap_err();
-        assert!(matches!(error.cause(), E::QuantizedBase { key, .. } if key == "m.weight"), "{error}");
+        assert!(matches!(error.cause(), E::File(FileError::QuantizedBase { key, .. }) if key == "m.weight"), "{error}");
         assert_eq!(error.path(), Some(base.path()), "{error}");
         if key == "m.weight" {
-            cause(base.weight::<f32>(key), |e| matches!(e, E::QuantizedBase { .. }));
+            cause(base.weight::<f32>(key), |e| matches!(e, E::File(FileError::QuantizedBase { .. })));
         }
     }
 }

@@ -3,8 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, CheckpointError as E, Dtype, FloatType, Module, NonFinite, ReadOptions, Strength, Tensor, W1, W2, Warning,
-    ZeroAlpha,
+    Adapter, CheckpointError as E, Dtype, FileError, FloatType, Module, ModuleError, NonFinite, ReadOptions, Strength,
+    Tensor, W1, W2, Warning, ZeroAlpha,
 };
 use ndarray::ArrayD;
 use support::build::{Folder, cause, filled, lycoris, raw, read, read_with, removed, tensor, typed};
@@ -27,18 +27,18 @@ fn half_missing() {
         [("lycoris_m.lokr_w2_b", "lokr_w2_a", "lokr_w2_b"), ("lycoris_m.lokr_w2_a", "lokr_w2_b", "lokr_w2_a")]
     {
         cause(read(&lycoris(&[(key, removed())])), |e| {
-            matches!(e, E::HalfMissing { module, present: p, missing: m }
+            matches!(e, E::Module(ModuleError::HalfMissing { module, present: p, missing: m })
                 if module == "lycoris_m" && *p == present && *m == missing)
         });
     }
     let halves = [("lycoris_m.lokr_w1", removed()), ("lycoris_m.lokr_w1_a", tensor(&[2, 2]))];
-    cause(read(&lycoris(&halves)), |e| matches!(e, E::HalfMissing { missing: "lokr_w1_b", .. }));
+    cause(read(&lycoris(&halves)), |e| matches!(e, E::Module(ModuleError::HalfMissing { missing: "lokr_w1_b", .. })));
     let core = [
         ("lycoris_m.lokr_w2_a", removed()),
         ("lycoris_m.lokr_w2_b", removed()),
         ("lycoris_m.lokr_t2", tensor(&[2, 2, 3, 3])),
     ];
-    cause(read(&lycoris(&core)), |e| matches!(e, E::HalfMissing { present: "lokr_t2", .. }));
+    cause(read(&lycoris(&core)), |e| matches!(e, E::Module(ModuleError::HalfMissing { present: "lokr_t2", .. })));
 }
 
 // A factor missing in both forms.
@@ -46,20 +46,20 @@ fn half_missing() {
 fn factor_missing() {
     cause(
         read(&lycoris(&[("lycoris_m.lokr_w1", removed())])),
-        |e| matches!(e, E::FactorMissing { module, factor: "lokr_w1" } if module == "lycoris_m"),
+        |e| matches!(e, E::Module(ModuleError::FactorMissing { module, factor: "lokr_w1" }) if module == "lycoris_m"),
     );
     let none = [("lycoris_m.lokr_w2_a", removed()), ("lycoris_m.lokr_w2_b", removed())];
-    cause(read(&lycoris(&none)), |e| matches!(e, E::FactorMissing { factor: "lokr_w2", .. }));
+    cause(read(&lycoris(&none)), |e| matches!(e, E::Module(ModuleError::FactorMissing { factor: "lokr_w2", .. })));
 }
 
 // A factor in both forms.
 #[test]
 fn factor_twice() {
     cause(read(&lycoris(&[("lycoris_m.lokr_w2", tensor(&[3, 2]))])), |e| {
-        matches!(e, E::FactorTwice { factor: "lokr_w2", half: "lokr_w2_a", .. })
+        matches!(e, E::Module(ModuleError::FactorTwice { factor: "lokr_w2", half: "lokr_w2_a", .. }))
     });
     cause(read(&lycoris(&[("lycoris_m.lokr_w1_b", tensor(&[2, 5]))])), |e| {
-        matches!(e, E::FactorTwice { factor: "lokr_w1", half: "lokr_w1_b", .. })
+        matches!(e, E::Module(ModuleError::FactorTwice { factor: "lokr_w1", half: "lokr_w1_b", .. }))
     });
     let core = [
         ("lycoris_m.lokr_w2_a", removed()),
@@ -67,21 +67,32 @@ fn factor_twice() {
         ("lycoris_m.lokr_w2", tensor(&[3, 2, 3, 3])),
         ("lycoris_m.lokr_t2", tensor(&[2, 2, 3, 3])),
     ];
-    cause(read(&lycoris(&core)), |e| matches!(e, E::FactorTwice { half: "lokr_t2", .. }));
+    cause(read(&lycoris(&core)), |e| matches!(e, E::Module(ModuleError::FactorTwice { half: "lokr_t2", .. })));
 }
 
 // Inner ranks differ.
 #[test]
 fn inner_rank() {
     cause(read(&lycoris(&[("lycoris_m.lokr_w2_b", tensor(&[3, 2]))])), |e| {
-        matches!(e, E::InnerRank { first: "lokr_w2_a", first_rank: 2, second: "lokr_w2_b", second_rank: 3, .. })
+        matches!(
+            e,
+            E::Module(ModuleError::InnerRank {
+                first: "lokr_w2_a",
+                first_rank: 2,
+                second: "lokr_w2_b",
+                second_rank: 3,
+                ..
+            })
+        )
     });
     let both = [
         ("lycoris_m.lokr_w1", removed()),
         ("lycoris_m.lokr_w1_a", tensor(&[2, 3])),
         ("lycoris_m.lokr_w1_b", tensor(&[3, 5])),
     ];
-    cause(read(&lycoris(&both)), |e| matches!(e, E::InnerRank { first: "lokr_w1_b", second: "lokr_w2_b", .. }));
+    cause(read(&lycoris(&both)), |e| {
+        matches!(e, E::Module(ModuleError::InnerRank { first: "lokr_w1_b", second: "lokr_w2_b", .. }))
+    });
 }
 
 // t2 not (r, r, k…), its kernel not the base's, t2 on a linear layer.
@@ -92,17 +103,17 @@ fn tucker_core() {
         &[2, 5],
         tucker(&[2, 3, 3, 3]),
         &[6, 20, 3, 3],
-        |e| matches!(e, E::TuckerCore { rank: 2, found, .. } if *found == [2, 3, 3, 3]),
+        |e| matches!(e, E::Module(ModuleError::TuckerCore { rank: 2, found, .. }) if *found == [2, 3, 3, 3]),
     );
     unfit(
         &[2, 5],
         tucker(&[2, 2, 3, 3]),
         &[6, 20, 3, 5],
-        |e| matches!(e, E::Kernel { key: "lokr_t2", expected, found, .. } if *expected == [3, 5] && *found == [3, 3]),
+        |e| matches!(e, E::Module(ModuleError::Kernel { key: "lokr_t2", expected, found, .. }) if *expected == [3, 5] && *found == [3, 3]),
     );
-    unfit(&[2, 5], tucker(&[2, 2, 3]), &[6, 20], |e| matches!(e, E::TuckerOnLinear { .. }));
+    unfit(&[2, 5], tucker(&[2, 2, 3]), &[6, 20], |e| matches!(e, E::Module(ModuleError::TuckerOnLinear { .. })));
     let half = [("lycoris_m.lokr_t2", tensor(&[2, 2]))];
-    cause(read(&lycoris(&half)), |e| matches!(e, E::Axes { key: "lokr_t2", .. }));
+    cause(read(&lycoris(&half)), |e| matches!(e, E::Module(ModuleError::Axes { key: "lokr_t2", .. })));
     // PEFT's conv1d cores have a trailing axis.
     Module::new("m", W1::Full(tensor(&[2, 5])), tucker(&[2, 2, 3, 1]), 1.0).unwrap().check_weight(&[6, 20, 3]).unwrap();
 }
@@ -111,24 +122,36 @@ fn tucker_core() {
 #[test]
 fn weight_shape() {
     let w2 = || W2::Full(tensor(&[3, 2]));
-    unfit(&[2, 5], w2(), &[7, 10], |e| matches!(e, E::WeightShape { expected: (7, 10), found: (6, 10), hint: "", .. }));
-    unfit(&[2, 5], w2(), &[6, 11], |e| matches!(e, E::WeightShape { .. }));
+    unfit(&[2, 5], w2(), &[7, 10], |e| {
+        matches!(e, E::Module(ModuleError::WeightShape { expected: (7, 10), found: (6, 10), hint: "", .. }))
+    });
+    unfit(&[2, 5], w2(), &[6, 11], |e| matches!(e, E::Module(ModuleError::WeightShape { .. })));
     unfit(
         &[2, 5],
         w2(),
         &[2, 10],
-        |e| matches!(e, E::WeightShape { hint, .. } if hint.contains("adapter is of a fused")),
+        |e| matches!(e, E::Module(ModuleError::WeightShape { hint, .. }) if hint.contains("adapter is of a fused")),
     );
     unfit(
         &[2, 5],
         w2(),
         &[18, 10],
-        |e| matches!(e, E::WeightShape { hint, .. } if hint.contains("base weight is fused")),
+        |e| matches!(e, E::Module(ModuleError::WeightShape { hint, .. }) if hint.contains("base weight is fused")),
     );
-    unfit(&[2, 5], w2(), &[10, 6], |e| matches!(e, E::WeightShape { hint, .. } if hint.contains("transposed")));
+    unfit(
+        &[2, 5],
+        w2(),
+        &[10, 6],
+        |e| matches!(e, E::Module(ModuleError::WeightShape { hint, .. }) if hint.contains("transposed")),
+    );
     // A flat low-rank w2 whose columns fit in number but not in whole kernels.
     let flat = W2::LowRank { a: tensor(&[3, 1]), b: tensor(&[1, 6]) };
-    unfit(&[2, 2], flat, &[6, 3, 4], |e| matches!(e, E::WeightShape { hint, .. } if hint.contains("whole kernels")));
+    unfit(
+        &[2, 2],
+        flat,
+        &[6, 3, 4],
+        |e| matches!(e, E::Module(ModuleError::WeightShape { hint, .. }) if hint.contains("whole kernels")),
+    );
 }
 
 // w1 not 2-D, w2 of another rank than the base, a kernel that differs.
@@ -136,15 +159,25 @@ fn weight_shape() {
 fn axes() {
     cause(
         Module::new("m", W1::Full(tensor(&[2, 5, 1])), W2::Full(tensor(&[3, 2])), 1.0),
-        |e| matches!(e, E::Axes { key: "lokr_w1", found, .. } if *found == [2, 5, 1]),
+        |e| matches!(e, E::Module(ModuleError::Axes { key: "lokr_w1", found, .. }) if *found == [2, 5, 1]),
     );
-    cause(Module::new("m", W1::Full(tensor(&[2])), W2::Full(tensor(&[3, 2])), 1.0), |e| matches!(e, E::Axes { .. }));
-    unfit(&[2, 5], W2::Full(tensor(&[3, 2, 3, 3])), &[6, 10, 3], |e| matches!(e, E::Axes { key: "lokr_w2", .. }));
-    unfit(&[2, 5], W2::Full(tensor(&[3, 2])), &[6, 10, 3, 3], |e| matches!(e, E::Axes { key: "lokr_w2", .. }));
-    unfit(&[2, 5], W2::Full(tensor(&[3, 2])), &[6], |e| matches!(e, E::Axes { key: "weight", .. }));
-    unfit(&[2, 5], W2::Full(tensor(&[3, 2, 3, 3])), &[6, 10, 3, 1], |e| matches!(e, E::Kernel { key: "lokr_w2", .. }));
+    cause(Module::new("m", W1::Full(tensor(&[2])), W2::Full(tensor(&[3, 2])), 1.0), |e| {
+        matches!(e, E::Module(ModuleError::Axes { .. }))
+    });
+    unfit(&[2, 5], W2::Full(tensor(&[3, 2, 3, 3])), &[6, 10, 3], |e| {
+        matches!(e, E::Module(ModuleError::Axes { key: "lokr_w2", .. }))
+    });
+    unfit(&[2, 5], W2::Full(tensor(&[3, 2])), &[6, 10, 3, 3], |e| {
+        matches!(e, E::Module(ModuleError::Axes { key: "lokr_w2", .. }))
+    });
+    unfit(&[2, 5], W2::Full(tensor(&[3, 2])), &[6], |e| {
+        matches!(e, E::Module(ModuleError::Axes { key: "weight", .. }))
+    });
+    unfit(&[2, 5], W2::Full(tensor(&[3, 2, 3, 3])), &[6, 10, 3, 1], |e| {
+        matches!(e, E::Module(ModuleError::Kernel { key: "lokr_w2", .. }))
+    });
     let nd = W2::LowRank { a: tensor(&[3, 2]), b: tensor(&[2, 2, 3, 3]) };
-    unfit(&[2, 5], nd, &[6, 10, 9, 1], |e| matches!(e, E::Kernel { key: "lokr_w2_b", .. }));
+    unfit(&[2, 5], nd, &[6, 10, 9, 1], |e| matches!(e, E::Module(ModuleError::Kernel { key: "lokr_w2_b", .. })));
 }
 
 #[test]
@@ -159,9 +192,11 @@ fn one_by_one_convolutions_may_be_stored_as_matrices() {
 fn zero_axis() {
     cause(
         read(&lycoris(&[("lycoris_m.lokr_w2_b", tensor(&[2, 0]))])),
-        |e| matches!(e, E::ZeroAxis { key: "lokr_w2_b", found, .. } if *found == [2, 0]),
+        |e| matches!(e, E::Module(ModuleError::ZeroAxis { key: "lokr_w2_b", found, .. }) if *found == [2, 0]),
     );
-    cause(read(&lycoris(&[("lycoris_m.dora_scale", tensor(&[0, 1]))])), |e| matches!(e, E::ZeroAxis { .. }));
+    cause(read(&lycoris(&[("lycoris_m.dora_scale", tensor(&[0, 1]))])), |e| {
+        matches!(e, E::Module(ModuleError::ZeroAxis { .. }))
+    });
 }
 
 // NaN or Inf in a factor or dora_scale: the count, and a flag to allow it.
@@ -169,12 +204,12 @@ fn zero_axis() {
 fn non_finite() {
     for key in ["lycoris_m.lokr_w1", "lycoris_m.dora_scale"] {
         let bad = lycoris(&[(key, filled(&[2, 5], f64::NAN))]);
-        cause(read(&bad), |e| matches!(e, E::NonFinite { count: 10, .. }));
+        cause(read(&bad), |e| matches!(e, E::Module(ModuleError::NonFinite { count: 10, .. })));
         let options = ReadOptions { non_finite: NonFinite::Allow, ..ReadOptions::default() };
         assert!(read_with(&bad, &options).is_ok());
     }
     let infinite = lycoris(&[("lycoris_m.lokr_w2_a", filled(&[3, 2], f64::INFINITY))]);
-    cause(read(&infinite), |e| matches!(e, E::NonFinite { key: "lokr_w2_a", count: 6, .. }));
+    cause(read(&infinite), |e| matches!(e, E::Module(ModuleError::NonFinite { key: "lokr_w2_a", count: 6, .. })));
 }
 
 fn full(alpha: f64) -> Vec<(&'static str, Tensor)> {
@@ -190,10 +225,13 @@ fn full(alpha: f64) -> Vec<(&'static str, Tensor)> {
 fn alpha_not_finite() {
     for alpha in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let bad = lycoris(&[("lycoris_m.alpha", filled(&[], alpha))]);
-        cause(read(&bad), |e| matches!(e, E::AlphaNotFinite { module, .. } if module == "lycoris_m"));
+        cause(
+            read(&bad),
+            |e| matches!(e, E::Module(ModuleError::AlphaNotFinite { module, .. }) if module == "lycoris_m"),
+        );
     }
     for alpha in [f64::NAN, f64::NEG_INFINITY] {
-        cause(read(&full(alpha)), |e| matches!(e, E::AlphaNotFinite { .. }));
+        cause(read(&full(alpha)), |e| matches!(e, E::Module(ModuleError::AlphaNotFinite { .. })));
     }
     let adapter = read(&lycoris(&[("lycoris_m.alpha", filled(&[1], -1.0))])).unwrap();
     assert_eq!(adapter.modules()["lycoris_m"].scale(), Some(-0.5));
@@ -230,7 +268,7 @@ fn an_ignored_alpha_that_is_not_the_rank_is_told() {
 #[test]
 fn alpha_zero_or_absent() {
     let zero = lycoris(&[("lycoris_m.alpha", filled(&[], 0.0))]);
-    cause(read(&zero), |e| matches!(e, E::AlphaZero { module } if module == "lycoris_m"));
+    cause(read(&zero), |e| matches!(e, E::Module(ModuleError::AlphaZero { module }) if module == "lycoris_m"));
     for (choice, scale) in [(ZeroAlpha::Rank, 1.0), (ZeroAlpha::Zero, 0.0)] {
         let adapter = read_with(&zero, &ReadOptions { zero_alpha: choice, ..ReadOptions::default() }).unwrap();
         assert_eq!(adapter.modules()["lycoris_m"].scale(), Some(scale));
@@ -246,7 +284,9 @@ fn an_alpha_has_one_element_of_any_shape() {
         let adapter = read(&lycoris(&[("lycoris_m.alpha", filled(shape, 6.0))])).unwrap();
         assert_eq!(adapter.modules()["lycoris_m"].scale(), Some(3.0));
     }
-    cause(read(&lycoris(&[("lycoris_m.alpha", filled(&[2], 6.0))])), |e| matches!(e, E::Axes { key: "alpha", .. }));
+    cause(read(&lycoris(&[("lycoris_m.alpha", filled(&[2], 6.0))])), |e| {
+        matches!(e, E::Module(ModuleError::Axes { key: "alpha", .. }))
+    });
     let integer = Tensor::new("alpha", Dtype::I64, vec![], 6i64.to_le_bytes().to_vec()).unwrap();
     assert_eq!(read(&lycoris(&[("lycoris_m.alpha", integer)])).unwrap().modules()["lycoris_m"].alpha(), Some(6.0));
 }
@@ -261,12 +301,12 @@ fn dora_shape() {
     for shape in [&[5, 1][..], &[1, 6], &[6, 10], &[7], &[1]] {
         cause(
             module(shape, &[2, 5]).check_weight(&[6, 10]),
-            |e| matches!(e, E::DoraShape { found, problem, .. } if found == shape && problem.contains("neither")),
+            |e| matches!(e, E::Module(ModuleError::DoraShape { found, problem, .. }) if found == shape && problem.contains("neither")),
         );
     }
     cause(
         module(&[6], &[2, 3]).check_weight(&[6, 6]),
-        |e| matches!(e, E::DoraShape { problem, .. } if problem.contains("either")),
+        |e| matches!(e, E::Module(ModuleError::DoraShape { problem, .. }) if problem.contains("either")),
     );
     module(&[6], &[2, 5]).check_weight(&[6, 10]).unwrap();
 }
@@ -286,12 +326,14 @@ fn tensor_dtype() {
     ] {
         cause(
             read(&lycoris(&[("lycoris_m.lokr_w1", raw(dtype, &[2, 5], bytes))])),
-            |e| matches!(e, E::TensorDtype { key, dtype: d } if key == "lycoris_m.lokr_w1" && *d == dtype),
+            |e| matches!(e, E::File(FileError::TensorDtype { key, dtype: d }) if key == "lycoris_m.lokr_w1" && *d == dtype),
         );
     }
     for dtype in [Dtype::F6_E2M3, Dtype::F6_E3M2] {
         let six_bits = raw(dtype, &[2, 4], 6);
-        cause(read(&lycoris(&[("lycoris_m.lokr_w1", six_bits)])), |e| matches!(e, E::TensorDtype { .. }));
+        cause(read(&lycoris(&[("lycoris_m.lokr_w1", six_bits)])), |e| {
+            matches!(e, E::File(FileError::TensorDtype { .. }))
+        });
     }
     for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
         assert!(read(&lycoris(&[("lycoris_m.lokr_w1", typed(&[2, 5], kind))])).is_ok());

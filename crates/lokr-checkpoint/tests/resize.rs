@@ -3,7 +3,8 @@
 mod support;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FloatType, ReadOptions, ResizeOptions, Resized, resize,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FileError, FloatType, JobError, ReadOptions,
+    ResizeOptions, Resized, resize,
 };
 use ndarray::{Array2, ArrayD};
 use support::Case;
@@ -173,9 +174,9 @@ fn types_dora_and_errors() {
     let module = &resized.adapter.modules()["lycoris_m"];
     assert_eq!(module.w1().tensors()[0].1.dtype(), Dtype::BF16);
     assert!(module.dora_scale().is_some());
-    cause(resize(&dora, None, &options, &mut stop), |e| matches!(e, E::Interrupted));
+    cause(resize(&dora, None, &options, &mut stop), |e| matches!(e, E::Job(JobError::Interrupted)));
     let bad = ResizeOptions { size: Some(FactorSize::Rank(0)), ..ResizeOptions::default() };
-    cause(resize(&dora, None, &bad, &mut go_on), |e| matches!(e, E::JobOption { option: "rank", .. }));
+    cause(resize(&dora, None, &bad, &mut go_on), |e| matches!(e, E::Job(JobError::Option { option: "rank", .. })));
 }
 
 #[test]
@@ -202,7 +203,7 @@ fn a_type_that_cannot_hold_the_factors_is_an_error() {
             let options = ResizeOptions { size, kind: Some(FloatType::F16), ..ResizeOptions::default() };
             cause(
                 resize(&adapter, None, &options, &mut go_on),
-                |e| matches!(e, E::OutOfRange { key, too_large: found, .. } if key == "lycoris_m.lokr_w1" && *found == too_large),
+                |e| matches!(e, E::File(FileError::OutOfRange { key, too_large: found, .. }) if key == "lycoris_m.lokr_w1" && *found == too_large),
             );
         }
     }
@@ -234,7 +235,7 @@ fn kernels_that_only_the_base_model_tells() {
     ];
     folder.tensors("adapter_model.safetensors", &tensors);
     let adapter = Adapter::read(folder.root(), &ReadOptions::default()).unwrap();
-    let is_open = |e: &E| matches!(e, E::KernelUnknown { module } if module == "cv");
+    let is_open = |e: &E| matches!(e, E::Job(JobError::KernelUnknown { module }) if module == "cv");
     let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
     cause(resize(&adapter, None, &options, &mut go_on), is_open);
     cause(lokr_checkpoint::to_lora(&adapter, None, lokr_checkpoint::LoraRank::Exact, None, &mut go_on), is_open);

@@ -6,8 +6,9 @@ use std::ops::ControlFlow;
 
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, ExtractOptions, Extraction,
-    FactorSize, FloatType, Lora, LoraRank, MergeOptions, Overwrite, Progress, ReadOptions, ResizeOptions, Strength,
-    Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, combine, extract, merge, resize, to_lora, unmerge, verify,
+    FactorSize, FloatType, JobError, Lora, LoraRank, MergeOptions, ModuleError, NameError, Overwrite, Progress,
+    ReadOptions, ResizeOptions, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, combine, extract,
+    merge, resize, to_lora, unmerge, verify,
 };
 use ndarray::{ArrayD, IxDyn};
 use support::build::{Folder, cause, filled, go_on, tensor};
@@ -120,9 +121,14 @@ fn jobs_on_sums() {
     let back = peft.convert(&ConvertOptions::to(Dialect::Terms), None).unwrap().adapter;
     assert_eq!(back.metadata()["lokr_format"], "sum_of_terms");
     for dialect in [Dialect::Peft, Dialect::Lycoris, Dialect::Kohya, Dialect::Dotted] {
-        cause(adapter.convert(&ConvertOptions::to(dialect), None), |e| matches!(e, E::SeveralTerms { .. }));
+        cause(adapter.convert(&ConvertOptions::to(dialect), None), |e| {
+            matches!(e, E::Job(JobError::SeveralTerms { .. }))
+        });
         let found = extracted(&base, &tuned, 2);
-        cause(found.into_adapter(dialect), |e| matches!(e, E::SeveralTerms { module, .. } if module == "a.conv"));
+        cause(
+            found.into_adapter(dialect),
+            |e| matches!(e, E::Job(JobError::SeveralTerms { module, .. }) if module == "a.conv"),
+        );
     }
     let options = ConvertOptions { dtype: Some(FloatType::F32), ..ConvertOptions::to(Dialect::Terms) };
     assert_eq!(adapter.convert(&options, Some(&base)).unwrap().adapter.modules().len(), 6);
@@ -131,7 +137,7 @@ fn jobs_on_sums() {
     assert_eq!((small.adapter.dialect(), small.adapter.modules().len()), (Dialect::Terms, 6));
     let split = ResizeOptions { factor: Some(2), ..ResizeOptions::default() };
     cause(resize(&adapter, Some(&base), &split, &mut go_on), |e| {
-        matches!(e, E::SeveralTerms { operation: "split otherwise", .. })
+        matches!(e, E::Job(JobError::SeveralTerms { operation: "split otherwise", .. }))
     });
 }
 
@@ -209,7 +215,7 @@ fn a_lora_holds_the_sum_or_the_best_of_a_rank() {
     let path = folder.tensors_with("other.safetensors", &tensors, &[("lokr_format", "sum_of_terms")]);
     let unequal = Adapter::read(path, &ReadOptions::default()).unwrap();
     let lora = to_lora(&unequal, None, LoraRank::Exact, None, &mut go_on);
-    cause(lora, |e| matches!(e, E::WeightShape { expected: (4, 4), found: (9, 9), .. }));
+    cause(lora, |e| matches!(e, E::Module(ModuleError::WeightShape { expected: (4, 4), found: (9, 9), .. })));
 }
 
 #[test]
@@ -223,7 +229,7 @@ fn files_that_say_it_and_do_not_hold_it() {
     assert_eq!(read(&factors()).unwrap().dialect(), Dialect::Terms);
     let with = |key, tensor| [factors(), vec![(key, tensor)]].concat();
     let dora = read(&with("m.term0.dora_scale", filled(&[6, 1], 1.0)));
-    cause(dora, |e| matches!(e, E::Dora { operation: "one of several terms", .. }));
+    cause(dora, |e| matches!(e, E::Job(JobError::Dora { operation: "one of several terms", .. })));
     let other = read(&with("n.lokr_w1", tensor(&[2, 2])));
-    cause(other, |e| matches!(e, E::UnknownKey { dialect: Dialect::Terms, .. }));
+    cause(other, |e| matches!(e, E::Name(NameError::UnknownKey { dialect: Dialect::Terms, .. })));
 }

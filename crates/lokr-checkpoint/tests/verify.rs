@@ -5,8 +5,8 @@ mod support;
 use std::ops::ControlFlow;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError, Expectation, FloatType, MergeOptions, ReadOptions, ScaleRule, Strength,
-    Verdict, VerifyOptions, VerifyReport, merge, verify,
+    Adapter, BaseModel, CheckpointError, Expectation, FloatType, JobError, MergeOptions, ReadOptions, ScaleRule,
+    Strength, Verdict, VerifyOptions, VerifyReport, merge, verify,
 };
 use support::Case;
 use support::build::{Folder, base, lycoris, read, tensor, typed};
@@ -90,6 +90,6 @@ fn a_tolerance_that_is_no_number_is_refused() {
         let options = VerifyOptions { tolerance, ..VerifyOptions::default() };
         let adapters = [(&adapter, Strength::default())];
         let error = verify(&model, &adapters, &model, &options, &mut |_| ControlFlow::Continue(())).unwrap_err();
-        assert!(matches!(error, CheckpointError::JobOption { option: "tolerance", .. }), "{error}");
+        assert!(matches!(error, CheckpointError::Job(JobError::Option { option: "tolerance", .. })), "{error}");
     }
 }

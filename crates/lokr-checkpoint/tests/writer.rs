@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use lokr_checkpoint::{
-    CheckpointError, Dtype, FloatType, OutputDirectory, Overwrite, Tensor, TensorFile, TensorSpec, TensorWriter,
-    write_tensors,
+    CheckpointError, Dtype, FileError, FloatType, OutputDirectory, OutputError, Overwrite, Tensor, TensorFile,
+    TensorSpec, TensorWriter, write_tensors,
 };
 use ndarray::{Array2, arr0, array};
 
@@ -91,7 +91,7 @@ fn an_existing_file_is_replaced_only_when_asked_for() {
     let path = folder.path().join("x.safetensors");
     std::fs::write(&path, "old").unwrap();
     let error = write_tensors(&path, &tensors(), &metadata(), Overwrite::Refuse).unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputExists), "{error}");
+    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Exists)), "{error}");
     assert_eq!(error.path(), Some(&*path));
     assert_eq!(std::fs::read(&path).unwrap(), b"old");
     write_tensors(&path, &tensors(), &metadata(), Overwrite::Replace).unwrap();
@@ -106,7 +106,7 @@ fn a_file_that_appears_meanwhile_stays() {
     let writer = TensorWriter::create(&path, vec![], &metadata(), Overwrite::Refuse).unwrap();
     std::fs::write(&path, "other").unwrap();
     let error = writer.finish().unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputExists), "{error}");
+    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Exists)), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"other");
     assert_eq!(entries(folder.path()), ["x.safetensors"]);
 }
@@ -133,7 +133,7 @@ fn tensors_are_written_in_their_order_and_completely() {
         TensorWriter::create(&path, specs, &BTreeMap::new(), Overwrite::Refuse).unwrap()
     };
     let order = |error: CheckpointError| match error.cause() {
-        CheckpointError::WriteOrder { key, expected } => (key.clone(), expected.clone()),
+        CheckpointError::File(FileError::WriteOrder { key, expected }) => (key.clone(), expected.clone()),
         _ => panic!("{error}"),
     };
     let mut writer = create();
@@ -143,7 +143,10 @@ fn tensors_are_written_in_their_order_and_completely() {
     let error = order(writer.write("b", &[1]).unwrap_err());
     assert_eq!(error, ("b".to_owned(), Some("a".to_owned())));
     let error = writer.write("a", &[2, 3, 4]).unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::TensorSize { expected: 3, found: 4, .. }), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::File(FileError::TensorSize { expected: 3, found: 4, .. })),
+        "{error}"
+    );
     writer.write("a", &[2, 3]).unwrap();
     let error = order(writer.finish().unwrap_err());
     assert_eq!(error.1, Some("b".to_owned()));
@@ -164,16 +167,25 @@ fn what_no_file_can_hold_is_refused_at_once() {
     let path = folder.path().join("x.safetensors");
     let create = |specs| TensorWriter::create(&path, specs, &BTreeMap::new(), Overwrite::Refuse).unwrap_err();
     let error = create(vec![spec("a", 1), spec("a", 2)]);
-    assert!(matches!(error.cause(), CheckpointError::DuplicateKey { key } if key == "a"), "{error}");
+    assert!(matches!(error.cause(), CheckpointError::File(FileError::DuplicateKey { key }) if key == "a"), "{error}");
     let error = create(vec![spec("__metadata__", 1)]);
-    assert!(matches!(error.cause(), CheckpointError::DuplicateKey { key } if key == "__metadata__"), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::File(FileError::DuplicateKey { key }) if key == "__metadata__"),
+        "{error}"
+    );
     let error = create(vec![TensorSpec { name: "a".to_owned(), dtype: Dtype::F32, shape: vec![usize::MAX] }]);
-    assert!(matches!(error.cause(), CheckpointError::ShapeOverflow { key, .. } if key == "a"), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::File(FileError::ShapeOverflow { key, .. }) if key == "a"),
+        "{error}"
+    );
     let error = create((0..9).map(|i| spec(&format!("a{i}"), usize::MAX / 8)).collect());
-    assert!(matches!(error.cause(), CheckpointError::ShapeOverflow { key, .. } if key == "a8"), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::File(FileError::ShapeOverflow { key, .. }) if key == "a8"),
+        "{error}"
+    );
     let error = create(vec![spec(&"a".repeat(100_000_001), 1)]);
     assert!(
-        matches!(error.cause(), CheckpointError::HeaderLength { limit: 100_000_000, .. }),
+        matches!(error.cause(), CheckpointError::File(FileError::HeaderLength { limit: 100_000_000, .. })),
         "{}",
         error.to_string().len()
     );
@@ -184,7 +196,7 @@ fn what_no_file_can_hold_is_refused_at_once() {
 fn folders_in_the_way_or_missing_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let error = write_tensors(folder.path(), &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputKind { expected: "a file", .. }), "{error}");
+    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Kind { expected: "a file", .. })), "{error}");
     let path = folder.path().join("missing/x.safetensors");
     let error = write_tensors(&path, &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
     assert!(matches!(error.cause(), CheckpointError::Io(_)), "{error}");
@@ -200,7 +212,10 @@ fn what_is_no_file_is_not_replaced() {
     let path = folder.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let error = write_tensors(&path, &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputKind { found: "a pipe or device", .. }), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::Output(OutputError::Kind { found: "a pipe or device", .. })),
+        "{error}"
+    );
     assert!(std::fs::metadata(&path).unwrap().file_type().is_socket());
     assert_eq!(entries(folder.path()), ["socket"]);
 }
@@ -237,9 +252,12 @@ fn a_directory_appears_whole_or_not_at_all() {
     };
     write(Overwrite::Refuse, &["config.json", "a"], "1").unwrap();
     let error = write(Overwrite::Refuse, &["config.json"], "2").unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputExists), "{error}");
+    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Exists)), "{error}");
     let error = write(Overwrite::Replace, &["config.json"], "2").unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputOthers { names } if *names == ["a"]), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::Output(OutputError::Others { names }) if *names == ["a"]),
+        "{error}"
+    );
     assert_eq!(std::fs::read(target.join("config.json")).unwrap(), b"1");
     write(Overwrite::Replace, &["config.json", "a", "b"], "3").unwrap();
     assert_eq!(entries(&target), ["a", "b", "config.json"]);
@@ -247,7 +265,10 @@ fn a_directory_appears_whole_or_not_at_all() {
     assert_eq!(entries(folder.path()), ["model"]);
     std::fs::write(folder.path().join("file"), "").unwrap();
     let error = OutputDirectory::create(folder.path().join("file"), Overwrite::Replace).unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::OutputKind { expected: "a directory", .. }), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::Output(OutputError::Kind { expected: "a directory", .. })),
+        "{error}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::options::{ReadOptions, ZeroAlpha};
 use super::warning::Warning;
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 use crate::file::FloatType;
 use crate::module::Module;
 
@@ -55,11 +55,11 @@ pub(crate) fn from_alpha(
     options: &ReadOptions,
     stated: &StatedRanks,
     warnings: &mut Vec<Warning>,
-) -> Result<f64> {
+) -> Result<f64, ModuleError> {
     let name = || module.to_owned();
     match (alpha, rank) {
         (Some(alpha), _) if alpha.is_nan() || alpha == f64::NEG_INFINITY => {
-            Err(CheckpointError::AlphaNotFinite { module: name(), alpha })
+            Err(ModuleError::AlphaNotFinite { module: name(), alpha })
         }
         (None, None) => Ok(1.0),
         // A placeholder rank such as 1e10, which f16 cannot hold.
@@ -76,9 +76,9 @@ pub(crate) fn from_alpha(
             warnings.push(Warning::AlphaAbsent { module: name() });
             Ok(1.0)
         }
-        (Some(f64::INFINITY), Some(_)) => Err(CheckpointError::AlphaNotFinite { module: name(), alpha: f64::INFINITY }),
+        (Some(f64::INFINITY), Some(_)) => Err(ModuleError::AlphaNotFinite { module: name(), alpha: f64::INFINITY }),
         (Some(0.0), Some(_)) => match options.zero_alpha {
-            ZeroAlpha::Refuse => Err(CheckpointError::AlphaZero { module: name() }),
+            ZeroAlpha::Refuse => Err(ModuleError::AlphaZero { module: name() }),
             ZeroAlpha::Rank => Ok(1.0),
             ZeroAlpha::Zero => Ok(0.0),
         },
@@ -93,8 +93,8 @@ pub(crate) fn from_alpha(
 
 /// The `alpha` that the target's own rule turns into the module's scale. The stored one is kept where it does so already;
 /// beside two full factors any value does, and `placeholder` is written.
-pub(crate) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64> {
-    let s = module.scale().ok_or_else(|| CheckpointError::ScaleUnknown { module: module.name().to_owned() })?;
+pub(crate) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64, ModuleError> {
+    let s = module.scale().ok_or_else(|| ModuleError::ScaleUnknown { module: module.name().to_owned() })?;
     Ok(match (module.rank(), module.alpha()) {
         (None, alpha) => alpha.unwrap_or(placeholder),
         (Some(rank), Some(alpha)) if alpha / rank as f64 == s => alpha,

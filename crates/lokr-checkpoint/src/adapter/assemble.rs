@@ -13,7 +13,7 @@ use crate::dialect::kohya::TextEncoders;
 use crate::dialect::peft::whole_modules;
 use crate::dialect::{Holds, config_for, terms};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, ModuleError, NameError, Result};
 use crate::file::Tensor;
 use crate::model::BaseModel;
 use crate::module::{Module, ScaleRule, W1, W2};
@@ -29,9 +29,9 @@ impl Adapter {
     /// `dialect`: names are made from the paths, scales are placed as the dialect demands, and PEFT's configuration is made.
     ///
     /// # Errors
-    /// [`CheckpointError::CannotHold`], [`CheckpointError::PeftFactors`], [`CheckpointError::NotKronecker`] for what the
-    /// dialect has no place for; [`CheckpointError::DuplicateTarget`] for paths that become one name;
-    /// [`CheckpointError::ScaleUnknown`], [`CheckpointError::AlphaNotFinite`]; [`CheckpointError::NotLokr`] without modules.
+    /// [`ModuleError::CannotHold`], [`ConfigError::Factors`], [`ModuleError::NotKronecker`] for what the
+    /// dialect has no place for; [`NameError::DuplicateTarget`] for paths that become one name;
+    /// [`ModuleError::ScaleUnknown`], [`ModuleError::AlphaNotFinite`]; [`NameError::NotLokr`] without modules.
     /// # Examples
     /// ```
     /// use lokr_checkpoint::{Adapter, Dialect, FloatType, Module, Tensor, W1, W2};
@@ -103,7 +103,7 @@ impl Adapter {
             warnings: Vec::new(),
         };
         let holds = if same_splits { Holds::Splits } else { Holds::Rest };
-        new.rebuilt(holds, base).map_err(|error| error.in_file(self.path()))
+        new.rebuilt(holds, base).in_file(self.path())
     }
 
     /// Whether PEFT would make the factors of both in the same form, up to their rank.
@@ -123,7 +123,7 @@ impl Adapter {
         let part = |(name, module): (&String, &Module)| {
             if !self.dialect.accepts(name, &self.prefix) {
                 let (module, reason) = (name.clone(), "its name is none of this file's");
-                return Err(CheckpointError::CannotHold { module, dialect: self.dialect, reason });
+                return Err(ModuleError::CannotHold { module, dialect: self.dialect, reason }.into());
             }
             let place = Place::Flat { name: name.clone(), rest: name.clone() };
             let weight = weights.get(name).cloned().flatten();
@@ -161,7 +161,7 @@ pub(crate) fn assemble(parts: Vec<Part>, namer: &Namer<'_>, origin: &Origin<'_>,
     for Part { module, located } in parts {
         let name = if origin.kept_prefix.is_some() { located.name.clone() } else { namer.name(&located.place)? };
         if let Some(first) = names.insert(name.clone(), located.name.clone()) {
-            return Err(CheckpointError::DuplicateTarget { first, second: located.name, target: name });
+            return Err(NameError::DuplicateTarget { first, second: located.name, target: name }.into());
         }
         let scale = module.scale_by(rule)?;
         let surroundings = Surroundings { source, target: dialect, weight: located.weight.as_deref(), scale };
@@ -169,7 +169,7 @@ pub(crate) fn assemble(parts: Vec<Part>, namer: &Namer<'_>, origin: &Origin<'_>,
         weights.extend(located.weight.map(|weight| (name, weight)));
     }
     if modules.is_empty() {
-        return Err(CheckpointError::NotLokr);
+        return Err(NameError::NotLokr.into());
     }
     let config = match dialect {
         Dialect::Peft => Some(config_for(

@@ -9,7 +9,7 @@ use super::resolve::Unmatched;
 use crate::dialect::Holds;
 use crate::dialect::kohya::TextEncoders;
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, ModuleError, Result};
 use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
 use crate::module::ScaleRule;
@@ -74,12 +74,12 @@ impl Adapter {
     /// # Cost
     /// Tensors that change neither type nor value share the bytes of this adapter.
     /// # Errors
-    /// Those of [`Adapter::from_modules`]; [`CheckpointError::BaseNeeded`]; with a base those of [`Adapter::resolve`];
-    /// [`CheckpointError::SeveralTerms`] from [`Dialect::Terms`] to another one;
-    /// [`CheckpointError::CannotHold`] for `modules_to_save` outside of PEFT; [`CheckpointError::NonFinite`] for values that
+    /// Those of [`Adapter::from_modules`]; [`NameError::BaseNeeded`]; with a base those of [`Adapter::resolve`];
+    /// [`JobError::SeveralTerms`] from [`Dialect::Terms`] to another one;
+    /// [`ModuleError::CannotHold`] for `modules_to_save` outside of PEFT; [`ModuleError::NonFinite`] for values that
     /// overflow the new type.
     pub fn convert(&self, options: &ConvertOptions, base: Option<&BaseModel>) -> Result<Conversion> {
-        self.converted(options, base).map_err(|error| error.in_file(self.path()))
+        self.converted(options, base).in_file(self.path())
     }
 
     fn converted(&self, options: &ConvertOptions, base: Option<&BaseModel>) -> Result<Conversion> {
@@ -87,7 +87,7 @@ impl Adapter {
         if let Some((tensor, _)) = self.extra().first_key_value().filter(|_| dialect != Dialect::Peft) {
             let (module, reason) =
                 (tensor.clone(), "it replaces a whole tensor of the base model, as PEFT's modules_to_save");
-            return Err(CheckpointError::CannotHold { module, dialect, reason });
+            return Err(ModuleError::CannotHold { module, dialect, reason }.into());
         }
         let parts: Vec<_> = locate(self, base)?
             .into_iter()
@@ -99,7 +99,7 @@ impl Adapter {
                 Place::Path(path) | Place::Flat { name: path, .. } => path.clone(),
             };
             if let Some(module) = parts.iter().map(path).find(|path| !paths.insert(path.clone())) {
-                return Err(CheckpointError::SeveralTerms { module, operation: "written in another dialect" });
+                return Err(JobError::SeveralTerms { module, operation: "written in another dialect" }.into());
             }
         }
         let encoders = base.map_or_else(|| encoders(&parts), |base| TextEncoders::count(base.names()));

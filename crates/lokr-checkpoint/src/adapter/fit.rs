@@ -2,7 +2,7 @@
 
 use super::warning::Warning;
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 use crate::file::{Tensor, product};
 use crate::module::{DoraAxis, Layout, Module, W1, W2};
 
@@ -22,7 +22,7 @@ pub(crate) struct Surroundings<'a> {
 /// The module as `target` writes it, with the same effect; what changed beyond form is in `warnings`.
 pub(crate) fn fit(module: Module, to: Surroundings<'_>, warnings: &mut Vec<Warning>) -> Result<Module> {
     if !to.scale.is_finite() {
-        return Err(CheckpointError::AlphaNotFinite { module: module.name().to_owned(), alpha: to.scale });
+        return Err(ModuleError::AlphaNotFinite { module: module.name().to_owned(), alpha: to.scale }.into());
     }
     check(&module, to)?;
     let module = shape_w2(module, to)?;
@@ -30,9 +30,8 @@ pub(crate) fn fit(module: Module, to: Surroundings<'_>, warnings: &mut Vec<Warni
     place_scale(module, to, warnings)
 }
 
-fn check(module: &Module, to: Surroundings<'_>) -> Result<()> {
-    let refuse =
-        |reason| Err(CheckpointError::CannotHold { module: module.name().to_owned(), dialect: to.target, reason });
+fn check(module: &Module, to: Surroundings<'_>) -> Result<(), ModuleError> {
+    let refuse = |reason| Err(ModuleError::CannotHold { module: module.name().to_owned(), dialect: to.target, reason });
     let peft = to.target == Dialect::Peft;
     match module.w2() {
         _ if peft && module.dora_scale().is_some() => refuse("PEFT's LoKr has no DoRA and ignores dora_scale"),
@@ -40,7 +39,7 @@ fn check(module: &Module, to: Surroundings<'_>) -> Result<()> {
         W2::Full(w2) if peft && module.is_kronecker() && w2.shape().len() == 3 => {
             refuse("PEFT lays a conv1d with a full lokr_w2 out in a way that is no Kronecker product")
         }
-        _ if !peft && !module.is_kronecker() => Err(CheckpointError::NotKronecker { module: module.name().to_owned() }),
+        _ if !peft && !module.is_kronecker() => Err(ModuleError::NotKronecker { module: module.name().to_owned() }),
         _ => Ok(()),
     }
 }
@@ -74,17 +73,18 @@ fn shape_w2(module: Module, to: Surroundings<'_>) -> Result<Module> {
     Ok(module.with_w2(w2))
 }
 
-fn core_shape(module: &Module, core: &[usize], to: Surroundings<'_>) -> Result<Vec<usize>> {
+fn core_shape(module: &Module, core: &[usize], to: Surroundings<'_>) -> Result<Vec<usize>, ModuleError> {
     match (to.target, core) {
         (Dialect::Peft, &[r, _, kernel]) => Ok(vec![r, r, kernel, 1]),
         (Dialect::Peft, _) => Ok(core.to_vec()),
         (_, &[r, _, kernel, 1]) => match (to.weight, to.source) {
             (Some([_, _, _]), _) => Ok(vec![r, r, kernel]),
-            (None, Some(Dialect::Peft)) => Err(CheckpointError::CannotHold {
+            (None, Some(Dialect::Peft)) => Err(ModuleError::CannotHold {
                 module: module.name().to_owned(),
                 dialect: to.target,
                 reason: "its lokr_t2 may be that of a conv1d or of a conv2d; give the base model",
-            }),
+            }
+            .into()),
             _ => Ok(core.to_vec()),
         },
         _ => Ok(core.to_vec()),

@@ -10,7 +10,7 @@ use super::sort_tensors::Sorted;
 use super::warning::Warning;
 use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{TensorFile, pickle};
 use crate::module::{Assembled, Layout, Module, Parts, W2};
 
@@ -22,25 +22,26 @@ impl Adapter {
     ///
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
-    /// [`CheckpointError::FileMissing`]; [`CheckpointError::JobOption`] for a configuration of a dialect that has none, and for
+    /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, and for
     /// [`ReadOptions::only`] where no module is left; of the
     /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
-    /// keys, [`CheckpointError::NotLokr`], [`CheckpointError::MixedDialects`], [`CheckpointError::DialectUnclear`],
-    /// [`CheckpointError::NotPeft`], [`CheckpointError::OtherAlgorithm`], [`CheckpointError::TuckerFirstFactor`],
-    /// [`CheckpointError::SeveralAdapters`], [`CheckpointError::UnknownKey`],
-    /// [`CheckpointError::DuplicateTarget`]; of one module, [`CheckpointError::HalfMissing`],
-    /// [`CheckpointError::FactorMissing`], [`CheckpointError::FactorTwice`], [`CheckpointError::NonFinite`],
-    /// [`CheckpointError::AlphaNotFinite`], [`CheckpointError::AlphaZero`] and those of [`Module::new`].
+    /// keys, [`NameError::NotLokr`], [`NameError::MixedDialects`], [`NameError::DialectUnclear`],
+    /// [`NameError::NotPeft`], [`NameError::OtherAlgorithm`], [`NameError::TuckerFirstFactor`],
+    /// [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
+    /// [`NameError::DuplicateTarget`]; of one module, [`ModuleError::HalfMissing`],
+    /// [`ModuleError::FactorMissing`], [`ModuleError::FactorTwice`], [`ModuleError::NonFinite`],
+    /// [`ModuleError::AlphaNotFinite`], [`ModuleError::AlphaZero`] and those of [`Module::new`].
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
-        let (file, config) = locate(path, options).map_err(|error| error.in_file(path))?;
-        Reader { options, config }.read(path, &TensorFile::open(file)?)
+        let (file, config) = locate(path, options).in_file(path)?;
+        let file = TensorFile::open(file)?;
+        Reader { options, config }.read(path, &file).in_file(file.path())
     }
 }
 
 /// The file with the tensors, and the configuration's place where there is one.
 fn locate(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<PathBuf>)> {
-    let missing = |name: &str| Err(CheckpointError::FileMissing { expected: name.to_owned() });
+    let missing = |name: &str| Err(FileError::Missing { expected: name.to_owned() }.into());
     let beside = |directory: &Path| Some(directory.join(peft::CONFIG)).filter(|config| config.is_file());
     if !path.is_dir() {
         let config = options.config.clone().or_else(|| beside(path.parent()?));
@@ -50,7 +51,7 @@ fn locate(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<PathBuf
     if !file.is_file() {
         let old = path.join(peft::PICKLE);
         if old.is_file() {
-            pickle::check_name(&old).map_err(|error| error.in_file(&old))?;
+            pickle::check_name(&old).in_file(&old)?;
         }
         return missing(peft::TENSORS);
     }
@@ -67,7 +68,6 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn read(&self, path: &Path, file: &TensorFile) -> Result<Adapter> {
-        let in_file = |error: CheckpointError| error.in_file(file.path());
         let prefix = self.options.prefix.as_deref().unwrap_or(lycoris::PREFIX);
         let config = match &self.config {
             None => ConfigPlace::Nowhere,
@@ -78,19 +78,19 @@ impl Reader<'_> {
         let dialect = match self.options.dialect {
             Some(dialect) => dialect,
             None if terms::is_said(file.metadata()) => Dialect::Terms,
-            None => self.detect(file, &evidence).map_err(in_file)?,
+            None => self.detect(file, &evidence)?,
         };
         if dialect != Dialect::Peft && self.options.config.is_some() {
             let expected = "that of PEFT, which alone has a configuration";
             let found = format!("the {dialect} dialect");
-            return Err(in_file(CheckpointError::JobOption { option: "config", expected, found }));
+            return Err(JobError::Option { option: "config", expected, found }.into());
         }
         let config = match (&self.config, dialect) {
             (Some(path), Dialect::Peft) => Some(PeftConfig::read(path)?),
             _ => None,
         };
-        let mut sorted = Sorted::new(file, dialect, prefix, self.options.foreign).map_err(in_file)?;
-        let config = self.keep_only(&mut sorted.parts, config).map_err(in_file)?;
+        let mut sorted = Sorted::new(file, dialect, prefix, self.options.foreign)?;
+        let config = self.keep_only(&mut sorted.parts, config)?;
         let mut warnings = Vec::new();
         let stated = StatedRanks::from_metadata(file.metadata());
         let mut modules = BTreeMap::new();
@@ -98,10 +98,10 @@ impl Reader<'_> {
             let module = parts
                 .assemble(&name)
                 .and_then(|parts| self.module(&name, parts, dialect, config.as_ref(), &stated, &mut warnings));
-            modules.insert(name, module.map_err(in_file)?);
+            modules.insert(name, module?);
         }
         if modules.is_empty() {
-            return Err(in_file(CheckpointError::NotLokr));
+            return Err(NameError::NotLokr.into());
         }
         if !sorted.skipped.is_empty() {
             warnings.push(Warning::Skipped { keys: sorted.skipped });
@@ -131,7 +131,7 @@ impl Reader<'_> {
         &self,
         modules: &mut BTreeMap<String, Parts>,
         config: Option<PeftConfig>,
-    ) -> Result<Option<PeftConfig>> {
+    ) -> Result<Option<PeftConfig>, JobError> {
         let only = &self.options.only;
         let Some(example) = modules.keys().next().filter(|_| !only.is_empty()).cloned() else {
             return Ok(config);
@@ -140,23 +140,19 @@ impl Reader<'_> {
         if modules.is_empty() {
             let (option, found) = ("only", only.join(", "));
             let expected = "the beginning of a module's name";
-            return Err(CheckpointError::JobOption {
-                option,
-                expected,
-                found: format!("{found} (a name is {example})"),
-            });
+            return Err(JobError::Option { option, expected, found: format!("{found} (a name is {example})") });
         }
         Ok(config.map(|config| config.with_field("target_modules", modules.keys().cloned().collect())))
     }
 
     /// A file of another algorithm alone is named as that, not as an empty one.
-    fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect> {
+    fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect, NameError> {
         let names: Vec<_> = file.names().collect();
         detect(names.iter().copied(), evidence).map_err(|error| {
             let foreign = names.iter().find_map(|key| Some((*key, other_algorithm(key)?.1)));
             match (error, foreign) {
-                (CheckpointError::NotLokr, Some((key, algorithm))) => {
-                    CheckpointError::OtherAlgorithm { key: key.to_owned(), algorithm }
+                (NameError::NotLokr, Some((key, algorithm))) => {
+                    NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
                 }
                 (error, _) => error,
             }
@@ -177,7 +173,7 @@ impl Reader<'_> {
         if let Some(dora_scale) = dora_scale {
             if dialect == Dialect::Terms {
                 let (module, operation) = (name.to_owned(), "one of several terms");
-                return Err(CheckpointError::Dora { module, operation });
+                return Err(JobError::Dora { module, operation }.into());
             }
             module = module.with_dora_scale(dora_scale)?;
         }

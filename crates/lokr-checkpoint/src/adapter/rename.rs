@@ -6,7 +6,7 @@ use crate::dialect::kohya::TextEncoders;
 use crate::dialect::lycoris::flatten;
 use crate::dialect::{dotted, kohya, lycoris, peft, terms};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, NameError, Result};
 use crate::model::BaseModel;
 
 /// Where a module belongs.
@@ -90,13 +90,13 @@ impl Namer<'_> {
             (Dialect::Kohya, Place::Flat { name, .. }) if self.prefix.is_none() => name.clone(),
             (_, Place::Flat { name, .. }) => {
                 let dialect = if kohya::split(name).is_some() { Dialect::Kohya } else { Dialect::Lycoris };
-                return Err(CheckpointError::BaseNeeded { module: name.clone(), dialect });
+                return Err(NameError::BaseNeeded { module: name.clone(), dialect }.into());
             }
         };
         if self.dialect.accepts(&name, self.file_prefix()) {
             return Ok(name);
         }
         let reason = "the prefix is not one of its own";
-        Err(CheckpointError::CannotHold { module: name, dialect: self.dialect, reason })
+        Err(ModuleError::CannotHold { module: name, dialect: self.dialect, reason }.into())
     }
 }

@@ -10,7 +10,7 @@ use super::adapter::Adapter;
 use crate::dialect::lycoris::flatten;
 use crate::dialect::{dotted, kohya, openclip, sdxl, terms};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, NameError, Result};
 use crate::model::BaseModel;
 
 /// What to do about modules that the base model does not have.
@@ -53,11 +53,11 @@ impl Adapter {
     /// Finds the base model's weight of every module, and checks that each module fits it.
     ///
     /// # Errors
-    /// In the adapter's file: [`CheckpointError::AmbiguousModule`], [`CheckpointError::DuplicateTarget`],
-    /// [`CheckpointError::UnmatchedModules`], [`CheckpointError::NothingMatches`], and those of
-    /// [`Module::check_weight`](crate::Module::check_weight). In the base model's: [`CheckpointError::QuantizedBase`].
+    /// In the adapter's file: [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`],
+    /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], and those of
+    /// [`Module::check_weight`](crate::Module::check_weight). In the base model's: [`FileError::QuantizedBase`].
     pub fn resolve(&self, base: &BaseModel, unmatched: Unmatched) -> Result<Resolution> {
-        self.find_targets(base, unmatched).map_err(|error| error.in_file(self.path()))
+        self.find_targets(base, unmatched).in_file(self.path())
     }
 
     fn find_targets(&self, base: &BaseModel, policy: Unmatched) -> Result<Resolution> {
@@ -75,7 +75,7 @@ impl Adapter {
                 [only] => only,
                 _ => {
                     let candidates = candidates.iter().map(|&name| name.to_owned()).collect();
-                    return Err(CheckpointError::AmbiguousModule { module: name.clone(), candidates });
+                    return Err(NameError::AmbiguousModule { module: name.clone(), candidates }.into());
                 }
             };
             let (target, shape) = base.adaptable(found)?;
@@ -85,7 +85,7 @@ impl Adapter {
                 Entry::Occupied(_) if self.dialect() == Dialect::Terms => {}
                 Entry::Occupied(first) => {
                     let (first, second) = ((*first.get()).to_owned(), name.clone());
-                    return Err(CheckpointError::DuplicateTarget { first, second, target });
+                    return Err(NameError::DuplicateTarget { first, second, target }.into());
                 }
                 Entry::Vacant(entry) => {
                     entry.insert(name);
@@ -96,10 +96,10 @@ impl Adapter {
         let total = self.modules().len();
         if targets.is_empty() {
             let example = unmatched.into_iter().next().unwrap_or_default();
-            return Err(CheckpointError::NothingMatches { total, example });
+            return Err(NameError::NothingMatches { total, example }.into());
         }
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
-            return Err(CheckpointError::UnmatchedModules { modules: unmatched, total });
+            return Err(NameError::UnmatchedModules { modules: unmatched, total }.into());
         }
         Ok(Resolution { targets, unmatched })
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::options::ForeignTensors;
 use crate::dialect::{Key, other_algorithm, peft};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{NameError, Result};
 use crate::file::{Tensor, TensorFile};
 use crate::module::Parts;
 
@@ -29,7 +29,7 @@ impl Sorted {
         let mut first_named: Option<(&str, &str)> = None;
         for key in file.names() {
             if key.ends_with(".lokr_t1") {
-                return Err(CheckpointError::TuckerFirstFactor { key: key.to_owned() });
+                return Err(NameError::TuckerFirstFactor { key: key.to_owned() }.into());
             }
             let tensor = file.tensor(key)?;
             let parts = Key::split(key).filter(|parts| {
@@ -37,14 +37,14 @@ impl Sorted {
             });
             match parts {
                 Some(parts) if dialect == Dialect::Peft && !parts.is_factor() => {
-                    return Err(CheckpointError::NotPeft { key: key.to_owned() });
+                    return Err(NameError::NotPeft { key: key.to_owned() }.into());
                 }
                 Some(parts) => {
                     if let Some(adapter) = parts.adapter {
                         let &mut (first, named) = first_named.get_or_insert((key, adapter));
                         if adapter != named {
                             let (first, second) = (first.to_owned(), key.to_owned());
-                            return Err(CheckpointError::SeveralAdapters { first, second });
+                            return Err(NameError::SeveralAdapters { first, second }.into());
                         }
                     }
                     let module = if dialect == Dialect::Peft { peft::strip(parts.module) } else { parts.module };
@@ -70,13 +70,13 @@ impl Sorted {
     ) -> Result<()> {
         let error = if let Some((module, algorithm)) = other_algorithm(key) {
             self.foreign_modules.insert(module.to_owned());
-            CheckpointError::OtherAlgorithm { key: key.to_owned(), algorithm }
+            NameError::OtherAlgorithm { key: key.to_owned(), algorithm }.into()
         } else if dialect == Dialect::Peft {
             match peft::saved_tensor(key, live) {
                 None => self.base_tensors += 1,
                 Some(target) if self.extra.contains_key(&target) => {
                     let (first, second) = (target.clone(), key.to_owned());
-                    return Err(CheckpointError::DuplicateTarget { first, second, target });
+                    return Err(NameError::DuplicateTarget { first, second, target }.into());
                 }
                 Some(target) => {
                     self.extra.insert(target, tensor);
@@ -84,7 +84,7 @@ impl Sorted {
             }
             return Ok(());
         } else {
-            CheckpointError::UnknownKey { key: key.to_owned(), dialect }
+            NameError::UnknownKey { key: key.to_owned(), dialect }.into()
         };
         match foreign {
             ForeignTensors::Refuse => Err(error),

@@ -6,7 +6,7 @@ use super::adapter::Adapter;
 use super::resolve::Unmatched;
 use crate::dialect::terms;
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, NameError, Result};
 use crate::model::BaseModel;
 use crate::module::Module;
 
@@ -54,7 +54,7 @@ pub(crate) fn check_kernels(adapter: &Adapter, targets: &[Target<'_>]) -> Result
         let of_convolution = || (2..=columns).any(|kernel| columns % kernel == 0 && splits(n, columns / kernel));
         if is_open && splits(m, p) && !splits(n, columns) && of_convolution() {
             let module = module.name().to_owned();
-            return Err(CheckpointError::KernelUnknown { module }.in_file(adapter.path()));
+            return Err(JobError::KernelUnknown { module }.in_file(adapter.path()));
         }
     }
     Ok(())
@@ -67,7 +67,7 @@ pub(crate) fn targets<'a>(adapter: &'a Adapter, base: Option<&BaseModel>, names:
             _ if names == Names::Adapter => Ok(Target { name: name.clone(), module, weight: None }),
             Dialect::Peft | Dialect::Dotted => Ok(Target { name: name.clone(), module, weight: None }),
             Dialect::Terms => Ok(Target { name: terms::path(name).unwrap_or(name).to_owned(), module, weight: None }),
-            dialect => Err(CheckpointError::BaseNeeded { module: name.clone(), dialect }.in_file(adapter.path())),
+            dialect => Err(NameError::BaseNeeded { module: name.clone(), dialect }.in_file(adapter.path())),
         };
         return adapter.modules().iter().map(own).collect();
     };

@@ -10,7 +10,7 @@ use super::adapter::Adapter;
 use super::alpha::{StatedRanks, alpha_type, stored_alpha};
 use crate::dialect::{Holds, config_for, peft};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, Result};
 use crate::file::{OutputDirectory, Overwrite, Tensor, write_tensors};
 use crate::module::ALPHA;
 
@@ -18,7 +18,7 @@ impl Adapter {
     /// The tensors of its file by their keys, `alpha` included where the dialect stores it.
     ///
     /// # Errors
-    /// [`CheckpointError::ScaleUnknown`]; [`CheckpointError::OutOfRange`] for an `alpha` beyond the type it is stored in.
+    /// [`ModuleError::ScaleUnknown`]; [`FileError::OutOfRange`] for an `alpha` beyond the type it is stored in.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let placeholder = StatedRanks::from_metadata(self.metadata()).placeholder();
         // LyCORIS's prefix is part of its modules' names.
@@ -43,7 +43,7 @@ impl Adapter {
     /// same bytes.
     ///
     /// # Errors
-    /// [`CheckpointError::ScaleUnknown`]; for PEFT without a configuration those of
+    /// [`ModuleError::ScaleUnknown`]; for PEFT without a configuration those of
     /// making one, as in [`Adapter::from_modules`]; those of [`write_tensors`] and [`OutputDirectory`].
     /// # Examples
     /// ```
@@ -63,11 +63,11 @@ impl Adapter {
     /// ```
     pub fn write(&self, path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
         let path = path.as_ref();
-        let tensors = self.tensors().map_err(|error| error.in_file(path))?;
+        let tensors = self.tensors().in_file(path)?;
         if self.dialect() != Dialect::Peft {
             return write_tensors(path, &tensors, self.metadata(), overwrite);
         }
-        let config = self.peft_config().map_err(|error| error.in_file(path))?;
+        let config = self.peft_config().in_file(path)?;
         write_peft(path, &tensors, self.metadata().clone(), &config, overwrite)
     }
 
@@ -91,7 +91,6 @@ pub(crate) fn write_peft(
     // What PEFT writes there, and other programs ask for.
     metadata.entry("format".to_owned()).or_insert_with(|| "pt".to_owned());
     write_tensors(output.path().join(peft::TENSORS), tensors, &metadata, Overwrite::Refuse)?;
-    std::fs::write(output.path().join(peft::CONFIG), config)
-        .map_err(|error| CheckpointError::from(error).in_file(path))?;
+    std::fs::write(output.path().join(peft::CONFIG), config).in_file(path)?;
     output.finish()
 }

@@ -3,7 +3,7 @@
 use super::key::Key;
 use super::{dotted, kohya, peft, terms};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{NameError, Result};
 use crate::module::ALPHA;
 
 impl Dialect {
@@ -37,7 +37,10 @@ pub(crate) enum ConfigPlace {
 }
 
 /// The dialect of a file's keys.
-pub(crate) fn detect<'a>(keys: impl Iterator<Item = &'a str> + Clone, evidence: &Evidence<'_>) -> Result<Dialect> {
+pub(crate) fn detect<'a>(
+    keys: impl Iterator<Item = &'a str> + Clone,
+    evidence: &Evidence<'_>,
+) -> Result<Dialect, NameError> {
     let keys = keys.filter_map(|key| Some((key, Key::split(key)?)));
     let has_alpha = keys.clone().any(|(_, parts)| parts.suffix == ALPHA);
     let mut found: Option<(&str, Dialect)> = None;
@@ -45,32 +48,34 @@ pub(crate) fn detect<'a>(keys: impl Iterator<Item = &'a str> + Clone, evidence: 
         let dialect = classify(key, &parts, evidence, has_alpha)?;
         match found {
             Some((first, first_dialect)) if first_dialect != dialect => {
-                return Err(CheckpointError::MixedDialects {
+                return Err(NameError::MixedDialects {
                     first: first.to_owned(),
                     first_dialect,
                     second: key.to_owned(),
                     second_dialect: dialect,
-                });
+                }
+                .into());
             }
             Some(_) => {}
             None => found = Some((key, dialect)),
         }
     }
     match found {
-        None => Err(CheckpointError::NotLokr),
+        None => Err(NameError::NotLokr),
         Some((key, dialect)) if dialect != Dialect::Peft && evidence.config == ConfigPlace::Given => {
-            Err(CheckpointError::MixedDialects {
+            Err(NameError::MixedDialects {
                 first: peft::CONFIG.to_owned(),
                 first_dialect: Dialect::Peft,
                 second: key.to_owned(),
                 second_dialect: dialect,
-            })
+            }
+            .into())
         }
         Some((_, dialect)) => Ok(dialect),
     }
 }
 
-fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect> {
+fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect, NameError> {
     let module = parts.module;
     if parts.adapter.is_some() || module.starts_with(peft::PREFIX) {
         return Ok(Dialect::Peft);
@@ -87,5 +92,5 @@ fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool
         ConfigPlace::Beside => return Ok(Dialect::Peft),
         ConfigPlace::Nowhere => {}
     }
-    Err(CheckpointError::DialectUnclear { key: key.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
+    Err(NameError::DialectUnclear { key: key.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
 }

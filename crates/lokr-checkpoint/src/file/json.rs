@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, Result};
 
 /// The fields of a JSON object in their order, duplicates included: what a map would hide.
 pub(crate) struct Fields<V>(pub(crate) Vec<(String, V)>);
@@ -15,12 +15,12 @@ impl<V> Fields<V> {
     /// As a map.
     ///
     /// # Errors
-    /// [`CheckpointError::DuplicateKey`].
-    pub(crate) fn unique(self) -> Result<BTreeMap<String, V>> {
+    /// [`FileError::DuplicateKey`].
+    pub(crate) fn unique(self) -> Result<BTreeMap<String, V>, FileError> {
         let mut map = BTreeMap::new();
         for (key, value) in self.0 {
             if map.contains_key(&key) {
-                return Err(CheckpointError::DuplicateKey { key });
+                return Err(FileError::DuplicateKey { key });
             }
             map.insert(key, value);
         }
@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn a_repeated_key_is_named() {
         let fields: Fields<u8> = serde_json::from_str(r#"{"a": 1, "b": 2, "a": 3}"#).unwrap();
-        assert!(matches!(fields.unique(), Err(CheckpointError::DuplicateKey { key }) if key == "a"));
+        assert!(matches!(fields.unique(), Err(FileError::DuplicateKey { key }) if key == "a"));
         let fields: Fields<u8> = serde_json::from_str(r#"{"b": 2, "a": 1}"#).unwrap();
         assert_eq!(fields.unique().unwrap(), BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, Result};
 
 /// The bytes of a file, mapped, or bytes held in memory.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ impl Source {
     pub(crate) fn map(path: &Path) -> Result<Self> {
         // Asked before it is opened: opening a pipe waits for who writes into it.
         match std::fs::metadata(path)? {
-            other if other.is_dir() => return Err(CheckpointError::NotAFile { found: "a directory" }),
-            other if !other.is_file() => return Err(CheckpointError::NotAFile { found: "a pipe or device" }),
+            other if other.is_dir() => return Err(FileError::NotAFile { found: "a directory" }.into()),
+            other if !other.is_file() => return Err(FileError::NotAFile { found: "a pipe or device" }.into()),
             _ => {}
         }
         let file = File::open(path)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{CheckpointError, OutputError, Result};
 
 /// What to do about an output that is there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,25 +28,25 @@ pub(crate) fn parent(path: &Path) -> &Path {
 }
 
 /// An error if a file of that name cannot be written.
-pub(crate) fn check_file(path: &Path, overwrite: Overwrite) -> Result<()> {
-    let in_the_way = |found| Err(CheckpointError::OutputKind { expected: "a file", found });
+pub(crate) fn check_file(path: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
+    let in_the_way = |found| Err(OutputError::Kind { expected: "a file", found });
     match path.metadata() {
         Ok(found) if found.is_dir() => in_the_way("a directory"),
         // Replacing it would take the device away from every other program.
         Ok(found) if !found.is_file() => in_the_way("a pipe or device"),
         // A link to nowhere is there as well.
-        _ if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() => Err(CheckpointError::OutputExists),
+        _ if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() => Err(OutputError::Exists),
         _ => Ok(()),
     }
 }
 
 /// An error unless so many bytes are free in a directory.
 pub(crate) fn check_space(directory: &Path, needed: u64) -> Result<()> {
-    enough(needed, fs4::available_space(directory)?)
+    Ok(enough(needed, fs4::available_space(directory)?)?)
 }
 
-fn enough(needed: u64, available: u64) -> Result<()> {
-    if available < needed { Err(CheckpointError::DiskSpace { needed, available }) } else { Ok(()) }
+fn enough(needed: u64, available: u64) -> Result<(), OutputError> {
+    if available < needed { Err(OutputError::DiskSpace { needed, available }) } else { Ok(()) }
 }
 
 /// A file beside `path` that vanishes unless committed.
@@ -68,7 +68,7 @@ pub(crate) fn commit_file(file: NamedTempFile, path: &Path, overwrite: Overwrite
     match overwrite {
         Overwrite::Refuse => {
             file.persist_noclobber(path).map_err(|error| match error.error.kind() {
-                io::ErrorKind::AlreadyExists => CheckpointError::OutputExists,
+                io::ErrorKind::AlreadyExists => CheckpointError::from(OutputError::Exists),
                 _ => error.error.into(),
             })?;
         }
@@ -100,16 +100,14 @@ pub(crate) fn check_others(target: &Path, will_have: impl Fn(&OsString) -> bool)
         return Ok(());
     }
     let names = others.iter().map(|name| name.to_string_lossy().into_owned()).collect();
-    Err(CheckpointError::OutputOthers { names })
+    Err(OutputError::Others { names }.into())
 }
 
 /// An error if a directory of that name cannot be written.
-pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<()> {
+pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
     match target.symlink_metadata() {
-        Ok(_) if overwrite == Overwrite::Refuse => Err(CheckpointError::OutputExists),
-        Ok(found) if !found.is_dir() => {
-            Err(CheckpointError::OutputKind { expected: "a directory", found: "something else" })
-        }
+        Ok(_) if overwrite == Overwrite::Refuse => Err(OutputError::Exists),
+        Ok(found) if !found.is_dir() => Err(OutputError::Kind { expected: "a directory", found: "something else" }),
         _ => Ok(()),
     }
 }
@@ -128,7 +126,7 @@ mod tests {
     fn too_little_space_is_an_error() {
         assert!(enough(10, 10).is_ok());
         let error = enough(11, 10).unwrap_err();
-        assert!(matches!(error, CheckpointError::DiskSpace { needed: 11, available: 10 }), "{error}");
+        assert!(matches!(error, OutputError::DiskSpace { needed: 11, available: 10 }), "{error}");
         let folder = tempfile::tempdir().unwrap();
         assert!(check_space(folder.path(), 1).is_ok());
         assert!(check_space(folder.path(), u64::MAX).is_err());

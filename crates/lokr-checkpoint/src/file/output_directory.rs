@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::{Builder, TempDir};
 
 use super::output::{Overwrite, PREFIX, check_directory, check_others, names, parent, sync_directory};
-use crate::error::Result;
+use crate::error::{InFile, Result};
 
 /// A directory being written: its files are put into a temporary directory beside the target, which takes the target's name
 /// in [`OutputDirectory::finish`]. One that is dropped leaves nothing.
@@ -37,11 +37,11 @@ impl OutputDirectory {
     /// Starts a directory.
     ///
     /// # Errors
-    /// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`] where a file is in the way;
+    /// [`OutputError::Exists`], [`OutputError::Kind`] where a file is in the way;
     /// [`CheckpointError::Io`].
     pub fn create(target: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
         let target = target.as_ref();
-        Self::start(target, overwrite).map_err(|error| error.in_file(target))
+        Self::start(target, overwrite).in_file(target)
     }
 
     fn start(target: &Path, overwrite: Overwrite) -> Result<Self> {
@@ -68,11 +68,11 @@ impl OutputDirectory {
     /// Puts the directory in its place. One that takes the place of another is safely on disk first.
     ///
     /// # Errors
-    /// [`CheckpointError::OutputExists`]; [`CheckpointError::OutputOthers`] if the existing directory holds a name that the
+    /// [`OutputError::Exists`]; [`OutputError::Others`] if the existing directory holds a name that the
     /// new one does not; [`CheckpointError::Io`].
     pub fn finish(self) -> Result<()> {
         let target = self.target.clone();
-        self.commit().map_err(|error| error.in_file(&target))
+        self.commit().in_file(&target)
     }
 
     fn commit(self) -> Result<()> {

@@ -15,7 +15,7 @@ use serde::de::{Deserializer, IntoDeserializer, MapAccess, Visitor};
 
 use super::json::Fields;
 use super::shape::byte_size;
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, Result};
 
 /// The `safetensors` crate's cap.
 pub(crate) const HEADER_LIMIT: u64 = 100_000_000;
@@ -79,45 +79,49 @@ impl<'de> Deserialize<'de> for RawHeader {
 }
 
 /// Reads and checks the header of a whole file.
-pub(crate) fn parse(file: &[u8]) -> Result<Header> {
+pub(crate) fn parse(file: &[u8]) -> Result<Header, FileError> {
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
-        return Err(CheckpointError::NoHeader { length: file.len() });
+        return Err(FileError::NoHeader { length: file.len() });
     };
     let length = u64::from_le_bytes(*length);
     let limit = HEADER_LIMIT.min(rest.len() as u64);
     if length > limit {
-        return Err(CheckpointError::HeaderLength { found: length, limit });
+        return Err(FileError::HeaderLength { found: length, limit });
     }
     let (header, data) = rest.split_at(length as usize);
     let mut raw: RawHeader = serde_json::from_slice(header)?;
     if raw.metadata.len() > 1 {
-        return Err(CheckpointError::DuplicateKey { key: METADATA.to_owned() });
+        return Err(FileError::DuplicateKey { key: METADATA.to_owned() });
     }
     let metadata = raw.metadata.pop().map_or_else(|| Ok(BTreeMap::new()), Fields::unique)?;
     Ok(Header { tensors: check(raw.tensors, file.len() - data.len(), data.len())?, metadata })
 }
 
-fn check(mut raw: Vec<(String, RawEntry)>, data_start: usize, data_length: usize) -> Result<BTreeMap<String, Entry>> {
+fn check(
+    mut raw: Vec<(String, RawEntry)>,
+    data_start: usize,
+    data_length: usize,
+) -> Result<BTreeMap<String, Entry>, FileError> {
     raw.sort_by_key(|(_, entry)| entry.data_offsets);
     let mut tensors = BTreeMap::new();
     let mut expected = 0;
     for (key, RawEntry { dtype, shape, data_offsets: (start, end) }) in raw {
         // First the name: two tensors of one name often share their range too.
         if tensors.contains_key(&key) {
-            return Err(CheckpointError::DuplicateKey { key });
+            return Err(FileError::DuplicateKey { key });
         }
         let name: StrDeserializer<'_, ValueError> = dtype.as_str().into_deserializer();
         let Ok(dtype) = Dtype::deserialize(name) else {
-            return Err(CheckpointError::UnknownDtype { key, dtype });
+            return Err(FileError::UnknownDtype { key, dtype });
         };
         let Some(size) = byte_size(&shape, dtype) else {
-            return Err(CheckpointError::ShapeOverflow { key, shape });
+            return Err(FileError::ShapeOverflow { key, shape });
         };
         if end < start || start != expected {
-            return Err(CheckpointError::TensorRange { key, expected, start, end });
+            return Err(FileError::TensorRange { key, expected, start, end });
         }
         if end - start != size {
-            return Err(CheckpointError::TensorSize { key, shape, dtype, expected: size, found: end - start });
+            return Err(FileError::TensorSize { key, shape, dtype, expected: size, found: end - start });
         }
         expected = end;
         // Beyond the file only until the last check below.
@@ -125,7 +129,7 @@ fn check(mut raw: Vec<(String, RawEntry)>, data_start: usize, data_length: usize
         tensors.insert(key, Entry { dtype, shape, bytes });
     }
     if expected != data_length {
-        return Err(CheckpointError::DataLength { expected, found: data_length });
+        return Err(FileError::DataLength { expected, found: data_length });
     }
     Ok(tensors)
 }

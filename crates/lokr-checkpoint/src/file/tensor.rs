@@ -11,7 +11,7 @@ use safetensors::Dtype;
 use super::dtype::FloatType;
 use super::mmap::Source;
 use super::shape::{byte_size, product};
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, Result};
 
 /// A tensor as it is stored: element type, shape and little-endian bytes in row-major order, mapped or owned.
 ///
@@ -40,14 +40,14 @@ impl Tensor {
     /// A tensor of bytes; `name` is for the error.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorSize`] or [`CheckpointError::ShapeOverflow`] unless the bytes are as many as shape and type
+    /// [`FileError::TensorSize`] or [`FileError::ShapeOverflow`] unless the bytes are as many as shape and type
     /// need.
     pub fn new(name: &str, dtype: Dtype, shape: Vec<usize>, bytes: Vec<u8>) -> Result<Self> {
         let (key, found) = (name.to_owned(), bytes.len());
         match byte_size(&shape, dtype) {
-            None => Err(CheckpointError::ShapeOverflow { key, shape }),
+            None => Err(FileError::ShapeOverflow { key, shape }.into()),
             Some(expected) if expected != found => {
-                Err(CheckpointError::TensorSize { key, shape, dtype, expected, found })
+                Err(FileError::TensorSize { key, shape, dtype, expected, found }.into())
             }
             Some(_) => Ok(Self::part(Arc::new(Source::Owned(bytes)), dtype, shape, 0..found)),
         }
@@ -68,7 +68,7 @@ impl Tensor {
     /// As [`Tensor::from_array`]; `name` is for the error.
     ///
     /// # Errors
-    /// [`CheckpointError::OutOfRange`] where finite values would become infinite, or all that are not zero zero.
+    /// [`FileError::OutOfRange`] where finite values would become infinite, or all that are not zero zero.
     pub(crate) fn rounded<T: Scalar, S: Data<Elem = T>, D: Dimension>(
         name: &str,
         array: &ArrayBase<S, D>,
@@ -76,7 +76,7 @@ impl Tensor {
     ) -> Result<Self> {
         let tensor = Self::from_array(array, kind);
         let out_of_range = |count, too_large| {
-            Err(CheckpointError::OutOfRange { key: name.to_owned(), dtype: kind.dtype(), count, too_large })
+            Err(FileError::OutOfRange { key: name.to_owned(), dtype: kind.dtype(), count, too_large }.into())
         };
         let finite = array.iter().filter(|x| x.is_finite()).count();
         let overflows = (tensor.count_non_finite(name)? + finite).saturating_sub(array.len());
@@ -123,16 +123,16 @@ impl Tensor {
     /// The element type, where it is one to compute with; `name` is for the error.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorDtype`].
+    /// [`FileError::TensorDtype`].
     pub fn float_type(&self, name: &str) -> Result<FloatType> {
         FloatType::from_dtype(self.dtype)
-            .ok_or_else(|| CheckpointError::TensorDtype { key: name.to_owned(), dtype: self.dtype })
+            .ok_or_else(|| FileError::TensorDtype { key: name.to_owned(), dtype: self.dtype }.into())
     }
 
     /// The values, row-major. Exact, except that f64 is rounded where `T` is `f32`. `name` is for the error.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorDtype`] unless the type is f16, bf16, f32 or f64.
+    /// [`FileError::TensorDtype`] unless the type is f16, bf16, f32 or f64.
     pub fn to_array<T: Scalar>(&self, name: &str) -> Result<ArrayD<T>> {
         let kind = self.float_type(name)?;
         let mut array = ArrayD::zeros(IxDyn(&self.shape));
@@ -168,7 +168,7 @@ impl Tensor {
     /// How many values are NaN or infinite; `name` is for the error.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorDtype`].
+    /// [`FileError::TensorDtype`].
     pub fn count_non_finite(&self, name: &str) -> Result<usize> {
         self.sum_of_blocks(name, |values| values.iter().filter(|x| !x.is_finite()).count())
     }
@@ -176,7 +176,7 @@ impl Tensor {
     /// The Frobenius norm, summed in f64, in memory for a few values only; `name` is for the error.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorDtype`].
+    /// [`FileError::TensorDtype`].
     pub fn frobenius_norm(&self, name: &str) -> Result<f64> {
         Ok(self.sum_of_blocks(name, |values| values.iter().map(|x| x * x).sum::<f64>())?.sqrt())
     }
@@ -199,14 +199,18 @@ impl Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CheckpointError;
     use ndarray::{Array2, array};
 
     #[test]
     fn bytes_must_fit_the_shape() {
         let error = Tensor::new("x", Dtype::F32, vec![2, 3], vec![0; 23]).unwrap_err();
-        assert!(matches!(error, CheckpointError::TensorSize { expected: 24, found: 23, .. }), "{error}");
+        assert!(
+            matches!(error, CheckpointError::File(FileError::TensorSize { expected: 24, found: 23, .. })),
+            "{error}"
+        );
         let error = Tensor::new("x", Dtype::F32, vec![usize::MAX, 2], vec![]).unwrap_err();
-        assert!(matches!(error, CheckpointError::ShapeOverflow { .. }), "{error}");
+        assert!(matches!(error, CheckpointError::File(FileError::ShapeOverflow { .. })), "{error}");
         assert_eq!(Tensor::new("x", Dtype::I8, vec![2, 3], vec![0; 6]).unwrap().element_count(), 6);
     }
 
@@ -222,7 +226,10 @@ mod tests {
     fn integers_are_no_numbers_to_compute_with() {
         let t = Tensor::new("x", Dtype::I8, vec![2], vec![1, 2]).unwrap();
         let error = t.to_array::<f32>("x").unwrap_err();
-        assert!(matches!(&error, CheckpointError::TensorDtype { key, dtype: Dtype::I8 } if key == "x"), "{error}");
+        assert!(
+            matches!(&error, CheckpointError::File(FileError::TensorDtype { key, dtype: Dtype::I8 }) if key == "x"),
+            "{error}"
+        );
         assert!(t.count_non_finite("x").is_err());
     }
 

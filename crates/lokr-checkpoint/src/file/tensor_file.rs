@@ -10,7 +10,7 @@ use super::mmap::Source;
 use super::pickle;
 use super::read_header::{Header, parse};
 use super::tensor::Tensor;
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, InFile, Result};
 
 /// A safetensors file: its header in memory and checked, its data mapped and read only where a tensor is used.
 ///
@@ -42,15 +42,15 @@ impl TensorFile {
     /// another file over it is fine.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`]; [`CheckpointError::NotAFile`]; [`CheckpointError::Pickle`] for a `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with
-    /// such content; for a damaged file [`CheckpointError::NoHeader`], [`CheckpointError::HeaderLength`],
-    /// [`CheckpointError::Json`], [`CheckpointError::DuplicateKey`], [`CheckpointError::UnknownDtype`],
-    /// [`CheckpointError::ShapeOverflow`], [`CheckpointError::TensorSize`], [`CheckpointError::TensorRange`] or
-    /// [`CheckpointError::DataLength`].
+    /// [`CheckpointError::Io`]; [`FileError::NotAFile`]; [`FileError::Pickle`] for a `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with
+    /// such content; for a damaged file [`FileError::NoHeader`], [`FileError::HeaderLength`],
+    /// [`FileError::Json`], [`FileError::DuplicateKey`], [`FileError::UnknownDtype`],
+    /// [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`] or
+    /// [`FileError::DataLength`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        pickle::check_name(path).map_err(|error| error.in_file(path))?;
-        let source = Source::map(path).map_err(|error| error.in_file(path))?;
+        pickle::check_name(path).in_file(path)?;
+        let source = Source::map(path).in_file(path)?;
         Self::new(path, source)
     }
 
@@ -100,10 +100,10 @@ impl TensorFile {
     /// A tensor; its data stay where they are.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorMissing`].
+    /// [`FileError::TensorMissing`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         let Some(entry) = self.header.tensors.get(name) else {
-            return Err(CheckpointError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
+            return Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
         };
         Ok(Tensor::part(self.source.clone(), entry.dtype, entry.shape.clone(), entry.bytes.clone()))
     }

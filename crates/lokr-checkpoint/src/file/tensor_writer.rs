@@ -11,7 +11,7 @@ use super::output;
 use super::output::Overwrite;
 use super::tensor::Tensor;
 use super::write_header::{TensorSpec, header, size_of};
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, InFile, Result};
 
 /// A safetensors file being written: its header is made first, from names, types and shapes alone; then come the tensors'
 /// bytes, in any number of parts, so that no tensor has to be in memory whole.
@@ -64,9 +64,9 @@ impl TensorWriter {
     /// Starts a file with these tensors, given in any order, and these free texts.
     ///
     /// # Errors
-    /// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`] where a directory is in the way;
-    /// [`CheckpointError::DuplicateKey`] for two tensors of one name, or one named as the metadata are;
-    /// [`CheckpointError::ShapeOverflow`]; [`CheckpointError::HeaderLength`]; [`CheckpointError::Io`].
+    /// [`OutputError::Exists`], [`OutputError::Kind`] where a directory is in the way;
+    /// [`FileError::DuplicateKey`] for two tensors of one name, or one named as the metadata are;
+    /// [`FileError::ShapeOverflow`]; [`FileError::HeaderLength`]; [`CheckpointError::Io`].
     pub fn create(
         path: impl AsRef<Path>,
         specs: Vec<TensorSpec>,
@@ -74,7 +74,7 @@ impl TensorWriter {
         overwrite: Overwrite,
     ) -> Result<Self> {
         let path = path.as_ref();
-        Self::start(path, specs, metadata, overwrite).map_err(|error| error.in_file(path))
+        Self::start(path, specs, metadata, overwrite).in_file(path)
     }
 
     fn start(
@@ -84,7 +84,7 @@ impl TensorWriter {
         overwrite: Overwrite,
     ) -> Result<Self> {
         specs.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
-        let sizes = specs.iter().map(size_of).collect::<Result<Vec<_>>>()?;
+        let sizes = specs.iter().map(size_of).collect::<Result<Vec<_>, _>>()?;
         let header = header(&specs, &sizes, metadata)?;
         output::check_file(path, overwrite)?;
         let mut file = BufWriter::with_capacity(BUFFER, output::temporary_file(path)?);
@@ -102,10 +102,10 @@ impl TensorWriter {
     /// order of [`TensorWriter::specs`]; those without bytes may be left out.
     ///
     /// # Errors
-    /// [`CheckpointError::WriteOrder`] for another tensor than the one whose turn it is; [`CheckpointError::TensorSize`] for
+    /// [`FileError::WriteOrder`] for another tensor than the one whose turn it is; [`FileError::TensorSize`] for
     /// more bytes than it has; [`CheckpointError::Io`].
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
-        self.write_next(name, bytes).map_err(|error| error.in_file(&self.path))
+        self.write_next(name, bytes).in_file(&self.path)
     }
 
     fn write_next(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -126,7 +126,7 @@ impl TensorWriter {
         length: usize,
         fill: impl FnOnce(&Pieces<'_>) -> Result<R>,
     ) -> Result<R> {
-        let written = self.check_turn(name, length).map_err(|error| error.in_file(&self.path))?;
+        let written = self.check_turn(name, length).in_file(&self.path)?;
         // Flushes what was gathered.
         let start = self.seek(SeekFrom::Current(0))?;
         let filled = fill(&Pieces { path: &self.path, file: self.file.get_ref().as_file(), start })?;
@@ -136,24 +136,24 @@ impl TensorWriter {
     }
 
     fn seek(&mut self, to: SeekFrom) -> Result<u64> {
-        self.file.seek(to).map_err(|error| CheckpointError::from(error).in_file(&self.path))
+        self.file.seek(to).in_file(&self.path)
     }
 
     /// How much of the tensor is written after so many bytes more; an error unless it is its turn and they fit.
-    fn check_turn(&mut self, name: &str, more: usize) -> Result<usize> {
+    fn check_turn(&mut self, name: &str, more: usize) -> Result<usize, FileError> {
         self.skip_complete();
         match self.specs.get(self.current) {
             Some(spec) if spec.name == name => {
                 let (expected, found) = (self.sizes[self.current], self.written + more);
                 if found > expected {
                     let TensorSpec { name, dtype, shape } = spec.clone();
-                    return Err(CheckpointError::TensorSize { key: name, shape, dtype, expected, found });
+                    return Err(FileError::TensorSize { key: name, shape, dtype, expected, found });
                 }
                 Ok(found)
             }
             other => {
                 let expected = other.map(|spec| spec.name.clone());
-                Err(CheckpointError::WriteOrder { key: name.to_owned(), expected })
+                Err(FileError::WriteOrder { key: name.to_owned(), expected })
             }
         }
     }
@@ -168,17 +168,17 @@ impl TensorWriter {
     /// Puts the complete file in its place.
     ///
     /// # Errors
-    /// [`CheckpointError::WriteOrder`] if a tensor is not complete; [`CheckpointError::OutputExists`] if a file has appeared
+    /// [`FileError::WriteOrder`] if a tensor is not complete; [`OutputError::Exists`] if a file has appeared
     /// meanwhile under [`Overwrite::Refuse`]; [`CheckpointError::Io`].
     pub fn finish(mut self) -> Result<()> {
         self.skip_complete();
         let (path, overwrite) = (self.path, self.overwrite);
         if let Some(spec) = self.specs.get(self.current) {
-            let error = CheckpointError::WriteOrder { key: "the end".to_owned(), expected: Some(spec.name.clone()) };
+            let error = FileError::WriteOrder { key: "the end".to_owned(), expected: Some(spec.name.clone()) };
             return Err(error.in_file(&path));
         }
-        let file = self.file.into_inner().map_err(|error| CheckpointError::from(error.into_error()).in_file(&path))?;
-        output::commit_file(file, &path, overwrite).map_err(|error| error.in_file(&path))
+        let file = self.file.into_inner().map_err(|error| error.into_error().in_file(&path))?;
+        output::commit_file(file, &path, overwrite).in_file(&path)
     }
 }
 
@@ -194,7 +194,7 @@ impl Pieces<'_> {
     /// time, it knows best how the others wait.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
         let written = write_all_at(self.file, bytes, self.start + offset as u64);
-        written.map_err(|error| CheckpointError::from(error).in_file(self.path))
+        written.in_file(self.path)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::read_header::{HEADER_LIMIT, METADATA};
 use super::shape::byte_size;
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, Result};
 
 /// Name, type and shape of a tensor to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub struct TensorSpec {
 }
 
 /// Bytes of a tensor.
-pub(crate) fn size_of(spec: &TensorSpec) -> Result<usize> {
+pub(crate) fn size_of(spec: &TensorSpec) -> Result<usize, FileError> {
     byte_size(&spec.shape, spec.dtype)
-        .ok_or_else(|| CheckpointError::ShapeOverflow { key: spec.name.clone(), shape: spec.shape.clone() })
+        .ok_or_else(|| FileError::ShapeOverflow { key: spec.name.clone(), shape: spec.shape.clone() })
 }
 
 #[derive(Serialize)]
@@ -34,11 +34,15 @@ struct Entry<'a> {
 }
 
 /// Length and JSON of the header, padded with spaces so that the data start at a multiple of 8.
-pub(super) fn header(specs: &[TensorSpec], sizes: &[usize], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+pub(super) fn header(
+    specs: &[TensorSpec],
+    sizes: &[usize],
+    metadata: &BTreeMap<String, String>,
+) -> Result<Vec<u8>, FileError> {
     let mut names: Vec<_> = specs.iter().map(|spec| spec.name.as_str()).chain([METADATA]).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(CheckpointError::DuplicateKey { key: pair[0].to_owned() });
+        return Err(FileError::DuplicateKey { key: pair[0].to_owned() });
     }
     let mut json = vec![0; 8];
     let mut separator = b'{';
@@ -48,7 +52,7 @@ pub(super) fn header(specs: &[TensorSpec], sizes: &[usize], metadata: &BTreeMap<
     let mut start = 0usize;
     for (TensorSpec { name, dtype, shape }, size) in specs.iter().zip(sizes) {
         let Some(end) = start.checked_add(*size) else {
-            return Err(CheckpointError::ShapeOverflow { key: name.clone(), shape: shape.clone() });
+            return Err(FileError::ShapeOverflow { key: name.clone(), shape: shape.clone() });
         };
         push(&mut json, &mut separator, name, &Entry { dtype: *dtype, shape, data_offsets: [start, end] })?;
         start = end;
@@ -60,14 +64,14 @@ pub(super) fn header(specs: &[TensorSpec], sizes: &[usize], metadata: &BTreeMap<
     json.resize(json.len().next_multiple_of(8), b' ');
     let length = json.len() as u64 - 8;
     if length > HEADER_LIMIT {
-        return Err(CheckpointError::HeaderLength { found: length, limit: HEADER_LIMIT });
+        return Err(FileError::HeaderLength { found: length, limit: HEADER_LIMIT });
     }
     json[..8].copy_from_slice(&length.to_le_bytes());
     Ok(json)
 }
 
 /// Appends a field to a JSON object.
-fn push(json: &mut Vec<u8>, separator: &mut u8, key: &str, value: &impl Serialize) -> Result<()> {
+fn push(json: &mut Vec<u8>, separator: &mut u8, key: &str, value: &impl Serialize) -> Result<(), FileError> {
     json.push(*separator);
     serde_json::to_writer(&mut *json, key)?;
     json.push(b':');

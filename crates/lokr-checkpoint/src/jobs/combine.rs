@@ -12,7 +12,7 @@ use super::progress::JobProgress;
 use crate::adapter::{Adapter, Names, Target, check_kernels, targets};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, product};
 use crate::model::BaseModel;
 use crate::module::{FactorSize, Module, ScaleRule, hold, is_low_rank, module, stored_type};
@@ -79,10 +79,10 @@ pub struct CombinedModule {
 /// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
 /// layer's, which is wrong where the sum's `w2` comes out full; the adapter then does not fit the model, and merging says so.
 /// # Errors
-/// [`CheckpointError::JobOption`] without adapters and for weights that are not finite; [`CheckpointError::CombineDialects`];
-/// [`CheckpointError::CombineShapes`]; [`CheckpointError::Dora`] for DoRA modules, which add up to nothing, unless passed on
-/// with weight 1; [`CheckpointError::CombineWhole`]; [`CheckpointError::KernelUnknown`]; [`CheckpointError::NonFinite`];
-/// [`CheckpointError::OutOfRange`] for values that the type to store cannot hold; [`CheckpointError::Interrupted`]; those of
+/// [`JobError::Option`] without adapters and for weights that are not finite; [`JobError::CombineDialects`];
+/// [`JobError::CombineShapes`]; [`JobError::Dora`] for DoRA modules, which add up to nothing, unless passed on
+/// with weight 1; [`JobError::CombineModulesToSave`]; [`JobError::KernelUnknown`]; [`ModuleError::NonFinite`];
+/// [`FileError::OutOfRange`] for values that the type to store cannot hold; [`JobError::Interrupted`]; those of
 /// [`Module::kron`] and [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for
 /// what the dialect cannot hold.
 /// # Examples
@@ -116,11 +116,11 @@ pub fn combine(
             summands.entry(name).or_default().push(Summand { target, weight });
         }
     }
-    let extra = whole_tensors(adapters).map_err(|error| error.in_file(first.path()))?;
+    let extra = whole_tensors(adapters).in_file(first.path())?;
     let summands: Vec<_> = summands.into_iter().collect();
     let combined =
         for_all(&summands, |(name, _)| name, progress, |(name, summands)| combine_modules(name, summands, options));
-    let combined = combined.map_err(|error| error.in_file(first.path()))?;
+    let combined = combined.in_file(first.path())?;
     let (mut modules, mut lines) = (BTreeMap::new(), Vec::new());
     for ((name, _), (module, line)) in summands.into_iter().zip(combined) {
         modules.insert(name, module);
@@ -132,9 +132,9 @@ pub fn combine(
 }
 
 /// The first adapter, all of them checked.
-fn check<'a>(adapters: &[(&'a Adapter, f64)], options: &CombineOptions) -> Result<&'a Adapter> {
+fn check<'a>(adapters: &[(&'a Adapter, f64)], options: &CombineOptions) -> Result<&'a Adapter, JobError> {
     options.size.map_or(Ok(()), FactorSize::check)?;
-    let error = |option, expected, found| Err(CheckpointError::JobOption { option, expected, found });
+    let error = |option, expected, found| Err(JobError::Option { option, expected, found });
     let Some(&(first, _)) = adapters.first() else {
         return error("adapters", "at least one", "none".to_owned());
     };
@@ -144,14 +144,14 @@ fn check<'a>(adapters: &[(&'a Adapter, f64)], options: &CombineOptions) -> Resul
         }
         if adapter.dialect() != first.dialect() {
             let (first, second) = (first.dialect(), adapter.dialect());
-            return Err(CheckpointError::CombineDialects { first, second });
+            return Err(JobError::CombineDialects { first, second });
         }
     }
     Ok(first)
 }
 
 /// Whole tensors that one adapter has, or several alike, all with weight 1.
-fn whole_tensors(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>> {
+fn whole_tensors(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>, JobError> {
     let mut whole: BTreeMap<String, Tensor> = BTreeMap::new();
     for (adapter, weight) in adapters {
         for (key, tensor) in adapter.extra() {
@@ -159,7 +159,7 @@ fn whole_tensors(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor
                 first.dtype() == tensor.dtype() && first.shape() == tensor.shape() && first.bytes() == tensor.bytes()
             });
             if !same || *weight != 1.0 {
-                return Err(CheckpointError::CombineWhole { key: key.clone() });
+                return Err(JobError::CombineModulesToSave { key: key.clone() });
             }
             whole.insert(key.clone(), tensor.clone());
         }
@@ -183,12 +183,12 @@ fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOption
     for Summand { target, weight } in summands {
         let module = target.module;
         if module.dora_scale().is_some() {
-            return Err(CheckpointError::Dora { module: name.to_owned(), operation: "combined" });
+            return Err(JobError::Dora { module: name.to_owned(), operation: "combined" }.into());
         }
         let (w1, w2) = (module.w1().dim(), module.w2().dim());
         let (first_w1, first_w2) = (first.w1().dim(), first.w2().dim());
         if (w1, w2) != (first_w1, first_w2) {
-            return Err(CheckpointError::CombineShapes { module: name.to_owned(), first_w1, first_w2, w1, w2 });
+            return Err(JobError::CombineShapes { module: name.to_owned(), first_w1, first_w2, w1, w2 }.into());
         }
         module.check_finite()?;
         krons.push(module.kron::<f64>()?);
@@ -196,7 +196,7 @@ fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOption
     }
     if let Some(place) = weights.iter().position(|weight| !weight.is_finite()) {
         let (option, expected) = ("weight", "a number whose product with the scale is finite");
-        return Err(CheckpointError::JobOption { option, expected, found: format!("{:e}", summands[place].weight) });
+        return Err(JobError::Option { option, expected, found: format!("{:e}", summands[place].weight) }.into());
     }
     let sum: Vec<(f64, &Kron<'_, f64>)> = weights.into_iter().zip(&krons).collect();
     let nearest = nearest_to_sum(&sum, 1)?;
@@ -243,7 +243,7 @@ fn pass_on(name: &str, only: &Module, weight: f64) -> Result<(Module, CombinedMo
     let passed = if weight == 1.0 {
         only.clone()
     } else if only.dora_scale().is_some() {
-        return Err(CheckpointError::Dora { module: name.to_owned(), operation: "weighted" });
+        return Err(JobError::Dora { module: name.to_owned(), operation: "weighted" }.into());
     } else {
         Module::new(name, only.w1().clone(), only.w2().clone(), scale)?
     };

@@ -36,7 +36,7 @@ pub(crate) fn for_all<I: Sync, R: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::CheckpointError;
+    use crate::error::{CheckpointError, JobError, ModuleError};
 
     fn in_pool<R: Send>(threads: usize, job: impl FnOnce() -> R + Send) -> R {
         rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(job)
@@ -64,7 +64,7 @@ mod tests {
     fn the_first_error_counts_and_a_break_ends_it() {
         let items: Vec<_> = (0..17).collect();
         let fail = |item: &i32| match item {
-            5 | 11 => Err(CheckpointError::FactorMissing { module: item.to_string(), factor: "lokr_w1" }),
+            5 | 11 => Err(ModuleError::FactorMissing { module: item.to_string(), factor: "lokr_w1" }.into()),
             _ => Ok(()),
         };
         for threads in [1, 8] {
@@ -76,8 +76,10 @@ mod tests {
                     for_all(&items, |_| "", &mut progress, fail)
                 })
             };
-            assert!(matches!(run(17), Err(CheckpointError::FactorMissing { module, .. }) if module == "5"));
-            assert!(matches!(run(0), Err(CheckpointError::Interrupted)));
+            assert!(
+                matches!(run(17), Err(CheckpointError::Module(ModuleError::FactorMissing { module, .. })) if module == "5")
+            );
+            assert!(matches!(run(0), Err(CheckpointError::Job(JobError::Interrupted))));
         }
     }
 }

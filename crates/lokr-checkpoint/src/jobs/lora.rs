@@ -14,7 +14,7 @@ use super::for_all::for_all;
 use super::progress::JobProgress;
 use crate::adapter::{Adapter, Names, check_kernels, targets, write_peft};
 use crate::dialect::peft::{PREFIX, whole_modules};
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, ModuleError, Result};
 use crate::file::{FloatType, Overwrite, Tensor};
 use crate::model::BaseModel;
 use crate::module::{Module, ScaleRule, stored_type, svd, with_kernel};
@@ -84,10 +84,10 @@ pub struct LoraModule {
 /// `w2` whose file does not tell its kernel is taken for a linear layer's. `kind` is the type to store; `None`: that of the
 /// factors.
 /// # Errors
-/// [`CheckpointError::JobOption`] for rank 0; [`CheckpointError::BaseNeeded`], [`CheckpointError::KernelUnknown`];
-/// [`CheckpointError::Dora`]; [`CheckpointError::OutOfRange`] for values that the type to store cannot hold;
-/// [`CheckpointError::WeightShape`] for terms of one sum that build different weights; those of
-/// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`CheckpointError::Interrupted`].
+/// [`JobError::Option`] for rank 0; [`NameError::BaseNeeded`], [`JobError::KernelUnknown`];
+/// [`JobError::Dora`]; [`FileError::OutOfRange`] for values that the type to store cannot hold;
+/// [`ModuleError::WeightShape`] for terms of one sum that build different weights; those of
+/// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`JobError::Interrupted`].
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -108,7 +108,7 @@ pub fn to_lora(
 ) -> Result<Lora> {
     if rank == LoraRank::Best(0) {
         let (option, expected, found) = ("rank", "a positive number", "0".to_owned());
-        return Err(CheckpointError::JobOption { option, expected, found });
+        return Err(JobError::Option { option, expected, found }.into());
     }
     let mut targets = targets(adapter, base, Names::Base)?;
     check_kernels(adapter, &targets)?;
@@ -123,8 +123,8 @@ pub fn to_lora(
             let (name, kernel) = (&terms[0].name, terms[0].kernel());
             let modules: Vec<_> = terms.iter().map(|term| term.module).collect();
             let Halves { left, right, norm, energy } = match modules[..] {
-                [module] => halves(module, rank).map_err(|error| error.in_file(adapter.path()))?,
-                _ => sum_halves(&modules, rank).map_err(|error| error.in_file(adapter.path()))?,
+                [module] => halves(module, rank).in_file(adapter.path())?,
+                _ => sum_halves(&modules, rank).in_file(adapter.path())?,
             };
             let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
             let kind = kind.or(stored).unwrap_or(FloatType::F32);
@@ -171,7 +171,7 @@ struct Halves {
 
 fn halves(module: &Module, rank: LoraRank) -> Result<Halves> {
     if module.dora_scale().is_some() {
-        return Err(CheckpointError::Dora { module: module.name().to_owned(), operation: "converted to LoRA" });
+        return Err(JobError::Dora { module: module.name().to_owned(), operation: "converted to LoRA" }.into());
     }
     let (kron, s) = (module.kron::<f64>()?, module.scale_by(ScaleRule::Trained)?);
     let norm = s.abs() * kron.frobenius_norm();
@@ -205,7 +205,7 @@ fn sum_halves(terms: &[&Module], rank: LoraRank) -> Result<Halves> {
         if found != expected {
             let (w1, w2, hint) = (module.w1().dim(), module.w2().dim(), "; the other terms of its sum build it");
             let module = module.name().to_owned();
-            return Err(CheckpointError::WeightShape { module, w1, w2, expected, found, hint });
+            return Err(ModuleError::WeightShape { module, w1, w2, expected, found, hint }.into());
         }
         let last = first + part.left.ncols();
         left.slice_mut(s![.., first..last]).assign(&part.left);

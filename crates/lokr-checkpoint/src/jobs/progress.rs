@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{JobError, Result};
 
 /// How far a job is: `done` of `total` modules, or tensors of two models where those are compared, and which comes next.
 /// The last call has `done == total`.
 ///
-/// The caller returns whether to go on; [`ControlFlow::Break`] ends the job with [`CheckpointError::Interrupted`].
+/// The caller returns whether to go on; [`ControlFlow::Break`] ends the job with [`JobError::Interrupted`].
 ///
 /// # Examples
 /// ```
@@ -31,7 +31,7 @@ pub struct JobProgress<'a> {
 
 impl JobProgress<'_> {
     /// Tells the caller; an error if it wants to stop.
-    pub(crate) fn tell(self, progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>) -> Result<()> {
+    pub(crate) fn tell(self, progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>) -> Result<(), JobError> {
         go_on(progress(self))
     }
 }
@@ -60,15 +60,15 @@ pub enum Progress<'a> {
 
 impl Progress<'_> {
     /// Tells the caller; an error if it wants to stop.
-    pub(crate) fn tell(self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<()> {
+    pub(crate) fn tell(self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<(), JobError> {
         go_on(progress(self))
     }
 }
 
 /// What a job makes of its caller's answer: an error to stop with.
-pub(crate) fn go_on(answer: ControlFlow<()>) -> Result<()> {
+pub(crate) fn go_on(answer: ControlFlow<()>) -> Result<(), JobError> {
     match answer {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(CheckpointError::Interrupted),
+        ControlFlow::Break(()) => Err(JobError::Interrupted),
     }
 }

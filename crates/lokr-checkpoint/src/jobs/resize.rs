@@ -13,7 +13,7 @@ use super::progress::JobProgress;
 use crate::adapter::{Adapter, Names, Target, check_kernels, targets};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, product};
 use crate::model::BaseModel;
 use crate::module::{DORA_SCALE, FactorSize, Module, ScaleRule, hold, module, stored_type};
@@ -92,8 +92,8 @@ pub struct ResizedModule {
 /// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
 /// layer's, which another split or a full `w2` makes wrong; the new adapter then does not fit the model, and merging says so.
 /// # Errors
-/// [`CheckpointError::JobOption`], [`CheckpointError::Interrupted`]; [`CheckpointError::KernelUnknown`];
-/// [`CheckpointError::OutOfRange`] for values that the type to store cannot hold; [`CheckpointError::SeveralTerms`] for another
+/// [`JobError::Option`], [`JobError::Interrupted`]; [`JobError::KernelUnknown`];
+/// [`FileError::OutOfRange`] for values that the type to store cannot hold; [`JobError::SeveralTerms`] for another
 /// split of sums; those of [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; those of [`Adapter::from_modules`]
 /// for what the dialect cannot hold.
 /// # Examples
@@ -118,7 +118,7 @@ pub fn resize(
     if let (Dialect::Terms, Some(_), Some(first)) = (adapter.dialect(), options.factor, adapter.modules().keys().next())
     {
         let (module, operation) = (first.clone(), "split otherwise");
-        return Err(CheckpointError::SeveralTerms { module, operation }.in_file(adapter.path()));
+        return Err(JobError::SeveralTerms { module, operation }.in_file(adapter.path()));
     }
     let targets = targets(adapter, base, Names::Adapter)?;
     if options.size.is_some() || options.factor.is_some() {
@@ -129,7 +129,7 @@ pub fn resize(
         |target| &target.name,
         progress,
         |target| {
-            let (new, energy) = resize_module(target, options).map_err(|error| error.in_file(adapter.path()))?;
+            let (new, energy) = resize_module(target, options).in_file(adapter.path())?;
             let old = target.module;
             let line = ResizedModule {
                 name: target.name.clone(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::merge::{AdapterReport, Applied, Plan, Steps, rows_mut};
 use super::progress::Progress;
 use crate::adapter::{Adapter, Unmatched};
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
 use crate::module::Strength;
@@ -96,8 +96,8 @@ pub struct VerifyReport {
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).
 ///
 /// # Errors
-/// [`CheckpointError::JobOption`]; those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],
-/// [`CheckpointError::ReplacementShape`], [`CheckpointError::DuplicateTarget`]; [`CheckpointError::Interrupted`].
+/// [`JobError::Option`]; those of [`Adapter::resolve`], [`ModuleError::ScaleUnknown`],
+/// [`JobError::ReplacementShape`], [`NameError::DuplicateTarget`]; [`JobError::Interrupted`].
 ///
 /// # Examples
 /// ```no_run
@@ -120,7 +120,7 @@ pub fn verify(
 ) -> Result<VerifyReport> {
     if !(options.tolerance >= 0.0 && options.tolerance.is_finite()) {
         let expected = "a finite number that is not negative";
-        return Err(CheckpointError::JobOption { option: "tolerance", expected, found: options.tolerance.to_string() });
+        return Err(JobError::Option { option: "tolerance", expected, found: options.tolerance.to_string() }.into());
     }
     let plan = Plan::new(base, adapters, options.unmatched)?;
     let (both, missing): (Vec<_>, Vec<_>) = base.names().partition(|name| merged.info(name).is_some());
@@ -134,7 +134,7 @@ pub fn verify(
         let (before, found) = (base.tensor(name)?, merged.tensor(name)?);
         let pieces = plan.pieces(base, name, &before)?;
         let check = check(&plan, name, &before, &pieces, &found, options);
-        tensors.push(check.map_err(|error| error.in_file(base.path()))?);
+        tensors.push(check.in_file(base.path())?);
         let bytes = before.bytes().len() as u64;
         tell(Progress::Tensor { name, bytes })?;
     }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::fused;
 use super::fused::FusedPart;
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, InFile, Result};
 use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
@@ -59,13 +59,13 @@ impl BaseModel {
     /// Opens a file, an index of shards (`….index.json`), or a directory that holds either.
     ///
     /// # Errors
-    /// [`CheckpointError::FileMissing`] for a directory without a model; [`CheckpointError::ShardIndex`]; those of
+    /// [`FileError::Missing`] for a directory without a model; [`FileError::ShardIndex`]; those of
     /// [`TensorFile::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = if path.is_dir() { find_in(path).map_err(|error| error.in_file(path))? } else { path.to_owned() };
+        let file = if path.is_dir() { find_in(path).in_file(path)? } else { path.to_owned() };
         if file.to_string_lossy().ends_with(INDEX_SUFFIX) {
-            return Self::open_shards(path, &file).map_err(|error| error.in_file(&file));
+            return Self::open_shards(path, &file).in_file(&file);
         }
         let file = TensorFile::open(file)?;
         let index = file.names().map(|name| (name.to_owned(), 0)).collect();
@@ -94,7 +94,7 @@ impl BaseModel {
         let mut index = BTreeMap::new();
         for (key, shard) in shards {
             let error = |key: String, shard: &str, problem| {
-                Err(CheckpointError::ShardIndex { key, shard: shard.to_owned(), problem })
+                Err(FileError::ShardIndex { key, shard: shard.to_owned(), problem }.into())
             };
             let mut components = Path::new(&shard).components();
             if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
@@ -160,14 +160,14 @@ impl BaseModel {
     /// A tensor, or a part of a fused one; its data stay where they are.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorMissing`].
+    /// [`FileError::TensorMissing`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
         if let Some(part) = self.fused.get(name) {
             return Ok(self.tensor(&part.tensor)?.rows(part.rows.clone()));
         }
         match self.index.get(name) {
             Some(&file) => self.files[file].tensor(name),
-            None => Err(CheckpointError::TensorMissing { key: name.to_owned() }.in_file(&self.path)),
+            None => Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path)),
         }
     }
 
@@ -185,7 +185,7 @@ impl BaseModel {
     /// A weight's values, to compute with.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorMissing`], [`CheckpointError::QuantizedBase`].
+    /// [`FileError::TensorMissing`], [`FileError::QuantizedBase`].
     pub fn weight<T: Scalar>(&self, name: &str) -> Result<ArrayD<T>> {
         let tensor = self.tensor(name)?;
         self.check_type(name, tensor.dtype())?;
@@ -209,14 +209,14 @@ impl BaseModel {
         }
         let quantized = QUANTIZED.iter().map(|parameter| format!("{module}.{parameter}"));
         let dtype = quantized.into_iter().find(|name| self.index.contains_key(name)).unwrap_or_default();
-        Err(CheckpointError::QuantizedBase { key: weight, dtype }.in_file(&self.path))
+        Err(FileError::QuantizedBase { key: weight, dtype }.in_file(&self.path))
     }
 
     fn check_type(&self, name: &str, dtype: Dtype) -> Result<()> {
         if FloatType::from_dtype(dtype).is_some() {
             return Ok(());
         }
-        let error = CheckpointError::QuantizedBase { key: name.to_owned(), dtype: dtype.to_string() };
+        let error = FileError::QuantizedBase { key: name.to_owned(), dtype: dtype.to_string() };
         Err(error.in_file(&self.path))
     }
 }
@@ -237,12 +237,13 @@ fn find_in(directory: &Path) -> Result<PathBuf> {
         ([only], _) | ([], [only]) => Ok((*only).clone()),
         ([], []) => {
             if let Some(Err(error)) = entries.iter().map(|path| pickle::check_name(path)).find(Result::is_err) {
-                return Err(error);
+                return Err(error.into());
             }
-            Err(CheckpointError::FileMissing { expected: "safetensors file".to_owned() })
+            Err(FileError::Missing { expected: "safetensors file".to_owned() }.into())
         }
-        _ => Err(CheckpointError::FileMissing {
+        _ => Err(FileError::Missing {
             expected: format!("{} or {}{INDEX_SUFFIX} among several files", NAMES[0], NAMES[0]),
-        }),
+        }
+        .into()),
     }
 }

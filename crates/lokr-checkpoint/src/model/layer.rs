@@ -5,17 +5,17 @@ use lokr_layers::{Activation, Dense, FullyConnected};
 use ndarray::{Array1, Array2, Ix1, Ix2};
 
 use super::base::BaseModel;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, ModuleError, Result};
 
 impl BaseModel {
     /// The linear layer of a module of this model: `<module>.weight (out, in)`, and `<module>.bias` or zeros.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorMissing`], [`CheckpointError::QuantizedBase`]; [`CheckpointError::Axes`] for another weight
+    /// [`FileError::TensorMissing`], [`FileError::QuantizedBase`]; [`ModuleError::Axes`] for another weight
     /// than a matrix or another bias than a vector; [`CheckpointError::Layer`] for values that are not finite or a bias of
     /// another length.
     pub fn fully_connected<T: Scalar>(&self, module: &str, activation: Activation) -> Result<FullyConnected<T>> {
-        let (weight, bias) = self.linear(module).map_err(|error| error.in_file(self.path()))?;
+        let (weight, bias) = self.linear(module).in_file(self.path())?;
         Ok(FullyConnected::from_arrays(weight, bias, activation)?)
     }
 
@@ -24,12 +24,12 @@ impl BaseModel {
     /// # Errors
     /// Those of [`BaseModel::fully_connected`].
     pub fn dense<T: Scalar>(&self, module: &str, activation: Activation) -> Result<Dense<T>> {
-        let (weight, bias) = self.linear(module).map_err(|error| error.in_file(self.path()))?;
+        let (weight, bias) = self.linear(module).in_file(self.path())?;
         Ok(Dense::from_arrays(weight.reversed_axes(), bias, activation)?)
     }
 
     fn linear<T: Scalar>(&self, module: &str) -> Result<(Array2<T>, Array1<T>)> {
-        let axes = |key, expected, found: &[usize]| CheckpointError::Axes {
+        let axes = |key, expected, found: &[usize]| ModuleError::Axes {
             module: module.to_owned(),
             key,
             expected,

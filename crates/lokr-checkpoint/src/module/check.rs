@@ -3,15 +3,15 @@
 use super::dora::DoraAxis;
 use super::factor::W2;
 use super::module::Module;
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 use crate::file::product;
 
 impl Module {
     /// Checks that the adapter fits a weight `(out, in)` or `(out, in, kernel…)`.
     ///
     /// # Errors
-    /// [`CheckpointError::WeightShape`], with a hint where a fused weight is likely; [`CheckpointError::Axes`],
-    /// [`CheckpointError::Kernel`], [`CheckpointError::TuckerOnLinear`], [`CheckpointError::DoraShape`].
+    /// [`ModuleError::WeightShape`], with a hint where a fused weight is likely; [`ModuleError::Axes`],
+    /// [`ModuleError::Kernel`], [`ModuleError::TuckerOnLinear`], [`ModuleError::DoraShape`].
     pub fn check_weight(&self, weight: &[usize]) -> Result<()> {
         self.check_weight_axes(weight)?;
         self.check_kernel(weight)?;
@@ -22,7 +22,7 @@ impl Module {
         if found != expected || !columns.is_multiple_of(kernel.max(1)) {
             let hint = hint(expected, found);
             let (module, w1, w2) = (self.name().to_owned(), self.w1().dim(), self.w2().dim());
-            return Err(CheckpointError::WeightShape { module, w1, w2, expected, found, hint });
+            return Err(ModuleError::WeightShape { module, w1, w2, expected, found, hint }.into());
         }
         self.dora_axis(weight).map(|_| ())
     }
@@ -30,10 +30,10 @@ impl Module {
     /// What the norms of `dora_scale` belong to in a weight of this shape; `None` without DoRA.
     ///
     /// # Errors
-    /// [`CheckpointError::DoraShape`]; [`CheckpointError::Axes`] for a weight without rows or columns.
+    /// [`ModuleError::DoraShape`]; [`ModuleError::Axes`] for a weight without rows or columns.
     pub fn dora_axis(&self, weight: &[usize]) -> Result<Option<DoraAxis>> {
         self.check_weight_axes(weight)?;
-        self.dora_scale().map(|scale| DoraAxis::of(self.name(), scale.shape(), weight)).transpose()
+        Ok(self.dora_scale().map(|scale| DoraAxis::of(self.name(), scale.shape(), weight)).transpose()?)
     }
 
     /// An error for values that are NaN or infinite.
@@ -41,26 +41,26 @@ impl Module {
         for (key, tensor) in self.tensors() {
             let count = tensor.count_non_finite(key)?;
             if count > 0 {
-                return Err(CheckpointError::NonFinite { module: self.name().to_owned(), key, count });
+                return Err(ModuleError::NonFinite { module: self.name().to_owned(), key, count }.into());
             }
         }
         Ok(())
     }
 
-    fn check_weight_axes(&self, weight: &[usize]) -> Result<()> {
+    fn check_weight_axes(&self, weight: &[usize]) -> Result<(), ModuleError> {
         if (2..=5).contains(&weight.len()) {
             return Ok(());
         }
         let (module, found) = (self.name().to_owned(), weight.to_vec());
-        Err(CheckpointError::Axes { module, key: "weight", expected: "2 to 5 axes in the base model", found })
+        Err(ModuleError::Axes { module, key: "weight", expected: "2 to 5 axes in the base model", found })
     }
 
-    fn check_kernel(&self, weight: &[usize]) -> Result<()> {
+    fn check_kernel(&self, weight: &[usize]) -> Result<(), ModuleError> {
         let expected = &weight[2..];
         let module = || self.name().to_owned();
         let (key, found) = match (self.w2(), self.w2().kernel()) {
             (W2::Tucker { .. }, _) if expected.is_empty() => {
-                return Err(CheckpointError::TuckerOnLinear { module: module(), weight: weight.to_vec() });
+                return Err(ModuleError::TuckerOnLinear { module: module(), weight: weight.to_vec() });
             }
             // PEFT gives conv1d cores a trailing axis.
             (W2::Tucker { .. }, Some([kernel, 1])) if *expected == [*kernel] => return Ok(()),
@@ -70,12 +70,13 @@ impl Module {
             (W2::Full(_), Some([])) if product(expected) == 1 => return Ok(()),
             (W2::Full(w), Some(kernel)) if kernel.len() != expected.len() => {
                 let expected = "as many axes as the base weight";
-                return Err(CheckpointError::Axes {
+                return Err(ModuleError::Axes {
                     module: module(),
                     key: "lokr_w2",
                     expected,
                     found: w.shape().to_vec(),
-                });
+                }
+                .into());
             }
             (W2::Full(_), Some(kernel)) => ("lokr_w2", kernel),
             (_, None) => return Ok(()),
@@ -83,7 +84,7 @@ impl Module {
         if found == expected {
             return Ok(());
         }
-        Err(CheckpointError::Kernel { module: module(), key, expected: expected.to_vec(), found: found.to_vec() })
+        Err(ModuleError::Kernel { module: module(), key, expected: expected.to_vec(), found: found.to_vec() })
     }
 }
 

@@ -8,7 +8,7 @@ use super::dora::{DoraAxis, DoraStrength};
 use super::factor::W2;
 use super::module::{Layout, Module};
 use super::scale::ScaleRule;
-use crate::error::{CheckpointError, Result};
+use crate::error::{CheckpointError, ModuleError, Result};
 use crate::file::product;
 
 /// How strongly an adapter is applied.
@@ -32,10 +32,10 @@ impl Module {
     /// The lazy product `w1 ⊗ w2` without scale, `(m·p, n·q·K)`: the weight's change with its kernel axes flattened.
     ///
     /// # Errors
-    /// [`CheckpointError::NotKronecker`]; [`CheckpointError::Kron`] when the sizes overflow.
+    /// [`ModuleError::NotKronecker`]; [`CheckpointError::Kron`] when the sizes overflow.
     pub fn kron<T: Scalar>(&self) -> Result<Kron<'static, T>> {
         if !self.is_kronecker() {
-            return Err(CheckpointError::NotKronecker { module: self.name().to_owned() });
+            return Err(ModuleError::NotKronecker { module: self.name().to_owned() }.into());
         }
         Ok(Kron::new(self.w1().to_factor::<T>()?, self.w2().to_factor::<T>()?)?)
     }
@@ -129,7 +129,7 @@ impl Module {
     }
 
     fn not_kronecker(&self) -> CheckpointError {
-        CheckpointError::NotKronecker { module: self.name().to_owned() }
+        ModuleError::NotKronecker { module: self.name().to_owned() }.into()
     }
 }
 

@@ -3,7 +3,7 @@
 use lokr_core::Scalar;
 use ndarray::{Array1, ArrayView2, Axis};
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 use crate::file::{FloatType, Tensor, product};
 
 /// What a norm of `dora_scale` belongs to.
@@ -27,11 +27,11 @@ pub enum DoraStrength {
 
 impl DoraAxis {
     /// The axis that a `dora_scale` of this shape means for a weight. Files have no flag for it.
-    pub(crate) fn of(module: &str, found: &[usize], weight: &[usize]) -> Result<Self> {
+    pub(crate) fn of(module: &str, found: &[usize], weight: &[usize]) -> Result<Self, ModuleError> {
         let (out, input) = (weight[0], weight[1]);
         let error = |problem| {
             let (module, found, weight) = (module.to_owned(), found.to_vec(), weight.to_vec());
-            Err(CheckpointError::DoraShape { module, found, problem, weight })
+            Err(ModuleError::DoraShape { module, found, problem, weight })
         };
         match *found {
             [length] if length == out && length == input => error("could be either axis of"),
@@ -106,7 +106,7 @@ mod tests {
     fn a_shape_that_does_not_say_is_an_error() {
         for (found, weight) in [(&[4][..], &[4, 4][..]), (&[3, 5], &[3, 5]), (&[5, 1], &[3, 5]), (&[], &[3, 5])] {
             let error = DoraAxis::of("m", found, weight).unwrap_err();
-            assert!(matches!(error, CheckpointError::DoraShape { .. }), "{found:?} {weight:?}");
+            assert!(matches!(error, ModuleError::DoraShape { .. }), "{found:?} {weight:?}");
         }
     }
 }

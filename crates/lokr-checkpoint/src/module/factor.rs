@@ -3,7 +3,7 @@
 use lokr_core::{Factor, Scalar};
 use ndarray::{Array2, ArrayD, Axis};
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 use crate::file::{Tensor, product};
 
 /// The first factor `(m, n)`, `lokr_w1`.
@@ -78,9 +78,10 @@ impl W1 {
             check_axes(module, key, tensor, tensor.shape().len() == 2, "2 axes")?;
         }
         match self {
-            Self::Full(_) => Ok(()),
-            Self::LowRank { a, b } => check_ranks(module, ("lokr_w1_a", a, 1), ("lokr_w1_b", b, 0)),
+            Self::Full(_) => {}
+            Self::LowRank { a, b } => check_ranks(module, ("lokr_w1_a", a, 1), ("lokr_w1_b", b, 0))?,
         }
+        Ok(())
     }
 
     pub(crate) fn to_factor<T: Scalar>(&self) -> Result<Factor<'static, T>> {
@@ -145,18 +146,18 @@ impl W2 {
             }
         }
         match self {
-            Self::Full(_) => Ok(()),
-            Self::LowRank { a, b } => check_ranks(module, ("lokr_w2_a", a, 1), ("lokr_w2_b", b, 0)),
+            Self::Full(_) => {}
+            Self::LowRank { a, b } => check_ranks(module, ("lokr_w2_a", a, 1), ("lokr_w2_b", b, 0))?,
             Self::Tucker { core, a, b } => {
                 let rank = b.shape()[0];
                 check_ranks(module, ("lokr_w2_a", a, 0), ("lokr_w2_b", b, 0))?;
                 if core.shape()[..2] != [rank, rank] {
                     let found = core.shape().to_vec();
-                    return Err(CheckpointError::TuckerCore { module: module.to_owned(), rank, found });
+                    return Err(ModuleError::TuckerCore { module: module.to_owned(), rank, found }.into());
                 }
-                Ok(())
             }
         }
+        Ok(())
     }
 
     /// The factor flattened to `(p, q·K)`. A Tucker factor is low-rank too: `aᵀ (p, r)` times
@@ -187,30 +188,36 @@ impl W2 {
 fn check_tensor(module: &str, key: &'static str, tensor: &Tensor) -> Result<()> {
     tensor.float_type(&format!("{module}.{key}"))?;
     if tensor.shape().contains(&0) {
-        return Err(CheckpointError::ZeroAxis { module: module.to_owned(), key, found: tensor.shape().to_vec() });
+        return Err(ModuleError::ZeroAxis { module: module.to_owned(), key, found: tensor.shape().to_vec() }.into());
     }
     Ok(())
 }
 
-fn check_axes(module: &str, key: &'static str, tensor: &Tensor, right: bool, expected: &'static str) -> Result<()> {
+fn check_axes(
+    module: &str,
+    key: &'static str,
+    tensor: &Tensor,
+    right: bool,
+    expected: &'static str,
+) -> Result<(), ModuleError> {
     if right {
         return Ok(());
     }
-    Err(CheckpointError::Axes { module: module.to_owned(), key, expected, found: tensor.shape().to_vec() })
+    Err(ModuleError::Axes { module: module.to_owned(), key, expected, found: tensor.shape().to_vec() })
 }
 
 /// A key, its tensor and the axis of the rank.
 type Inner<'a> = (&'static str, &'a Tensor, usize);
 
 /// An error unless two inner sizes agree.
-pub(crate) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> Result<()> {
+pub(crate) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> Result<(), ModuleError> {
     let ((first, a, a_axis), (second, b, b_axis)) = (first, second);
     let (first_rank, second_rank) = (a.shape()[a_axis], b.shape()[b_axis]);
     if first_rank == second_rank {
         return Ok(());
     }
     let (module, first_shape, second_shape) = (module.to_owned(), a.shape().to_vec(), b.shape().to_vec());
-    Err(CheckpointError::InnerRank { module, first, first_shape, first_rank, second, second_shape, second_rank })
+    Err(ModuleError::InnerRank { module, first, first_shape, first_rank, second, second_shape, second_rank })
 }
 
 fn matrix<T: Scalar>(tensor: &Tensor, key: &str) -> Result<Array2<T>> {

@@ -3,7 +3,7 @@
 use lokr_core::{Factor, Kron, KronShape, NearestOptions, nearest_kron};
 use ndarray::{Array1, Array2, array, s};
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{JobError, Result};
 use crate::file::product;
 
 /// How `w2` is to be held by [`extract`](crate::extract), [`resize`](crate::resize()) and [`combine`](crate::combine()).
@@ -29,9 +29,9 @@ pub enum FactorSize {
 }
 
 impl FactorSize {
-    /// [`CheckpointError::JobOption`] for rank 0 and shares outside `(0, 1]`.
-    pub(crate) fn check(self) -> Result<()> {
-        let error = |option, expected, found| Err(CheckpointError::JobOption { option, expected, found });
+    /// [`JobError::Option`] for rank 0 and shares outside `(0, 1]`.
+    pub(crate) fn check(self) -> Result<(), JobError> {
+        let error = |option, expected, found| Err(JobError::Option { option, expected, found });
         match self {
             Self::Rank(0) => error("rank", "a positive number", "0".to_owned()),
             Self::Energy(share) if !(share > 0.0 && share <= 1.0) => {
@@ -171,7 +171,7 @@ mod tests {
             (FactorSize::Energy(f64::NAN), "energy"),
         ] {
             let error = size.check().unwrap_err();
-            assert!(matches!(error, CheckpointError::JobOption { option, .. } if option == name), "{error}");
+            assert!(matches!(error, JobError::Option { option, .. } if option == name), "{error}");
         }
     }
 }

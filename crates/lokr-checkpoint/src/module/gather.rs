@@ -6,7 +6,7 @@ use safetensors::Dtype;
 
 use super::factor::{W1, W2};
 use super::suffix::{ALPHA, DORA_SCALE, FACTORS};
-use crate::error::{CheckpointError, Result};
+use crate::error::{CheckpointError, ModuleError, NameError, Result};
 use crate::file::Tensor;
 
 /// Tensors of one module, each with the key it came from.
@@ -25,10 +25,16 @@ pub(crate) struct Assembled {
 
 impl Parts {
     /// Adds a tensor, unless another key means the same one.
-    pub(crate) fn insert(&mut self, module: &str, suffix: &'static str, key: String, tensor: Tensor) -> Result<()> {
+    pub(crate) fn insert(
+        &mut self,
+        module: &str,
+        suffix: &'static str,
+        key: String,
+        tensor: Tensor,
+    ) -> Result<(), NameError> {
         if let Some((first, _)) = self.tensors.get(suffix) {
             let target = format!("{module}.{suffix}");
-            return Err(CheckpointError::DuplicateTarget { first: first.clone(), second: key, target });
+            return Err(NameError::DuplicateTarget { first: first.clone(), second: key, target });
         }
         self.tensors.insert(suffix, (key, tensor));
         Ok(())
@@ -62,10 +68,10 @@ impl Parts {
     }
 
     /// The full form or both halves, where `core` needs the halves.
-    fn take_pair(&mut self, module: &str, keys: [&'static str; 3], core: Option<&Tensor>) -> Result<Pair> {
+    fn take_pair(&mut self, module: &str, keys: [&'static str; 3], core: Option<&Tensor>) -> Result<Pair, ModuleError> {
         let [full_key, a_key, b_key] = keys;
         let (full, a, b) = (self.take(full_key), self.take(a_key), self.take(b_key));
-        let half = |present, missing| Err(CheckpointError::HalfMissing { module: module.to_owned(), present, missing });
+        let half = |present, missing| Err(ModuleError::HalfMissing { module: module.to_owned(), present, missing });
         if full.is_some() {
             let other = if a.is_some() {
                 a_key
@@ -76,7 +82,7 @@ impl Parts {
             } else {
                 return Ok((full, None));
             };
-            return Err(CheckpointError::FactorTwice { module: module.to_owned(), factor: full_key, half: other });
+            return Err(ModuleError::FactorTwice { module: module.to_owned(), factor: full_key, half: other });
         }
         match (a, b, core) {
             (Some(a), Some(b), _) => Ok((None, Some((a, b)))),
@@ -91,18 +97,19 @@ impl Parts {
 type Pair = (Option<Tensor>, Option<(Tensor, Tensor)>);
 
 fn missing(module: &str, factor: &'static str) -> CheckpointError {
-    CheckpointError::FactorMissing { module: module.to_owned(), factor }
+    ModuleError::FactorMissing { module: module.to_owned(), factor }.into()
 }
 
 /// The one number of an `alpha` tensor, of any shape with one element. Some trainers store it as an integer.
 fn number(module: &str, tensor: &Tensor) -> Result<f64> {
     if tensor.element_count() != 1 {
-        return Err(CheckpointError::Axes {
+        return Err(ModuleError::Axes {
             module: module.to_owned(),
             key: ALPHA,
             expected: "one element",
             found: tensor.shape().to_vec(),
-        });
+        }
+        .into());
     }
     match (tensor.dtype(), tensor.bytes()) {
         (Dtype::I32, &[a, b, c, d]) => Ok(i32::from_le_bytes([a, b, c, d]).into()),

@@ -6,14 +6,14 @@ use lokr_layers::{Layer, LoKrAdapter};
 use super::factor::{W1, W2};
 use super::module::Module;
 use super::scale::ScaleRule;
-use crate::error::{CheckpointError, Result};
+use crate::error::{JobError, Result};
 use crate::file::{FloatType, Tensor};
 
 impl Module {
     /// The adapter of a layer with these factors and the scale that `rule` gives, its base frozen.
     ///
     /// # Errors
-    /// [`CheckpointError::Dora`]; those of [`Module::check_weight`] for the layer's weight `(out, in)`, of
+    /// [`JobError::Dora`]; those of [`Module::check_weight`] for the layer's weight `(out, in)`, of
     /// [`Module::scale_by`] and [`Module::kron`]; [`CheckpointError::Layer`] for values that are not finite.
     /// # Examples
     /// ```
@@ -34,7 +34,7 @@ impl Module {
     /// ```
     pub fn to_layer<T: Scalar, L: Layer<T> + Clone>(&self, base: L, rule: ScaleRule) -> Result<LoKrAdapter<T, L>> {
         if self.dora_scale().is_some() {
-            return Err(CheckpointError::Dora { module: self.name().to_owned(), operation: "loaded into a layer" });
+            return Err(JobError::Dora { module: self.name().to_owned(), operation: "loaded into a layer" }.into());
         }
         self.check_weight(&[base.output_size(), base.input_size()])?;
         let scaling = T::from_f64_lossy(self.scale_by(rule)?);

@@ -2,7 +2,7 @@
 
 use super::factor::{W1, W2, check_ranks};
 use super::suffix::DORA_SCALE;
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 use crate::file::Tensor;
 
 /// How the product of the factors is laid out in the weight.
@@ -46,8 +46,8 @@ impl Module {
     /// A module of two factors with scale `s`; the name is for errors and for writing.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorDtype`], [`CheckpointError::ZeroAxis`], [`CheckpointError::Axes`],
-    /// [`CheckpointError::InnerRank`] and [`CheckpointError::TuckerCore`] for factors that are none.
+    /// [`FileError::TensorDtype`], [`ModuleError::ZeroAxis`], [`ModuleError::Axes`],
+    /// [`ModuleError::InnerRank`] and [`ModuleError::TuckerCore`] for factors that are none.
     pub fn new(name: impl Into<String>, w1: W1, w2: W2, scale: f64) -> Result<Self> {
         let name = name.into();
         w1.check(&name)?;
@@ -62,12 +62,12 @@ impl Module {
     /// The same module with the norms of DoRA, `(out, 1, …)` or `(1, in, 1, …)`.
     ///
     /// # Errors
-    /// [`CheckpointError::TensorDtype`], [`CheckpointError::ZeroAxis`].
+    /// [`FileError::TensorDtype`], [`ModuleError::ZeroAxis`].
     pub fn with_dora_scale(mut self, dora_scale: Tensor) -> Result<Self> {
         dora_scale.float_type(&format!("{}.{DORA_SCALE}", self.name))?;
         if dora_scale.shape().contains(&0) {
             let found = dora_scale.shape().to_vec();
-            return Err(CheckpointError::ZeroAxis { module: self.name, key: DORA_SCALE, found });
+            return Err(ModuleError::ZeroAxis { module: self.name, key: DORA_SCALE, found }.into());
         }
         self.dora_scale = Some(dora_scale);
         Ok(self)

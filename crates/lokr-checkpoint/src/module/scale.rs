@@ -1,7 +1,7 @@
 //! Which scale `s` stands before the Kronecker product.
 
 use super::module::Module;
-use crate::error::{CheckpointError, Result};
+use crate::error::{ModuleError, Result};
 
 /// Which scale to apply.
 ///
@@ -28,9 +28,10 @@ impl Module {
     /// The scale that a rule gives.
     ///
     /// # Errors
-    /// [`CheckpointError::ScaleUnknown`].
+    /// [`ModuleError::ScaleUnknown`].
     pub fn scale_by(&self, rule: ScaleRule) -> Result<f64> {
-        let trained = || self.scale().ok_or_else(|| CheckpointError::ScaleUnknown { module: self.name().to_owned() });
+        let trained =
+            || self.scale().ok_or_else(|| ModuleError::ScaleUnknown { module: self.name().to_owned() }.into());
         match rule {
             ScaleRule::Trained => trained(),
             ScaleRule::LikeLycorisMerge => trained().map(|s| s * s),

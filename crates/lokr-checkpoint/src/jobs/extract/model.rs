@@ -9,7 +9,7 @@ use super::survey::{Finding, Survey};
 use super::weight::extract_weight;
 use crate::adapter::Adapter;
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::jobs::progress::JobProgress;
 use crate::model::BaseModel;
 use crate::module::Module;
@@ -30,14 +30,14 @@ impl Extraction {
     /// The adapter to write, in any dialect for one term and in [`Dialect::Terms`] for several.
     ///
     /// # Errors
-    /// [`CheckpointError::SeveralTerms`] for several terms in another dialect; those of [`Adapter::from_modules`].
+    /// [`JobError::SeveralTerms`] for several terms in another dialect; those of [`Adapter::from_modules`].
     pub fn into_adapter(self, dialect: Dialect) -> Result<Adapter> {
         if dialect == Dialect::Terms {
             return Adapter::from_terms(self.terms);
         }
         if let Some((module, _)) = self.terms.get(1).and_then(BTreeMap::first_key_value) {
             let (module, operation) = (module.clone(), "written in this dialect");
-            return Err(CheckpointError::SeveralTerms { module, operation });
+            return Err(JobError::SeveralTerms { module, operation }.into());
         }
         let mut weights: BTreeMap<_, _> =
             self.report.modules.into_iter().map(|module| (module.name, module.weight)).collect();
@@ -59,10 +59,10 @@ impl Extraction {
 /// # Reproducibility
 /// The same files and options give the same bits, whatever the number of threads.
 /// # Errors
-/// [`CheckpointError::JobOption`], [`CheckpointError::ConfigPattern`], [`CheckpointError::NothingShared`],
-/// [`CheckpointError::NothingChanged`]; [`CheckpointError::NonFinite`] in the model it is in;
-/// [`CheckpointError::OutOfRange`] for factors that the type to store cannot hold;
-/// [`CheckpointError::Interrupted`].
+/// [`JobError::Option`], [`ConfigError::Pattern`], [`JobError::NothingShared`],
+/// [`JobError::NothingChanged`]; [`ModuleError::NonFinite`] in the model it is in;
+/// [`FileError::OutOfRange`] for factors that the type to store cannot hold;
+/// [`JobError::Interrupted`].
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -121,7 +121,7 @@ pub fn extract(
     JobProgress { done: total, total, name: "" }.tell(progress)?;
     if report.modules.is_empty() {
         let others = report.not_adapted.len();
-        return Err(CheckpointError::NothingChanged { compared, others }.in_file(tuned.path()));
+        return Err(JobError::NothingChanged { compared, others }.in_file(tuned.path()));
     }
     report.add_up();
     Ok(Extraction { terms, report })

@@ -2,7 +2,7 @@
 
 use lokr_core::FactorizationRule;
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{JobError, Result};
 use crate::file::FloatType;
 use crate::module::FactorSize;
 
@@ -61,9 +61,9 @@ impl Default for ExtractOptions {
     }
 }
 
-pub(super) fn check(options: &ExtractOptions) -> Result<()> {
+pub(super) fn check(options: &ExtractOptions) -> Result<(), JobError> {
     options.size.check()?;
-    let error = |option, expected, found: String| Err(CheckpointError::JobOption { option, expected, found });
+    let error = |option, expected, found: String| Err(JobError::Option { option, expected, found });
     if options.terms == 0 {
         return error("terms", "a positive number", "0".to_owned());
     }

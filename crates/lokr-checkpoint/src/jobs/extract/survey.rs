@@ -8,7 +8,7 @@ use safetensors::Dtype;
 use super::difference::difference;
 use super::options::ExtractOptions;
 use super::report::NotAdaptedReason;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::file::FloatType;
 use crate::model::BaseModel;
 
@@ -45,7 +45,7 @@ impl<'a> Survey<'a> {
         let (base, tuned): (BTreeSet<_>, BTreeSet<_>) = (self.base.names().collect(), self.tuned.names().collect());
         if base.is_disjoint(&tuned) {
             let example = self.tuned.names().next().unwrap_or_default().to_owned();
-            return Err(CheckpointError::NothingShared { example }.in_file(self.tuned.path()));
+            return Err(JobError::NothingShared { example }.in_file(self.tuned.path()));
         }
         Ok(base.union(&tuned).flat_map(|name| weights(self.base, self.tuned, name)).collect())
     }
@@ -102,11 +102,11 @@ struct Patterns {
 }
 
 impl Patterns {
-    fn new(options: &ExtractOptions) -> Result<Self> {
-        let compile = |field, patterns: &[String]| -> Result<Vec<Regex>> {
+    fn new(options: &ExtractOptions) -> Result<Self, JobError> {
+        let compile = |option, patterns: &[String]| -> Result<Vec<Regex>, JobError> {
             let compile = |pattern: &String| {
-                Regex::new(pattern).map_err(|source| CheckpointError::ConfigPattern {
-                    field,
+                Regex::new(pattern).map_err(|source| JobError::Pattern {
+                    option,
                     pattern: pattern.clone(),
                     source: Box::new(source),
                 })

@@ -7,7 +7,7 @@ use super::options::ExtractOptions;
 use super::report::ExtractedModule;
 use super::survey::Candidate;
 use super::terms::{find, reaches};
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, ModuleError, Result};
 use crate::file::product;
 use crate::model::BaseModel;
 use crate::module::{FactorSize, Module, module};
@@ -22,7 +22,7 @@ pub(super) fn extract_weight<T: Scalar>(
     let (difference, norm) = difference::<T>(base, tuned, &candidate.tensor)?;
     let count = difference.iter().filter(|x| !x.is_finite()).count();
     if count > 0 {
-        let error = CheckpointError::NonFinite { module: candidate.module.clone(), key: "weight", count };
+        let error = ModuleError::NonFinite { module: candidate.module.clone(), key: "weight", count };
         return Err(error.in_file(tuned.path()));
     }
     let change = frobenius(&difference);

@@ -10,7 +10,7 @@ use super::plan::Plan;
 use super::report::MergeReport;
 use super::weight::merge_weight;
 use crate::adapter::Adapter;
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output};
 use crate::jobs::progress::Progress;
 use crate::model::BaseModel;
@@ -36,11 +36,11 @@ use crate::module::Strength;
 /// more pass over the weights it changes. The bytes written do not depend on the number of threads.
 ///
 /// # Errors
-/// Before anything is written: those of [`Adapter::resolve`], [`CheckpointError::ScaleUnknown`],
-/// [`CheckpointError::JobOption`] for a multiplier that the arithmetic's type cannot hold,
-/// [`CheckpointError::ReplacementShape`], [`CheckpointError::DuplicateTarget`] for a tensor both adapted and replaced,
-/// [`CheckpointError::OutputExists`], [`CheckpointError::OutputKind`], [`CheckpointError::DiskSpace`]. Later:
-/// [`CheckpointError::Guard`], [`CheckpointError::OutOfRange`], [`CheckpointError::Interrupted`], [`CheckpointError::Io`];
+/// Before anything is written: those of [`Adapter::resolve`], [`ModuleError::ScaleUnknown`],
+/// [`JobError::Option`] for a multiplier that the arithmetic's type cannot hold,
+/// [`JobError::ReplacementShape`], [`NameError::DuplicateTarget`] for a tensor both adapted and replaced,
+/// [`OutputError::Exists`], [`OutputError::Kind`], [`OutputError::DiskSpace`]. Later:
+/// [`JobError::Guard`], [`FileError::OutOfRange`], [`JobError::Interrupted`], [`CheckpointError::Io`];
 /// those of [`OutputDirectory::finish`].
 ///
 /// # Examples
@@ -74,7 +74,7 @@ pub fn merge(
 /// merge stays: in bf16 and f16 the result is the base only up to that.
 ///
 /// # Errors
-/// [`CheckpointError::CannotUnmerge`] for adapters with DoRA, which lose the base weight's norms, and with `modules_to_save`,
+/// [`JobError::CannotUnmerge`] for adapters with DoRA, which lose the base weight's norms, and with `modules_to_save`,
 /// which took the place of the base's tensors; those of [`merge`].
 pub fn unmerge(
     merged: &BaseModel,
@@ -92,7 +92,7 @@ pub fn unmerge(
             (None, None) => None,
         };
         if let Some((key, reason)) = reason {
-            return Err(CheckpointError::CannotUnmerge { key, reason }.in_file(adapter.path()));
+            return Err(JobError::CannotUnmerge { key, reason }.in_file(adapter.path()));
         }
         reversed.push((adapter, Strength { multiplier: -strength.multiplier, ..strength }));
     }
@@ -130,7 +130,7 @@ impl Job<'_> {
             tensors += file.names().len();
             bytes += file.data_bytes() as u64;
         }
-        self.check_output(directory.is_some(), bytes, &others.copied).map_err(|error| error.in_file(self.out))?;
+        self.check_output(directory.is_some(), bytes, &others.copied).in_file(self.out)?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
@@ -145,7 +145,7 @@ impl Job<'_> {
         self.write_all(&mut report, Some(folder.path()), &mut tell)?;
         for path in others.copied {
             let copy = folder.path().join(path.file_name().unwrap_or_default());
-            std::fs::copy(&path, copy).map_err(|error| CheckpointError::from(error).in_file(&path))?;
+            std::fs::copy(&path, copy).in_file(&path)?;
         }
         folder.finish()?;
         Ok(report)
@@ -169,7 +169,7 @@ impl Job<'_> {
     fn describe_all(&self, report: &mut MergeReport) -> Result<()> {
         for file in self.base.files() {
             for name in file.names() {
-                self.one_tensor(None, name, &file.tensor(name)?, report).map_err(|error| error.in_file(file.path()))?;
+                self.one_tensor(None, name, &file.tensor(name)?, report).in_file(file.path())?;
             }
         }
         Ok(())
@@ -180,7 +180,7 @@ impl Job<'_> {
         &self,
         report: &mut MergeReport,
         folder: Option<&Path>,
-        tell: &mut dyn FnMut(Progress<'_>) -> Result<()>,
+        tell: &mut dyn FnMut(Progress<'_>) -> Result<(), JobError>,
     ) -> Result<()> {
         let mut last: Option<TensorWriter> = None;
         for file in self.base.files() {
@@ -196,8 +196,7 @@ impl Job<'_> {
             for TensorSpec { name, .. } in writer.specs().to_vec() {
                 let tensor = file.tensor(&name)?;
                 let bytes = tensor.bytes().len() as u64;
-                self.one_tensor(Some(&mut writer), &name, &tensor, report)
-                    .map_err(|error| error.in_file(file.path()))?;
+                self.one_tensor(Some(&mut writer), &name, &tensor, report).in_file(file.path())?;
                 tell(Progress::Tensor { name: &name, bytes })?;
             }
             last = Some(writer);

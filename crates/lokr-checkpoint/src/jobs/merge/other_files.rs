@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{CheckpointError, Result};
+use crate::error::{InFile, Result};
 use crate::model::BaseModel;
 
 /// The files beside a model's tensors.
@@ -31,10 +31,9 @@ const WEIGHTS: [&str; 12] = [
 
 /// Sorts the entries of a model's directory: its index and its small files are copied.
 pub(super) fn others(directory: &Path, base: &BaseModel) -> Result<Others> {
-    let in_directory = |error: std::io::Error| CheckpointError::from(error).in_file(directory);
     let mut entries = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(in_directory)? {
-        entries.push(entry.map_err(in_directory)?.path());
+    for entry in std::fs::read_dir(directory).in_file(directory)? {
+        entries.push(entry.in_file(directory)?.path());
     }
     entries.sort();
     let mut others = Others::default();

@@ -6,7 +6,7 @@ use super::report::{AdapterReport, AppliedModule, WeightReport};
 use super::steps::Applied;
 use crate::adapter::{Adapter, Unmatched};
 use crate::dialects::Dialect;
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
 use crate::module::{DoraStrength, ScaleRule, Strength};
@@ -25,7 +25,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn new(base: &BaseModel, adapters: &[(&'a Adapter, Strength)], policy: Unmatched) -> Result<Self> {
         let mut plan = Self::default();
         for (number, &(adapter, strength)) in adapters.iter().enumerate() {
-            plan.add(base, number, adapter, strength, policy).map_err(|error| error.in_file(adapter.path()))?;
+            plan.add(base, number, adapter, strength, policy).in_file(adapter.path())?;
         }
         Ok(plan)
     }
@@ -45,7 +45,7 @@ impl<'a> Plan<'a> {
             check_range(strength.multiplier, module.scale_by(strength.scale)?, wide)?;
             if self.replaced.contains_key(base.stored_in(target)) {
                 let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
-                return Err(CheckpointError::DuplicateTarget { first, second: name.to_owned(), target });
+                return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target }.into());
             }
             let applied = self.applied.entry(target.to_owned()).or_default();
             applied.push(Applied { adapter: number, module, strength });
@@ -54,7 +54,7 @@ impl<'a> Plan<'a> {
         let missing = self.replace(base, adapter)?;
         if policy == Unmatched::Refuse && !missing.is_empty() {
             let total = adapter.modules().len() + adapter.extra().len();
-            return Err(CheckpointError::UnmatchedModules { modules: missing, total });
+            return Err(NameError::UnmatchedModules { modules: missing, total }.into());
         }
         unmatched.extend(missing);
         self.adapters.push(AdapterReport {
@@ -80,18 +80,18 @@ impl<'a> Plan<'a> {
             };
             if tensor.shape() != shape {
                 let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
-                return Err(CheckpointError::ReplacementShape { key, expected, found });
+                return Err(JobError::ReplacementShape { key, expected, found }.into());
             }
             let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
             if adapted || self.replaced.contains_key(name) {
                 let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
                 let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
-                return Err(CheckpointError::DuplicateTarget { first, second, target: name.clone() });
+                return Err(NameError::DuplicateTarget { first, second, target: name.clone() }.into());
             }
             let tensor = match FloatType::from_dtype(dtype) {
                 _ if tensor.dtype() == dtype => tensor.clone(),
                 Some(kind) => tensor.scaled(name, 1.0, kind)?,
-                None => return Err(CheckpointError::TensorDtype { key: name.clone(), dtype }),
+                None => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
             };
             self.replaced.insert(name.clone(), tensor);
         }
@@ -125,14 +125,14 @@ impl<'a> Plan<'a> {
 }
 
 /// An error unless the numbers before a product are finite in the type of the arithmetic.
-fn check_range(multiplier: f64, scale: f64, wide: bool) -> Result<()> {
+fn check_range(multiplier: f64, scale: f64, wide: bool) -> Result<(), JobError> {
     let largest = if wide { f64::MAX } else { f32::MAX.into() };
     if [multiplier, scale, multiplier * scale].iter().all(|x| x.abs() <= largest) {
         return Ok(());
     }
     let expected = "a number that the weight's arithmetic can hold, also as multiplier times scale";
     let (option, found) = if multiplier.abs() <= 1.0 { ("scale", scale) } else { ("multiplier", multiplier) };
-    Err(CheckpointError::JobOption { option, expected, found: format!("{found:e}") })
+    Err(JobError::Option { option, expected, found: format!("{found:e}") })
 }
 
 /// The formula applied, and where its scale comes from.

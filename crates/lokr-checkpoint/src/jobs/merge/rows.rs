@@ -8,7 +8,7 @@ use pulp::{Arch, Simd, WithSimd};
 use super::guard::Expected;
 use super::report::Measured;
 use super::steps::{Steps, rows_mut};
-use crate::error::{CheckpointError, Result};
+use crate::error::{FileError, JobError, Result};
 use crate::file::FloatType;
 
 /// Sums over some rows.
@@ -154,13 +154,13 @@ impl Sums {
     pub(crate) fn finish<T: Scalar>(self, key: &str, kind: FloatType, expected: &Expected<T>) -> Result<Measured> {
         if self.overflows > 0 {
             let (key, dtype) = (key.to_owned(), kind.dtype());
-            return Err(CheckpointError::OutOfRange { key, dtype, count: self.overflows, too_large: true });
+            return Err(FileError::OutOfRange { key, dtype, count: self.overflows, too_large: true }.into());
         }
         // `‖W‖` is no larger than these two.
         let norms = self.merged.sqrt() + self.delta.sqrt();
         let (guard_error, passed) = expected.compare(&self.base_products, &self.merged_products, norms);
         if !passed {
-            return Err(CheckpointError::Guard { key: key.to_owned(), error: guard_error });
+            return Err(JobError::Guard { key: key.to_owned(), error: guard_error }.into());
         }
         let (delta_norm, rounding_norm) = (self.delta.sqrt(), self.rounding.sqrt());
         let lost = if delta_norm == 0.0 { 0.0 } else { rounding_norm / delta_norm };
