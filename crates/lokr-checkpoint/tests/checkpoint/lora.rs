@@ -1,13 +1,11 @@
 //! LoRAs from LoKrs against dense arithmetic.
 
-mod support;
-
+use crate::support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor, typed};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobError, LoraRank, ModuleError, NameError,
     OutputError, Overwrite, ReadOptions, Tensor, TensorFile, to_lora,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
-use support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor, typed};
 
 /// A file of dotted names with these factors of `m`, and `alpha` 3.
 fn adapter(tensors: &[(&'static str, Tensor)]) -> Adapter {

@@ -1,14 +1,12 @@
 //! Every file of `fixtures/bad`: the outcome its README asks for, and agreement with the `safetensors` crate.
 
-mod support;
-
 use std::path::PathBuf;
 
+use crate::support::fixtures;
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, ConfigError, Dtype, FileError, ModuleError, NameError, ReadOptions,
     Resolution, TensorFile, Unmatched,
 };
-use support::fixtures;
 
 fn path(name: &str) -> PathBuf {
     fixtures().join("bad").join(name)

@@ -1,13 +1,11 @@
 //! Bad input of one module, row by row of section 9 of the format notes: a test and an error of its own each.
 
-mod support;
-
+use crate::support::build::{Folder, cause, filled, lycoris, raw, read, read_with, removed, tensor, typed};
 use lokr_checkpoint::{
     Adapter, CheckpointError as E, Dtype, FileError, FloatType, Module, ModuleError, NonFinite, ReadOptions, Strength,
     Tensor, W1, W2, Warning, ZeroAlpha,
 };
 use ndarray::ArrayD;
-use support::build::{Folder, cause, filled, lycoris, raw, read, read_with, removed, tensor, typed};
 
 #[track_caller]
 fn unfit(w1: &[usize], w2: W2, weight: &[usize], right: impl Fn(&E) -> bool) {

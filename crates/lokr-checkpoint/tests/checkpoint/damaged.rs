@@ -1,18 +1,18 @@
 //! Files damaged at random: whatever is wrong with them, jobs give an error or a result, never a panic, and leave nothing behind
 //! after an error.
 
-mod support;
-
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use lokr_testing::Numbers;
+
+use crate::support::Case;
+use crate::support::build::{Folder, go_on};
 use lokr_checkpoint::{
     Adapter, BaseModel, CombineOptions, ConvertOptions, Dialect, ExtractOptions, FactorSize, ForeignTensors, LoraRank,
     MergeOptions, NonFinite, Overwrite, ReadOptions, ResizeOptions, Strength, Unmatched, VerifyOptions, ZeroAlpha,
     combine, extract, merge, resize, to_lora, verify,
 };
-use support::Case;
-use support::build::{Folder, go_on};
 
 /// Damages per file; more by hand: `LOKR_DAMAGES=10000`.
 const DAMAGES: u64 = 15;
@@ -21,15 +21,13 @@ fn damages() -> u64 {
     std::env::var("LOKR_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(DAMAGES)
 }
 
-/// Numbers from a seed (xorshift).
-struct Random(u64);
+/// Choices from a seed.
+struct Random(Numbers);
 
 impl Random {
     fn next(&mut self, below: usize) -> usize {
-        for shift in [13, -7, 17] {
-            self.0 ^= if shift > 0 { self.0 << shift } else { self.0 >> -shift };
-        }
-        (self.0 >> 16) as usize % below.max(1)
+        let share = (self.0.next::<f64>() + 1.0) / 2.0;
+        (share * below as f64) as usize
     }
 
     fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
@@ -181,7 +179,7 @@ fn damaged_adapters_are_refused_or_used() {
         let file = std::fs::read(case.folder.join(name)).unwrap();
         let config = std::fs::read(case.folder.join("adapter_config.json")).unwrap_or_default();
         for seed in 0..damages() {
-            let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ (seed * 1000 + number as u64));
+            let mut random = Random(Numbers::new(seed * 1000 + number as u64));
             random.next(1);
             let path = if peft {
                 let damaged = if random.next(2) == 0 { damage_text(&config, &mut random) } else { config.clone() };
@@ -204,7 +202,7 @@ fn damaged_base_models_are_refused_or_used() {
     for (number, case) in cases.into_iter().map(Case::load).enumerate() {
         let file = std::fs::read(case.folder.join("base.safetensors")).unwrap();
         for seed in 0..2 * damages() {
-            let mut random = Random(0xd1b5_4a32_d192_ed03 ^ (seed * 1000 + number as u64));
+            let mut random = Random(Numbers::new(!(seed * 1000 + number as u64)));
             random.next(1);
             let base = input.write("base.safetensors", damage_file(&file, &mut random));
             run_all(&case.adapter_path(), &base, &output.root(), true);

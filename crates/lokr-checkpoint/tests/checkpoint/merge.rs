@@ -1,19 +1,17 @@
 //! Merging through files: recorded cases, types, forms of models, and failures that change nothing.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use crate::support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, read, tensor, typed};
+use crate::support::{Case, values};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError, DoraStrength, FileError, FloatType, JobError, MergeOptions, MergeReport,
     NameError, OutputError, Overwrite, Progress, ReadOptions, Run, ScaleRule, Strength, Tensor, TensorFile, Unmatched,
     merge, unmerge, write_tensors,
 };
 use ndarray::{Array2, ArrayD};
-use support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, read, tensor, typed};
-use support::{Case, values};
 
 type Adapters<'a> = [(&'a Adapter, Strength)];
 
@@ -361,7 +359,7 @@ fn a_guard_that_could_compare_nothing_says_so() {
     let base = base(&folder, &[("m.weight", tensor(&[6, 10]))]);
     let options = lokr_checkpoint::ReadOptions { non_finite: lokr_checkpoint::NonFinite::Allow, ..Default::default() };
     let tensors = lycoris(&[("lycoris_m.lokr_w1", filled(&[2, 5], f64::NAN))]);
-    let adapter = support::build::read_with(&tensors, &options).unwrap();
+    let adapter = crate::support::build::read_with(&tensors, &options).unwrap();
     let report = run(&base, &[(&adapter, Strength::default())], &folder.path("out.safetensors")).unwrap();
     assert!(report.weights[0].measured.unwrap().guard_error.is_nan());
 }

@@ -1,32 +1,21 @@
 //! Weighted sums of adapters against dense arithmetic.
 
-mod support;
-
+use crate::support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, random, read, stop, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobError, JobProgress, Overwrite,
     ReadOptions, Tensor, combine,
 };
 use ndarray::{Array2, ArrayD};
-use support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor};
-
-/// Values that differ from seed to seed.
-fn seeded(shape: &[usize], seed: u32, kind: FloatType) -> Tensor {
-    let mut i = seed * 37;
-    let array = ArrayD::from_shape_simple_fn(ndarray::IxDyn(shape), || {
-        i += 1;
-        f64::from((i * i + seed) % 29) / 13.0 - 1.1
-    });
-    Tensor::from_array(&array, kind)
-}
 
 /// Module `m` of dotted names, rank 2 or full, with an `alpha`.
-fn adapter(seed: u32, alpha: f64, w1: [usize; 2], w2: &[usize], rank: Option<usize>, kind: FloatType) -> Adapter {
-    let mut tensors = vec![("m.alpha", filled(&[], alpha)), ("m.lokr_w1", seeded(&w1, seed, kind))];
+fn adapter(seed: u64, alpha: f64, w1: [usize; 2], w2: &[usize], rank: Option<usize>, kind: FloatType) -> Adapter {
+    let stored = |shape: &[usize], seed| Tensor::from_array(&random(shape, seed), kind);
+    let mut tensors = vec![("m.alpha", filled(&[], alpha)), ("m.lokr_w1", stored(&w1, seed))];
     match rank {
-        None => tensors.push(("m.lokr_w2", seeded(w2, seed + 1, kind))),
+        None => tensors.push(("m.lokr_w2", stored(w2, seed + 1))),
         Some(r) => {
-            tensors.push(("m.lokr_w2_a", seeded(&[w2[0], r], seed + 1, kind)));
-            tensors.push(("m.lokr_w2_b", seeded(&[r, w2[1..].iter().product()], seed + 2, kind)));
+            tensors.push(("m.lokr_w2_a", stored(&[w2[0], r], seed + 1)));
+            tensors.push(("m.lokr_w2_b", stored(&[r, w2[1..].iter().product()], seed + 2)));
         }
     }
     read(&tensors).unwrap()
@@ -172,7 +161,7 @@ fn errors_by_name() {
     assert!(run(&[(&dora, 1.0)]).unwrap().adapter.modules()["lycoris_m"].dora_scale().is_some());
 
     let (folder, folder2) = (Folder::new(), Folder::new());
-    let whole = |seed| [("base_model.model.head.weight", seeded(&[3, 2], seed, FloatType::F32))];
+    let whole = |seed| [("base_model.model.head.weight", Tensor::from_array(&random(&[3, 2], seed), FloatType::F32))];
     let (first, second) = (peft(&folder, CONFIG, &whole(1)).unwrap(), peft(&folder2, CONFIG, &whole(2)).unwrap());
     assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().adapter.extra().len(), 1);
     cause(

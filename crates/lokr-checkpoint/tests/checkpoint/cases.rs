@@ -1,12 +1,10 @@
 //! All 52 recorded cases of PEFT and LyCORIS: effective weights, outputs and merged weights within their tolerances.
 
-mod support;
-
+use crate::support::{Case, activate, layer_output, values};
 use lokr_checkpoint::{
     Adapter, BaseModel, Dialect, DoraStrength, ReadOptions, Resolution, ScaleRule, Strength, Unmatched,
 };
 use ndarray::ArrayD;
-use support::{Case, activate, layer_output, values};
 
 struct Opened {
     case: Case,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobProgress, ReadOptions, Tensor, TensorFile,
 };
+use lokr_testing::Numbers;
 use ndarray::{ArrayD, IxDyn};
 
 /// A tensor of distinct values, `0.1, 0.2, …` in alternating signs.
@@ -21,6 +22,12 @@ pub(crate) fn typed(shape: &[usize], kind: FloatType) -> Tensor {
         if i % 3 == 0 { -0.1 * f64::from(i) } else { 0.1 * f64::from(i) }
     });
     Tensor::from_array(&array, kind)
+}
+
+/// Values in (−1, 1) that depend on the seed.
+pub(crate) fn random(shape: &[usize], seed: u64) -> ArrayD<f64> {
+    let mut numbers = Numbers::new(seed);
+    ArrayD::from_shape_simple_fn(IxDyn(shape), || numbers.next())
 }
 
 /// A tensor of one value.

@@ -1,13 +1,11 @@
 //! Finding modules in base models, dialect by dialect, and opening base models.
 
-mod support;
-
+use crate::support::build::{Folder, filled, raw, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dialect, DoraStrength, Dtype, FileError, JobError, Module, ModuleError,
     NameError, ReadOptions, ScaleRule, Strength, Unmatched, W1, W2, Warning,
 };
 use ndarray::{Array2, ArrayD, IxDyn, s};
-use support::build::{Folder, filled, raw, tensor};
 
 /// Reads an adapter of full factors (2, 5) ⊗ (3, 2) at those module names, with alpha.
 fn adapter(folder: &Folder, modules: &[&str], options: &ReadOptions) -> Adapter {

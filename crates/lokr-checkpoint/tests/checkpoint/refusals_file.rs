@@ -1,13 +1,11 @@
 //! Bad files, names and configurations, row by row of section 9 of the format notes: a test and an error of its own each.
 
-mod support;
-
+use crate::support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, raw, read, read_with, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, ConfigError, Dialect, Dtype, FileError, ForeignTensors, JobError,
     ModuleError, NameError, ReadOptions, ScaleRule, Strength, Tensor, TensorFile, Unmatched, Warning,
 };
 use ndarray::ArrayD;
-use support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, raw, read, read_with, tensor};
 
 fn container(header: &str, data: usize) -> Result<TensorFile, E> {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();

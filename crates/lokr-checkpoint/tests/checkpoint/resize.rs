@@ -1,14 +1,12 @@
 //! Resized adapters against dense arithmetic.
 
-mod support;
-
+use crate::support::build::{Folder, cause, filled, go_on, lycoris, read, stop, tensor, typed};
+use crate::support::{Case, fixtures};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dtype, FactorSize, FileError, FloatType, JobError, ReadOptions,
     ResizeOptions, Resized, resize,
 };
 use ndarray::{Array2, ArrayD};
-use support::Case;
-use support::build::{Folder, cause, filled, go_on, lycoris, read, stop, tensor, typed};
 
 fn run(adapter: &Adapter, options: &ResizeOptions) -> Resized {
     resize(adapter, None, options, &mut go_on).unwrap()
@@ -153,7 +151,7 @@ fn convolutions_keep_their_kernels() {
 #[test]
 fn pefts_configuration_makes_the_new_factors() {
     // `decompose_both`, and a `w1` that is full at rank 6 but that PEFT would make low-rank at rank 1.
-    let folder = support::fixtures().join("peft_linear_prime_in");
+    let folder = fixtures().join("peft_linear_prime_in");
     let adapter = Adapter::read(&folder, &ReadOptions::default()).unwrap();
     let both = |adapter: &Adapter| adapter.config().unwrap().fields()["decompose_both"] == true;
     assert!(both(&adapter));
@@ -241,6 +239,6 @@ fn kernels_that_only_the_base_model_tells() {
     cause(lokr_checkpoint::to_lora(&adapter, None, lokr_checkpoint::LoraRank::Exact, None, &mut go_on), is_open);
     let twice = [(&adapter, 0.5), (&adapter, 0.5)];
     cause(lokr_checkpoint::combine(&twice, None, &lokr_checkpoint::CombineOptions::default(), &mut go_on), is_open);
-    let base = support::build::base(&folder, &[("cv.weight", tensor(&[20, 12, 3, 3]))]);
+    let base = crate::support::build::base(&folder, &[("cv.weight", tensor(&[20, 12, 3, 3]))]);
     assert_eq!(resize(&adapter, Some(&base), &options, &mut go_on).unwrap().adapter.modules()["cv"].rank(), Some(1));
 }

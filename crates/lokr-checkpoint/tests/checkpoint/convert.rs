@@ -1,14 +1,12 @@
 //! Conversion of the recorded adapters between dialects, through files, against the weights they stand for.
 
-mod support;
-
+use crate::support::Case;
+use crate::support::build::{Folder, cause, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, ConfigError, ConvertOptions, Dialect, FileError, FloatType, Module,
     ModuleError, NameError, OutputError, Overwrite, ReadOptions, ScaleRule, Strength, Unmatched, W1, W2, Warning,
 };
 use ndarray::ArrayD;
-use support::Case;
-use support::build::{Folder, cause, tensor};
 
 fn base(case: &Case) -> BaseModel {
     BaseModel::open(case.folder.join("base.safetensors")).unwrap()
@@ -247,7 +245,7 @@ fn a_change_of_type_says_what_it_cost_and_refuses_to_overflow() {
     let wide = ConvertOptions { dtype: Some(FloatType::F64), ..ConvertOptions::to(Dialect::Peft) };
     assert!(read(&case).convert(&wide, None).unwrap().roundings.is_empty());
 
-    let large = Module::new("m", W1::Full(support::build::filled(&[2, 5], 1e6)), W2::Full(tensor(&[3, 2])), 1.0);
+    let large = Module::new("m", W1::Full(crate::support::build::filled(&[2, 5], 1e6)), W2::Full(tensor(&[3, 2])), 1.0);
     let adapter = Adapter::from_modules(Dialect::Peft, [large.unwrap()]).unwrap();
     let half = ConvertOptions { dtype: Some(FloatType::F16), ..ConvertOptions::to(Dialect::Peft) };
     cause(
@@ -261,7 +259,7 @@ fn whole_tensors_stay_with_peft() {
     let folder = Folder::new();
     let more = [("base_model.model.head.weight", tensor(&[3, 4]))];
     let config = r#"{"peft_type": "LOKR", "r": 2, "alpha": 4, "modules_to_save": ["head"], "mine": {"x": 1}}"#;
-    let adapter = support::build::peft(&folder, config, &more).unwrap();
+    let adapter = crate::support::build::peft(&folder, config, &more).unwrap();
     cause(
         adapter.convert(&ConvertOptions::to(Dialect::Lycoris), None),
         |e| matches!(e, E::Module(ModuleError::CannotHold { module, .. }) if module == "head.weight"),

@@ -1,9 +1,8 @@
 //! Adapters of query, key and value on models that hold the three in one tensor, as OpenCLIP's do.
 
-mod support;
-
 use std::ops::ControlFlow;
 
+use crate::support::build::{CONFIG, Folder, base, cause, go_on, tensor, typed};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dialect, Expectation, ExtractOptions, FloatType, MergeOptions, NameError,
     Progress, ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, extract, merge,
@@ -11,7 +10,6 @@ use lokr_checkpoint::{
 };
 use lokr_layers::{Activation, Layer};
 use ndarray::{Array2, ArrayD, Axis, Slice};
-use support::build::{CONFIG, Folder, base, cause, go_on, tensor, typed};
 
 /// The block of SDXL's second text encoder in a checkpoint of one file, and what adapters call it.
 const BLOCK: &str = "conditioner.embedders.1.model.transformer.resblocks.3.";

@@ -1,9 +1,8 @@
 //! Sums of several Kronecker products: extracted, written, read and merged.
 
-mod support;
-
 use std::ops::ControlFlow;
 
+use crate::support::build::{Folder, cause, filled, go_on, random, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, ExtractOptions, Extraction,
     FactorSize, FloatType, JobError, Lora, LoraRank, MergeOptions, ModuleError, NameError, Overwrite, Progress,
@@ -11,21 +10,12 @@ use lokr_checkpoint::{
     merge, resize, to_lora, unmerge, verify,
 };
 use ndarray::{ArrayD, IxDyn};
-use support::build::{Folder, cause, filled, go_on, tensor};
 
 const SHAPES: [(&str, &[usize]); 2] = [("a.fc.weight", &[12, 20]), ("a.conv.weight", &[6, 10, 3, 2])];
 
-fn values(shape: &[usize], seed: u32) -> ArrayD<f64> {
-    let mut i = seed;
-    ArrayD::from_shape_simple_fn(IxDyn(shape), || {
-        i = i.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        f64::from(i >> 8) / f64::from(1 << 23) - 1.0
-    })
-}
-
-fn model(folder: &Folder, name: &str, seed: u32) -> BaseModel {
+fn model(folder: &Folder, name: &str, seed: u64) -> BaseModel {
     let tensors: Vec<_> =
-        SHAPES.iter().map(|(name, shape)| (*name, Tensor::from_array(&values(shape, seed), FloatType::F64))).collect();
+        SHAPES.iter().map(|(name, shape)| (*name, Tensor::from_array(&random(shape, seed), FloatType::F64))).collect();
     BaseModel::open(folder.tensors(name, &tensors)).unwrap()
 }
 

@@ -1,17 +1,15 @@
 //! Recorded adapters of linear layers, loaded into `lokr-layers`: outputs and gradients are those that PEFT and LyCORIS had.
 
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::build::{cause, tensor};
+use crate::support::{Case, values};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, FileError, FloatType, JobError, Module, ModuleError, ReadOptions,
     ScaleRule, TensorFile, Unmatched, W1, W2,
 };
 use lokr_layers::{Activation, Layer, LoKrAdapter};
 use ndarray::{Array2, ArrayD};
-use support::build::{cause, tensor};
-use support::{Case, values};
 
 fn rows(file: &TensorFile, name: &str) -> Array2<f32> {
     let array = values(file, name).mapv(|x| x as f32);
@@ -135,7 +133,7 @@ fn a_saved_layer_is_the_one_that_was_loaded() {
     layer.update_parameters(0.01).unwrap();
     let trained = Module::from_layer(name.as_str(), &layer, FloatType::F32).unwrap();
     assert_ne!(trained.w1().tensors()[0].1.bytes(), module.w1().tensors()[0].1.bytes());
-    let folder = support::build::Folder::new();
+    let folder = crate::support::build::Folder::new();
     let written = Adapter::from_modules(adapter.dialect(), [trained]).unwrap();
     written.write(folder.path("trained"), lokr_checkpoint::Overwrite::Refuse).unwrap();
     let back = Adapter::read(folder.path("trained"), &ReadOptions::default()).unwrap();

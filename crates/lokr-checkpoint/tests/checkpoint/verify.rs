@@ -1,15 +1,13 @@
 //! Verifying merged models.
 
-mod support;
-
 use std::ops::ControlFlow;
 
+use crate::support::Case;
+use crate::support::build::{Folder, base, lycoris, read, tensor, typed};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError, Expectation, FloatType, JobError, MergeOptions, ReadOptions, ScaleRule,
     Strength, Verdict, VerifyOptions, VerifyReport, merge, verify,
 };
-use support::Case;
-use support::build::{Folder, base, lycoris, read, tensor, typed};
 
 fn check(base: &BaseModel, adapter: &Adapter, merged: &BaseModel, tolerance: f64) -> VerifyReport {
     let options = VerifyOptions { tolerance, ..VerifyOptions::default() };

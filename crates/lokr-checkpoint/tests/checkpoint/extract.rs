@@ -1,24 +1,11 @@
 //! Extraction against plain dense arithmetic.
 
-mod support;
-
+use crate::support::build::{Folder, cause, go_on, random, raw, stop};
 use lokr_checkpoint::{
     BaseModel, CheckpointError as E, Dtype, ExtractOptions, Extraction, FactorSize, FileError, FloatType, JobError,
     JobProgress, Module, ModuleError, NotAdaptedReason, Strength, Tensor, W1, W2, extract,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
-use support::build::{Folder, cause, go_on, raw, stop};
-
-/// Values in (−1, 1) that depend on the seed.
-fn random(shape: &[usize], seed: u64) -> ArrayD<f64> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) + 1;
-    ArrayD::from_shape_simple_fn(IxDyn(shape), || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-    })
-}
 
 fn model(folder: &Folder, name: &str, tensors: &[(&str, Tensor)]) -> BaseModel {
     BaseModel::open(folder.tensors(name, tensors)).unwrap()
