@@ -31,7 +31,7 @@ pub struct Adapter {
     pub(crate) dialect: Dialect,
     pub(crate) prefix: String,
     pub(crate) modules: BTreeMap<String, Module>,
-    pub(crate) extra: BTreeMap<String, Tensor>,
+    pub(crate) modules_to_save: BTreeMap<String, Tensor>,
     pub(crate) config: Option<PeftConfig>,
     pub(crate) metadata: BTreeMap<String, String>,
     pub(crate) warnings: Vec<Warning>,
@@ -65,8 +65,15 @@ impl Adapter {
 
     /// Tensors that replace whole tensors of the base model (PEFT's `modules_to_save`), by the base model's names.
     #[must_use]
+    pub fn modules_to_save(&self) -> &BTreeMap<String, Tensor> {
+        &self.modules_to_save
+    }
+
+    /// The old name of [`Adapter::modules_to_save`].
+    #[deprecated(note = "use `modules_to_save`")]
+    #[must_use]
     pub fn extra(&self) -> &BTreeMap<String, Tensor> {
-        &self.extra
+        &self.modules_to_save
     }
 
     /// PEFT's configuration.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::options::{ReadOptions, ZeroAlpha};
+use super::options::ZeroAlpha;
 use super::warning::Warning;
 use crate::error::{ModuleError, Result};
 use crate::file::FloatType;
@@ -45,48 +45,48 @@ impl StatedRanks {
             Some(dim) => close(dim) || self.conv_dim.is_some_and(close),
         }
     }
-}
 
-/// The scale a stored `alpha` means next to low-rank factors of rank `rank`, or next to full ones.
-pub(crate) fn from_alpha(
-    module: &str,
-    alpha: Option<f64>,
-    rank: Option<usize>,
-    options: &ReadOptions,
-    stated: &StatedRanks,
-    warnings: &mut Vec<Warning>,
-) -> Result<f64, ModuleError> {
-    let name = || module.to_owned();
-    match (alpha, rank) {
-        (Some(alpha), _) if alpha.is_nan() || alpha == f64::NEG_INFINITY => {
-            Err(ModuleError::AlphaNotFinite { module: name(), alpha })
-        }
-        (None, None) => Ok(1.0),
-        // A placeholder rank such as 1e10, which f16 cannot hold.
-        (Some(f64::INFINITY), None) => Ok(1.0),
-        (Some(alpha), None) => {
-            if alpha < 0.0 {
-                warnings.push(Warning::AlphaNegative { module: name(), alpha });
-            } else if !stated.explain(alpha) {
-                warnings.push(Warning::AlphaIgnored { module: name(), alpha, network_dim: stated.network_dim });
+    /// The scale a stored `alpha` means next to low-rank factors of rank `rank`, or next to full ones.
+    pub(super) fn scale(
+        &self,
+        module: &str,
+        alpha: Option<f64>,
+        rank: Option<usize>,
+        zero_alpha: ZeroAlpha,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<f64, ModuleError> {
+        let name = || module.to_owned();
+        match (alpha, rank) {
+            (Some(alpha), _) if alpha.is_nan() || alpha == f64::NEG_INFINITY => {
+                Err(ModuleError::AlphaNotFinite { module: name(), alpha })
             }
-            Ok(1.0)
-        }
-        (None, Some(_)) => {
-            warnings.push(Warning::AlphaAbsent { module: name() });
-            Ok(1.0)
-        }
-        (Some(f64::INFINITY), Some(_)) => Err(ModuleError::AlphaNotFinite { module: name(), alpha: f64::INFINITY }),
-        (Some(0.0), Some(_)) => match options.zero_alpha {
-            ZeroAlpha::Refuse => Err(ModuleError::AlphaZero { module: name() }),
-            ZeroAlpha::Rank => Ok(1.0),
-            ZeroAlpha::Zero => Ok(0.0),
-        },
-        (Some(alpha), Some(rank)) => {
-            if alpha < 0.0 {
-                warnings.push(Warning::AlphaNegative { module: name(), alpha });
+            (None, None) => Ok(1.0),
+            // A placeholder rank such as 1e10, which f16 cannot hold.
+            (Some(f64::INFINITY), None) => Ok(1.0),
+            (Some(alpha), None) => {
+                if alpha < 0.0 {
+                    warnings.push(Warning::AlphaNegative { module: name(), alpha });
+                } else if !self.explain(alpha) {
+                    warnings.push(Warning::AlphaIgnored { module: name(), alpha, network_dim: self.network_dim });
+                }
+                Ok(1.0)
             }
-            Ok(alpha / rank as f64)
+            (None, Some(_)) => {
+                warnings.push(Warning::AlphaAbsent { module: name() });
+                Ok(1.0)
+            }
+            (Some(f64::INFINITY), Some(_)) => Err(ModuleError::AlphaNotFinite { module: name(), alpha: f64::INFINITY }),
+            (Some(0.0), Some(_)) => match zero_alpha {
+                ZeroAlpha::Refuse => Err(ModuleError::AlphaZero { module: name() }),
+                ZeroAlpha::Rank => Ok(1.0),
+                ZeroAlpha::Zero => Ok(0.0),
+            },
+            (Some(alpha), Some(rank)) => {
+                if alpha < 0.0 {
+                    warnings.push(Warning::AlphaNegative { module: name(), alpha });
+                }
+                Ok(alpha / rank as f64)
+            }
         }
     }
 }

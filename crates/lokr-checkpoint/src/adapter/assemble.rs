@@ -7,22 +7,16 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::fit::{Surroundings, fit};
-use super::rename::{Located, Namer, Place};
+use super::place::{Place, PlacedModule, text_encoders};
+use super::rename::Namer;
 use super::targets::{Names, targets};
-use crate::dialect::kohya::TextEncoders;
-use crate::dialect::peft::whole_modules;
+use crate::dialect::peft::modules_to_save;
 use crate::dialect::{Holds, config_for, terms};
 use crate::dialects::Dialect;
 use crate::error::{InFile, ModuleError, NameError, Result};
 use crate::file::Tensor;
 use crate::model::BaseModel;
 use crate::module::{Module, ScaleRule, W1, W2};
-
-/// A module on its way.
-pub(crate) struct Part {
-    pub(crate) module: Module,
-    pub(crate) located: Located,
-}
 
 impl Adapter {
     /// An adapter of modules that are named by their paths in the base model, such as `layers.0.q_proj`, to be written in
@@ -52,16 +46,15 @@ impl Adapter {
         dialect: Dialect,
         modules: impl IntoIterator<Item = (Module, Option<Vec<usize>>)>,
     ) -> Result<Self> {
-        let parts: Vec<_> = modules
+        let placed: Vec<_> = modules
             .into_iter()
             .map(|(module, weight)| {
                 let name = module.name().to_owned();
-                let place = Place::Path(name.clone());
-                Part { module, located: Located { name, place, weight } }
+                PlacedModule { module, place: Place::Path(name.clone()), name, weight }
             })
             .collect();
-        let namer = Namer { dialect, prefix: None, encoders: encoders(&parts) };
-        assemble(parts, &namer, &Origin::default(), ScaleRule::Trained)
+        let namer = Namer { dialect, prefix: None, encoders: text_encoders(&placed) };
+        assemble(placed, &namer, &Origin::default(), ScaleRule::Trained)
     }
 
     /// An adapter of sums of modules, in [`Dialect::Terms`]: a weight's change is the sum of the modules of its path, one of
@@ -69,27 +62,29 @@ impl Adapter {
     pub(crate) fn from_terms(sums: Vec<BTreeMap<String, Module>>) -> Result<Self> {
         let of_term = |(term, modules): (usize, BTreeMap<String, Module>)| {
             modules.into_iter().map(move |(path, module)| {
-                let located = Located { name: terms::name(&path, term), place: Place::Path(path), weight: None };
-                Part { module, located }
+                let name = terms::name(&path, term);
+                PlacedModule { module, name, place: Place::Path(path), weight: None }
             })
         };
-        let parts: Vec<_> = sums.into_iter().enumerate().flat_map(of_term).collect();
-        let namer = Namer { dialect: Dialect::Terms, prefix: None, encoders: encoders(&parts) };
-        assemble(parts, &namer, &Origin { kept_prefix: Some(""), ..Origin::default() }, ScaleRule::Trained)
+        let placed: Vec<_> = sums.into_iter().enumerate().flat_map(of_term).collect();
+        let namer = Namer { dialect: Dialect::Terms, prefix: None, encoders: text_encoders(&placed) };
+        assemble(placed, &namer, &Origin { kept_prefix: Some(""), ..Origin::default() }, ScaleRule::Trained)
     }
 
-    /// An adapter like this one, in its dialect and with its metadata, of other modules and whole tensors, named as those of
+    /// An adapter like this one, in its dialect and with its metadata, of other modules and `modules_to_save`, named as those of
     /// this file are. What PEFT's configuration says of shapes, ranks and scales is made anew where it no longer holds.
     pub(crate) fn with_modules(
         &self,
         modules: BTreeMap<String, Module>,
-        extra: BTreeMap<String, Tensor>,
+        to_save: BTreeMap<String, Tensor>,
         base: Option<&BaseModel>,
     ) -> Result<Self> {
         let same_splits = modules.iter().all(|(name, module)| self.splits_as(name, module));
-        let same_whole = extra.keys().all(|key| self.extra().contains_key(key));
+        let same_to_save = to_save.keys().all(|key| self.modules_to_save().contains_key(key));
         let config = match &self.config {
-            Some(config) if !same_whole => Some(config.with_field("modules_to_save", json!(whole_modules(&extra)))),
+            Some(config) if !same_to_save => {
+                Some(config.with_field("modules_to_save", json!(modules_to_save(&to_save))))
+            }
             config => config.clone(),
         };
         let new = Self {
@@ -97,7 +92,7 @@ impl Adapter {
             dialect: self.dialect,
             prefix: self.prefix.clone(),
             modules,
-            extra,
+            modules_to_save: to_save,
             config,
             metadata: self.metadata.clone(),
             warnings: Vec::new(),
@@ -120,27 +115,20 @@ impl Adapter {
             Some(_) => targets(self, base, Names::Adapter)?.into_iter().map(|t| (t.name, t.weight)).collect(),
             None => BTreeMap::new(),
         };
-        let part = |(name, module): (&String, &Module)| {
+        let placed = |(name, module): (&String, &Module)| {
             if !self.dialect.accepts(name, &self.prefix) {
                 let (module, reason) = (name.clone(), "its name is none of this file's");
                 return Err(ModuleError::CannotHold { module, dialect: self.dialect, reason }.into());
             }
             let place = Place::Flat { name: name.clone(), rest: name.clone() };
             let weight = weights.get(name).cloned().flatten();
-            Ok(Part { module: module.clone(), located: Located { name: name.clone(), place, weight } })
+            Ok(PlacedModule { module: module.clone(), name: name.clone(), place, weight })
         };
-        let parts = self.modules.iter().map(part).collect::<Result<Vec<_>>>()?;
-        let namer = Namer { dialect: self.dialect, prefix: None, encoders: encoders(&parts) };
+        let placed = self.modules.iter().map(placed).collect::<Result<Vec<_>>>()?;
+        let namer = Namer { dialect: self.dialect, prefix: None, encoders: text_encoders(&placed) };
         let origin = Origin { adapter: Some(self), kept_prefix: Some(self.prefix()), config: holds };
-        assemble(parts, &namer, &origin, ScaleRule::Trained)
+        assemble(placed, &namer, &origin, ScaleRule::Trained)
     }
-}
-
-pub(crate) fn encoders(parts: &[Part]) -> TextEncoders {
-    TextEncoders::count(parts.iter().filter_map(|part| match &part.located.place {
-        Place::Path(path) => Some(path.as_str()),
-        Place::Flat { .. } => None,
-    }))
 }
 
 /// What an adapter is made from, besides its modules.
@@ -153,20 +141,25 @@ pub(crate) struct Origin<'a> {
     pub(crate) config: Holds,
 }
 
-pub(crate) fn assemble(parts: Vec<Part>, namer: &Namer<'_>, origin: &Origin<'_>, rule: ScaleRule) -> Result<Adapter> {
+pub(super) fn assemble(
+    placed: Vec<PlacedModule>,
+    namer: &Namer<'_>,
+    origin: &Origin<'_>,
+    rule: ScaleRule,
+) -> Result<Adapter> {
     let dialect = namer.dialect;
     let source = origin.adapter.map(Adapter::dialect);
     let (mut modules, mut weights, mut warnings) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     let mut names: BTreeMap<String, String> = BTreeMap::new();
-    for Part { module, located } in parts {
-        let name = if origin.kept_prefix.is_some() { located.name.clone() } else { namer.name(&located.place)? };
-        if let Some(first) = names.insert(name.clone(), located.name.clone()) {
-            return Err(NameError::DuplicateTarget { first, second: located.name, target: name }.into());
+    for PlacedModule { module, name: old, place, weight } in placed {
+        let name = if origin.kept_prefix.is_some() { old.clone() } else { namer.name(&place)? };
+        if let Some(first) = names.insert(name.clone(), old.clone()) {
+            return Err(NameError::DuplicateTarget { first, second: old, target: name }.into());
         }
         let scale = module.scale_by(rule)?;
-        let surroundings = Surroundings { source, target: dialect, weight: located.weight.as_deref(), scale };
+        let surroundings = Surroundings { source, target: dialect, weight: weight.as_deref(), scale };
         modules.insert(name.clone(), fit(module.renamed(&name), surroundings, &mut warnings)?);
-        weights.extend(located.weight.map(|weight| (name, weight)));
+        weights.extend(weight.map(|weight| (name, weight)));
     }
     if modules.is_empty() {
         return Err(NameError::NotLokr.into());
@@ -190,7 +183,7 @@ pub(crate) fn assemble(parts: Vec<Part>, namer: &Namer<'_>, origin: &Origin<'_>,
         dialect,
         prefix: origin.kept_prefix.unwrap_or(namer.file_prefix()).to_owned(),
         modules,
-        extra: origin.adapter.map(|adapter| adapter.extra().clone()).unwrap_or_default(),
+        modules_to_save: origin.adapter.map(|adapter| adapter.modules_to_save().clone()).unwrap_or_default(),
         config,
         metadata,
         warnings,

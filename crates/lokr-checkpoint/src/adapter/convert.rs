@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::adapter::Adapter;
-use super::assemble::{Origin, Part, assemble, encoders};
-use super::rename::{Namer, Place, locate};
+use super::assemble::{Origin, assemble};
+use super::place::{Place, PlacedModule, place_modules, text_encoders};
+use super::rename::Namer;
 use super::resolve::Unmatched;
 use crate::dialect::Holds;
 use crate::dialect::kohya::TextEncoders;
@@ -84,29 +85,26 @@ impl Adapter {
 
     fn converted(&self, options: &ConvertOptions, base: Option<&BaseModel>) -> Result<Conversion> {
         let dialect = options.dialect;
-        if let Some((tensor, _)) = self.extra().first_key_value().filter(|_| dialect != Dialect::Peft) {
+        if let Some((tensor, _)) = self.modules_to_save().first_key_value().filter(|_| dialect != Dialect::Peft) {
             let (module, reason) =
                 (tensor.clone(), "it replaces a whole tensor of the base model, as PEFT's modules_to_save");
             return Err(ModuleError::CannotHold { module, dialect, reason }.into());
         }
-        let parts: Vec<_> = locate(self, base)?
-            .into_iter()
-            .filter_map(|located| Some(Part { module: self.modules().get(&located.name)?.clone(), located }))
-            .collect();
+        let placed = place_modules(self, base)?;
         if self.dialect() == Dialect::Terms && dialect != Dialect::Terms {
             let mut paths = BTreeSet::new();
-            let path = |part: &Part| match &part.located.place {
+            let path = |module: &PlacedModule| match &module.place {
                 Place::Path(path) | Place::Flat { name: path, .. } => path.clone(),
             };
-            if let Some(module) = parts.iter().map(path).find(|path| !paths.insert(path.clone())) {
+            if let Some(module) = placed.iter().map(path).find(|path| !paths.insert(path.clone())) {
                 return Err(JobError::SeveralTerms { module, operation: "written in another dialect" }.into());
             }
         }
-        let encoders = base.map_or_else(|| encoders(&parts), |base| TextEncoders::count(base.names()));
+        let encoders = base.map_or_else(|| text_encoders(&placed), |base| TextEncoders::count(base.names()));
         let kept = (dialect == self.dialect() && options.prefix.is_none()).then(|| self.prefix());
         let namer = Namer { dialect, prefix: options.prefix.as_deref(), encoders };
         let origin = Origin { adapter: Some(self), kept_prefix: kept, config: Holds::Everything };
-        let mut adapter = assemble(parts, &namer, &origin, options.scale)?;
+        let mut adapter = assemble(placed, &namer, &origin, options.scale)?;
         let roundings = match options.dtype {
             Some(kind) => adapter.round(kind)?,
             None => Vec::new(),
@@ -120,7 +118,7 @@ impl Adapter {
     /// Rounds all tensors of the modules, and tells what that cost.
     fn round(&mut self, kind: FloatType) -> Result<Vec<Rounding>> {
         let mut roundings = Vec::new();
-        let (mut modules, mut extra) = (BTreeMap::new(), BTreeMap::new());
+        let (mut modules, mut to_save) = (BTreeMap::new(), BTreeMap::new());
         for (name, module) in &self.modules {
             let rounded = module.clone().map_tensors(|key, tensor| {
                 let (rounded, relative_error) = round(tensor, &format!("{name}.{key}"), kind)?;
@@ -131,12 +129,12 @@ impl Adapter {
             })?;
             modules.insert(name.clone(), rounded);
         }
-        for (name, tensor) in &self.extra {
+        for (name, tensor) in &self.modules_to_save {
             let is_float = FloatType::from_dtype(tensor.dtype()).is_some();
             let rounded = if is_float { round(tensor, name, kind)?.0 } else { tensor.clone() };
-            extra.insert(name.clone(), rounded);
+            to_save.insert(name.clone(), rounded);
         }
-        (self.modules, self.extra) = (modules, extra);
+        (self.modules, self.modules_to_save) = (modules, to_save);
         Ok(roundings)
     }
 }

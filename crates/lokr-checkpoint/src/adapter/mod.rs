@@ -3,7 +3,8 @@
 //! - `adapter`: what it holds; `warning`: what the user should know of it.
 //! - `options`, `read_adapter`, `sort_tensors`, `alpha`: from files, in this order.
 //! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
-//! - `rename`, `fit`, `assemble`: the names and forms of another dialect, and an adapter of modules that have them.
+//! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them, and an
+//!   adapter of such modules.
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
 //!
@@ -16,6 +17,7 @@ mod assemble;
 mod convert;
 mod fit;
 mod options;
+mod place;
 mod read_adapter;
 mod rename;
 mod resolve;

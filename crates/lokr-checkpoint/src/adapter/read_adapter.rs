@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::adapter::Adapter;
-use super::alpha::{StatedRanks, from_alpha};
+use super::alpha::StatedRanks;
 use super::options::{NonFinite, ReadOptions};
 use super::sort_tensors::Sorted;
 use super::warning::Warning;
@@ -12,7 +12,7 @@ use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_a
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{TensorFile, pickle};
-use crate::module::{Assembled, Layout, Module, Parts, W2};
+use crate::module::{Layout, Module, ModuleTensors, StoredModule, W2};
 
 impl Adapter {
     /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`.
@@ -33,14 +33,14 @@ impl Adapter {
     /// [`ModuleError::AlphaNotFinite`], [`ModuleError::AlphaZero`] and those of [`Module::new`].
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
-        let (file, config) = locate(path, options).in_file(path)?;
+        let (file, config) = find_files(path, options).in_file(path)?;
         let file = TensorFile::open(file)?;
         Reader { options, config }.read(path, &file).in_file(file.path())
     }
 }
 
 /// The file with the tensors, and the configuration's place where there is one.
-fn locate(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<PathBuf>)> {
+fn find_files(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<PathBuf>)> {
     let missing = |name: &str| Err(FileError::Missing { expected: name.to_owned() }.into());
     let beside = |directory: &Path| Some(directory.join(peft::CONFIG)).filter(|config| config.is_file());
     if !path.is_dir() {
@@ -77,7 +77,7 @@ impl Reader<'_> {
         let evidence = Evidence { prefix, config };
         let dialect = match self.options.dialect {
             Some(dialect) => dialect,
-            None if terms::is_said(file.metadata()) => Dialect::Terms,
+            None if terms::declared(file.metadata()) => Dialect::Terms,
             None => self.detect(file, &evidence)?,
         };
         if dialect != Dialect::Peft && self.options.config.is_some() {
@@ -90,16 +90,20 @@ impl Reader<'_> {
             _ => None,
         };
         let mut sorted = Sorted::new(file, dialect, prefix, self.options.foreign)?;
-        let config = self.keep_only(&mut sorted.parts, config)?;
-        let mut warnings = Vec::new();
-        let stated = StatedRanks::from_metadata(file.metadata());
+        let config = self.keep_only(&mut sorted.modules, config)?;
+        let mut reader = ModuleReader {
+            options: self.options,
+            dialect,
+            config: config.as_ref(),
+            stated: StatedRanks::from_metadata(file.metadata()),
+            warnings: Vec::new(),
+        };
         let mut modules = BTreeMap::new();
-        for (name, parts) in sorted.parts {
-            let module = parts
-                .assemble(&name)
-                .and_then(|parts| self.module(&name, parts, dialect, config.as_ref(), &stated, &mut warnings));
-            modules.insert(name, module?);
+        for (name, tensors) in sorted.modules {
+            let module = reader.read(&name, tensors.put_together(&name)?)?;
+            modules.insert(name, module);
         }
+        let mut warnings = reader.warnings;
         if modules.is_empty() {
             return Err(NameError::NotLokr.into());
         }
@@ -119,7 +123,7 @@ impl Reader<'_> {
             dialect,
             prefix,
             modules,
-            extra: sorted.extra,
+            modules_to_save: sorted.modules_to_save,
             config,
             metadata: file.metadata().clone(),
             warnings,
@@ -129,7 +133,7 @@ impl Reader<'_> {
     /// Leaves out the modules that were not asked for, also from the list in PEFT's configuration.
     fn keep_only(
         &self,
-        modules: &mut BTreeMap<String, Parts>,
+        modules: &mut BTreeMap<String, ModuleTensors>,
         config: Option<PeftConfig>,
     ) -> Result<Option<PeftConfig>, JobError> {
         let only = &self.options.only;
@@ -158,20 +162,23 @@ impl Reader<'_> {
             }
         })
     }
+}
 
-    fn module(
-        &self,
-        name: &str,
-        parts: Assembled,
-        dialect: Dialect,
-        config: Option<&PeftConfig>,
-        stated: &StatedRanks,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<Module> {
-        let Assembled { w1, w2, alpha, dora_scale } = parts;
+/// What a module's meaning depends on besides its tensors.
+struct ModuleReader<'a> {
+    options: &'a ReadOptions,
+    dialect: Dialect,
+    config: Option<&'a PeftConfig>,
+    stated: StatedRanks,
+    warnings: Vec<Warning>,
+}
+
+impl ModuleReader<'_> {
+    fn read(&mut self, name: &str, stored: StoredModule) -> Result<Module> {
+        let StoredModule { w1, w2, alpha, dora_scale } = stored;
         let mut module = Module::new(name, w1, w2, 1.0)?;
         if let Some(dora_scale) = dora_scale {
-            if dialect == Dialect::Terms {
+            if self.dialect == Dialect::Terms {
                 let (module, operation) = (name.to_owned(), "one of several terms");
                 return Err(JobError::Dora { module, operation }.into());
             }
@@ -180,14 +187,15 @@ impl Reader<'_> {
         if self.options.non_finite == NonFinite::Refuse {
             module.check_finite()?;
         }
-        let scale = if dialect.stores_alpha() {
-            Some(from_alpha(name, alpha, module.rank(), self.options, stated, warnings)?)
+        let scale = if self.dialect.stores_alpha() {
+            let zero_alpha = self.options.zero_alpha;
+            Some(self.stated.scale(name, alpha, module.rank(), zero_alpha, &mut self.warnings)?)
         } else {
-            config.map(|config| config.scale(name, module.rank())).transpose()?
+            self.config.map(|config| config.scale(name, module.rank())).transpose()?
         };
         let layout = match module.w2() {
-            W2::Full(w2) if dialect == Dialect::Peft && w2.shape().len() == 3 => {
-                warnings.push(Warning::PeftConv1dLayout { module: name.to_owned() });
+            W2::Full(w2) if self.dialect == Dialect::Peft && w2.shape().len() == 3 => {
+                self.warnings.push(Warning::PeftConv1dLayout { module: name.to_owned() });
                 Layout::PeftConv1d
             }
             _ => Layout::Kronecker,

@@ -1,69 +1,22 @@
 //! From the names of one dialect to those of another.
 
-use super::adapter::Adapter;
-use super::targets::{Names, targets};
-use crate::dialect::kohya::TextEncoders;
-use crate::dialect::lycoris::flatten;
-use crate::dialect::{dotted, kohya, lycoris, peft, terms};
-use crate::dialects::Dialect;
+use super::place::Place;
+use crate::dialect::kohya::{self, TextEncoders};
+use crate::dialect::lycoris::{self, flatten};
+use crate::dialect::{Dialect, peft, terms};
 use crate::error::{ModuleError, NameError, Result};
-use crate::model::BaseModel;
-
-/// Where a module belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// The path in the model, with dots.
-    Path(String),
-    /// A path whose dots are lost, and the name it was read from.
-    Flat { name: String, rest: String },
-}
-
-/// A module's name in an adapter, its place, and its weight's shape where the base model is known.
-pub(crate) struct Located {
-    pub(crate) name: String,
-    pub(crate) place: Place,
-    pub(crate) weight: Option<Vec<usize>>,
-}
-
-/// The places of an adapter's modules: from the base model, or as far as the names themselves tell.
-pub(crate) fn locate(adapter: &Adapter, base: Option<&BaseModel>) -> Result<Vec<Located>> {
-    if base.is_some() {
-        let located = targets(adapter, base, Names::Base)?.into_iter().map(|target| Located {
-            name: target.module.name().to_owned(),
-            place: Place::Path(target.name),
-            weight: target.weight,
-        });
-        return Ok(located.collect());
-    }
-    let place = |name: &str| match adapter.dialect() {
-        Dialect::Peft => Place::Path(name.to_owned()),
-        Dialect::Dotted => Place::Path(dotted::strip(name).to_owned()),
-        Dialect::Terms => Place::Path(terms::path(name).unwrap_or(name).to_owned()),
-        Dialect::Lycoris => {
-            let rest = name.strip_prefix(adapter.prefix()).unwrap_or(name);
-            Place::Flat { name: name.to_owned(), rest: rest.to_owned() }
-        }
-        Dialect::Kohya => {
-            // The other prefixes say which model a name is in, which is lost without them.
-            let rest = name.strip_prefix(kohya::IMAGE_PREFIX).unwrap_or(name);
-            Place::Flat { name: name.to_owned(), rest: rest.to_owned() }
-        }
-    };
-    let names = adapter.modules().keys();
-    Ok(names.map(|name| Located { name: name.clone(), place: place(name), weight: None }).collect())
-}
 
 /// How a dialect names modules.
-pub(crate) struct Namer<'a> {
-    pub(crate) dialect: Dialect,
+pub(super) struct Namer<'a> {
+    pub(super) dialect: Dialect,
     /// What stands before every name in place of what is usual.
-    pub(crate) prefix: Option<&'a str>,
-    pub(crate) encoders: TextEncoders,
+    pub(super) prefix: Option<&'a str>,
+    pub(super) encoders: TextEncoders,
 }
 
 impl Namer<'_> {
     /// What stands before all names of the file: what [`Adapter::prefix`] says.
-    pub(crate) fn file_prefix(&self) -> &str {
+    pub(super) fn file_prefix(&self) -> &str {
         match self.dialect {
             Dialect::Peft => self.prefix.unwrap_or(peft::PREFIX),
             Dialect::Lycoris => self.prefix.unwrap_or(lycoris::PREFIX),
@@ -72,7 +25,7 @@ impl Namer<'_> {
     }
 
     /// The module's name, without the file's prefix in PEFT only.
-    pub(crate) fn name(&self, place: &Place) -> Result<String> {
+    pub(super) fn name(&self, place: &Place) -> Result<String> {
         let prefix = self.prefix.unwrap_or_default();
         let name = match (self.dialect, place) {
             (Dialect::Peft, Place::Path(path)) => path.clone(),

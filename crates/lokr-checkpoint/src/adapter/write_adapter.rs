@@ -25,8 +25,8 @@ impl Adapter {
         let prefix = if self.dialect() == Dialect::Peft { self.prefix() } else { "" };
         let mut tensors = BTreeMap::new();
         for (name, module) in self.modules() {
-            let parts = module.tensors().into_iter();
-            tensors.extend(parts.map(|(suffix, tensor)| (format!("{prefix}{name}.{suffix}"), tensor.clone())));
+            let own = module.tensors().into_iter();
+            tensors.extend(own.map(|(suffix, tensor)| (format!("{prefix}{name}.{suffix}"), tensor.clone())));
             if self.dialect().stores_alpha() {
                 let alpha = ArrayD::from_elem(IxDyn(&[]), stored_alpha(module, placeholder)?);
                 let key = format!("{name}.{ALPHA}");
@@ -34,7 +34,7 @@ impl Adapter {
                 tensors.insert(key, alpha);
             }
         }
-        tensors.extend(self.extra().iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())));
+        tensors.extend(self.modules_to_save().iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())));
         Ok(tensors)
     }
 

@@ -38,46 +38,44 @@ pub(crate) enum ConfigPlace {
 
 /// The dialect of a file's keys.
 pub(crate) fn detect<'a>(
-    keys: impl Iterator<Item = &'a str> + Clone,
+    names: impl Iterator<Item = &'a str> + Clone,
     evidence: &Evidence<'_>,
 ) -> Result<Dialect, NameError> {
-    let keys = keys.filter_map(|key| Some((key, Key::split(key)?)));
-    let has_alpha = keys.clone().any(|(_, parts)| parts.suffix == ALPHA);
+    let keys = names.filter_map(|name| Some((name, Key::split(name)?)));
+    let has_alpha = keys.clone().any(|(_, key)| key.suffix == ALPHA);
     let mut found: Option<(&str, Dialect)> = None;
-    for (key, parts) in keys.filter(|(_, parts)| parts.is_factor()) {
-        let dialect = classify(key, &parts, evidence, has_alpha)?;
+    for (name, key) in keys.filter(|(_, key)| key.is_factor()) {
+        let dialect = classify(name, &key, evidence, has_alpha)?;
         match found {
             Some((first, first_dialect)) if first_dialect != dialect => {
                 return Err(NameError::MixedDialects {
                     first: first.to_owned(),
                     first_dialect,
-                    second: key.to_owned(),
+                    second: name.to_owned(),
                     second_dialect: dialect,
-                }
-                .into());
+                });
             }
             Some(_) => {}
-            None => found = Some((key, dialect)),
+            None => found = Some((name, dialect)),
         }
     }
     match found {
         None => Err(NameError::NotLokr),
-        Some((key, dialect)) if dialect != Dialect::Peft && evidence.config == ConfigPlace::Given => {
+        Some((name, dialect)) if dialect != Dialect::Peft && evidence.config == ConfigPlace::Given => {
             Err(NameError::MixedDialects {
                 first: peft::CONFIG.to_owned(),
                 first_dialect: Dialect::Peft,
-                second: key.to_owned(),
+                second: name.to_owned(),
                 second_dialect: dialect,
-            }
-            .into())
+            })
         }
         Some((_, dialect)) => Ok(dialect),
     }
 }
 
-fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect, NameError> {
-    let module = parts.module;
-    if parts.adapter.is_some() || module.starts_with(peft::PREFIX) {
+fn classify(name: &str, key: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect, NameError> {
+    let module = key.module;
+    if key.adapter.is_some() || module.starts_with(peft::PREFIX) {
         return Ok(Dialect::Peft);
     }
     if Dialect::Lycoris.accepts(module, evidence.prefix) {
@@ -92,5 +90,5 @@ fn classify(key: &str, parts: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool
         ConfigPlace::Beside => return Ok(Dialect::Peft),
         ConfigPlace::Nowhere => {}
     }
-    Err(NameError::DialectUnclear { key: key.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
+    Err(NameError::DialectUnclear { key: name.to_owned(), first: Dialect::Peft, second: Dialect::Dotted })
 }

@@ -49,7 +49,7 @@ impl Tensor {
             Some(expected) if expected != found => {
                 Err(FileError::TensorSize { key, shape, dtype, expected, found }.into())
             }
-            Some(_) => Ok(Self::part(Arc::new(Source::Owned(bytes)), dtype, shape, 0..found)),
+            Some(_) => Ok(Self::at(Arc::new(Source::Owned(bytes)), dtype, shape, 0..found)),
         }
     }
 
@@ -62,7 +62,7 @@ impl Tensor {
             None => kind.encode(&array.iter().copied().collect::<Vec<_>>(), &mut bytes),
         }
         let range = 0..bytes.len();
-        Self::part(Arc::new(Source::Owned(bytes)), kind.dtype(), array.shape().to_vec(), range)
+        Self::at(Arc::new(Source::Owned(bytes)), kind.dtype(), array.shape().to_vec(), range)
     }
 
     /// As [`Tensor::from_array`]; `name` is for the error.
@@ -91,8 +91,8 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// A part of a file whose header has been checked.
-    pub(crate) fn part(source: Arc<Source>, dtype: Dtype, shape: Vec<usize>, range: Range<usize>) -> Self {
+    /// The tensor that lies there in a file whose header has been checked.
+    pub(crate) fn at(source: Arc<Source>, dtype: Dtype, shape: Vec<usize>, range: Range<usize>) -> Self {
         Self { dtype, shape, source, range }
     }
 
@@ -147,7 +147,7 @@ impl Tensor {
         let row = self.range.len() / self.shape[0].max(1);
         let start = self.range.start + rows.start * row;
         let shape = [&[rows.len()], &self.shape[1..]].concat();
-        Self::part(self.source.clone(), self.dtype, shape, start..start + rows.len() * row)
+        Self::at(self.source.clone(), self.dtype, shape, start..start + rows.len() * row)
     }
 
     /// The same bytes under another shape of as many elements.
@@ -181,8 +181,8 @@ impl Tensor {
         Ok(self.sum_of_blocks(name, |values| values.iter().map(|x| x * x).sum::<f64>())?.sqrt())
     }
 
-    /// The sum of what `part` gives for each block of values.
-    fn sum_of_blocks<S: Sum>(&self, name: &str, part: impl Fn(&[f64]) -> S) -> Result<S> {
+    /// The sum of what `of_block` gives for each block of values.
+    fn sum_of_blocks<S: Sum>(&self, name: &str, of_block: impl Fn(&[f64]) -> S) -> Result<S> {
         let kind = self.float_type(name)?;
         let mut block = [0f64; 1024];
         let blocks = self.bytes().chunks(block.len() * kind.size());
@@ -190,7 +190,7 @@ impl Tensor {
             .map(|bytes| {
                 let values = &mut block[..bytes.len() / kind.size()];
                 kind.decode(bytes, values);
-                part(values)
+                of_block(values)
             })
             .sum())
     }

@@ -105,6 +105,6 @@ impl TensorFile {
         let Some(entry) = self.header.tensors.get(name) else {
             return Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
         };
-        Ok(Tensor::part(self.source.clone(), entry.dtype, entry.shape.clone(), entry.bytes.clone()))
+        Ok(Tensor::at(self.source.clone(), entry.dtype, entry.shape.clone(), entry.bytes.clone()))
     }
 }

@@ -116,7 +116,7 @@ pub fn combine(
             summands.entry(name).or_default().push(Summand { target, weight });
         }
     }
-    let extra = whole_tensors(adapters).in_file(first.path())?;
+    let to_save = modules_to_save(adapters).in_file(first.path())?;
     let summands: Vec<_> = summands.into_iter().collect();
     let combined =
         for_all(&summands, |(name, _)| name, progress, |(name, summands)| combine_modules(name, summands, options));
@@ -127,7 +127,7 @@ pub fn combine(
         lines.push(line);
     }
     let energy = energy::captured(lines.iter().map(|line| (line.norm, line.energy)));
-    let adapter = first.with_modules(modules, extra, base)?;
+    let adapter = first.with_modules(modules, to_save, base)?;
     Ok(Combination { adapter, report: CombineReport { modules: lines, energy } })
 }
 
@@ -150,21 +150,21 @@ fn check<'a>(adapters: &[(&'a Adapter, f64)], options: &CombineOptions) -> Resul
     Ok(first)
 }
 
-/// Whole tensors that one adapter has, or several alike, all with weight 1.
-fn whole_tensors(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>, JobError> {
-    let mut whole: BTreeMap<String, Tensor> = BTreeMap::new();
+/// The `modules_to_save` that one adapter has, or several alike, all with weight 1.
+fn modules_to_save(adapters: &[(&Adapter, f64)]) -> Result<BTreeMap<String, Tensor>, JobError> {
+    let mut all: BTreeMap<String, Tensor> = BTreeMap::new();
     for (adapter, weight) in adapters {
-        for (key, tensor) in adapter.extra() {
-            let same = whole.get(key).is_none_or(|first| {
+        for (key, tensor) in adapter.modules_to_save() {
+            let same = all.get(key).is_none_or(|first| {
                 first.dtype() == tensor.dtype() && first.shape() == tensor.shape() && first.bytes() == tensor.bytes()
             });
             if !same || *weight != 1.0 {
                 return Err(JobError::CombineModulesToSave { key: key.clone() });
             }
-            whole.insert(key.clone(), tensor.clone());
+            all.insert(key.clone(), tensor.clone());
         }
     }
-    Ok(whole)
+    Ok(all)
 }
 
 /// A module, and what it is multiplied by.

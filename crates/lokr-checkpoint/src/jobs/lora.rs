@@ -13,7 +13,7 @@ use super::energy;
 use super::for_all::for_all;
 use super::progress::JobProgress;
 use crate::adapter::{Adapter, Names, check_kernels, targets, write_peft};
-use crate::dialect::peft::{PREFIX, whole_modules};
+use crate::dialect::peft::{PREFIX, modules_to_save};
 use crate::error::{InFile, JobError, ModuleError, Result};
 use crate::file::{FloatType, Overwrite, Tensor};
 use crate::model::BaseModel;
@@ -38,7 +38,7 @@ pub enum LoraRank {
 /// A LoRA in PEFT's layout.
 #[derive(Debug, Clone)]
 pub struct Lora {
-    /// `base_model.model.<module>.lora_A.weight (r, in, kernel…)` and `.lora_B.weight (out, r, 1…)`, and whole tensors.
+    /// `base_model.model.<module>.lora_A.weight (r, in, kernel…)` and `.lora_B.weight (out, r, 1…)`, and the adapter's `modules_to_save`.
     pub tensors: BTreeMap<String, Tensor>,
     /// The fields of `adapter_config.json`. Every module's `alpha` is its rank, so that all scales are 1.
     pub config: Map<String, Value>,
@@ -146,7 +146,7 @@ pub fn to_lora(
         report.modules.push(line);
     }
     report.energy = energy::captured(report.modules.iter().map(|module| (module.norm, module.energy)));
-    tensors.extend(adapter.extra().iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone())));
+    tensors.extend(adapter.modules_to_save().iter().map(|(name, tensor)| (format!("{PREFIX}{name}"), tensor.clone())));
     Ok(Lora { tensors, config: config(adapter, &report.modules), report })
 }
 
@@ -195,21 +195,21 @@ fn halves(module: &Module, rank: LoraRank) -> Result<Halves> {
 
 /// The halves of a sum: those of its terms side by side, and of those the best of the rank.
 fn sum_halves(terms: &[&Module], rank: LoraRank) -> Result<Halves> {
-    let parts = terms.iter().map(|module| halves(module, LoraRank::Exact)).collect::<Result<Vec<_>>>()?;
-    let (out, columns) = (parts[0].left.nrows(), parts[0].right.ncols());
-    let total = parts.iter().map(|part| part.left.ncols()).sum();
+    let all = terms.iter().map(|module| halves(module, LoraRank::Exact)).collect::<Result<Vec<_>>>()?;
+    let (out, columns) = (all[0].left.nrows(), all[0].right.ncols());
+    let total = all.iter().map(|halves| halves.left.ncols()).sum();
     let (mut left, mut right) = (Array2::zeros((out, total)), Array2::zeros((total, columns)));
     let mut first = 0;
-    for (part, module) in parts.iter().zip(terms) {
-        let (expected, found) = ((out, columns), (part.left.nrows(), part.right.ncols()));
+    for (halves, module) in all.iter().zip(terms) {
+        let (expected, found) = ((out, columns), (halves.left.nrows(), halves.right.ncols()));
         if found != expected {
             let (w1, w2, hint) = (module.w1().dim(), module.w2().dim(), "; the other terms of its sum build it");
             let module = module.name().to_owned();
             return Err(ModuleError::WeightShape { module, w1, w2, expected, found, hint }.into());
         }
-        let last = first + part.left.ncols();
-        left.slice_mut(s![.., first..last]).assign(&part.left);
-        right.slice_mut(s![first..last, ..]).assign(&part.right);
+        let last = first + halves.left.ncols();
+        left.slice_mut(s![.., first..last]).assign(&halves.left);
+        right.slice_mut(s![first..last, ..]).assign(&halves.right);
         first = last;
     }
     let sum = Factor::low_rank(left.view(), right.view())?;
@@ -219,8 +219,8 @@ fn sum_halves(terms: &[&Module], rank: LoraRank) -> Result<Halves> {
             let svd = svd(sum)?;
             let (left, right) = svd.low_rank(rank.min(svd.values().len()))?;
             let kept: f64 = svd.values().iter().take(rank).map(|x| x * x).sum();
-            let all: f64 = svd.values().iter().map(|x| x * x).sum();
-            Ok(Halves { left, right, norm, energy: if all > 0.0 { kept / all } else { 1.0 } })
+            let all_squares: f64 = svd.values().iter().map(|x| x * x).sum();
+            Ok(Halves { left, right, norm, energy: if all_squares > 0.0 { kept / all_squares } else { 1.0 } })
         }
         _ => Ok(Halves { left, right, norm, energy: 1.0 }),
     }
@@ -251,7 +251,7 @@ fn config(adapter: &Adapter, modules: &[LoraModule]) -> Map<String, Value> {
     let ranks: Map<String, Value> = others.map(|module| (pattern(&module.name), json!(module.rank))).collect();
     let from_config =
         |field| adapter.config().and_then(|config| config.fields().get(field)).cloned().unwrap_or_default();
-    let whole = whole_modules(adapter.extra());
+    let to_save = modules_to_save(adapter.modules_to_save());
     let fields = [
         ("alpha_pattern", json!(ranks)),
         ("base_model_name_or_path", from_config("base_model_name_or_path")),
@@ -261,7 +261,7 @@ fn config(adapter: &Adapter, modules: &[LoraModule]) -> Map<String, Value> {
         ("init_lora_weights", json!(true)),
         ("lora_alpha", json!(r)),
         ("lora_dropout", json!(0.0)),
-        ("modules_to_save", if whole.is_empty() { Value::Null } else { json!(whole) }),
+        ("modules_to_save", if to_save.is_empty() { Value::Null } else { json!(to_save) }),
         ("peft_type", json!("LORA")),
         ("r", json!(r)),
         ("rank_pattern", json!(ranks)),

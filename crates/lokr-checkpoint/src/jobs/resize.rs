@@ -153,7 +153,7 @@ pub fn resize(
         Dialect::Terms => kept_of_sums(&targets, &modules)?,
         _ => energy::captured(report.modules.iter().map(|module| (module.norm, module.energy))),
     };
-    let adapter = adapter.with_modules(modules, adapter.extra().clone(), base)?;
+    let adapter = adapter.with_modules(modules, adapter.modules_to_save().clone(), base)?;
     Ok(Resized { adapter, report })
 }
 

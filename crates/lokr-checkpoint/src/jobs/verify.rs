@@ -157,7 +157,7 @@ fn check(
     options: &VerifyOptions,
 ) -> Result<TensorCheck> {
     let adapted = pieces.iter().any(|(weight, _)| plan.applied.contains_key(weight));
-    let (expected, sums) = match plan.replaced.get(name) {
+    let (expected, sums) = match plan.modules_to_save.get(name) {
         Some(replacement) => (Expectation::Replaced, compare(replacement, found, &[], options)?),
         None if !adapted => (Expectation::Unchanged, compare(base, found, &[], options)?),
         None if base.shape() != found.shape() => (Expectation::Adapted, Sums::incomparable(found)),
@@ -245,7 +245,7 @@ impl Pair<'_> {
         let elements = rows * steps.columns.max(1);
         let tiles = self.base.bytes().par_chunks(elements * self.from.size());
         let tiles = tiles.zip(self.found.bytes().par_chunks(elements * self.to.size())).enumerate();
-        let parts: Vec<_> = tiles
+        let sums: Vec<_> = tiles
             .map(|(index, (base, found))| {
                 let length = base.len() / self.from.size();
                 let (mut before, mut right) = (vec![T::zero(); length], vec![T::zero(); length]);
@@ -259,7 +259,7 @@ impl Pair<'_> {
                 self.sums(&before, &right, &got)
             })
             .collect();
-        Ok(parts.into_iter().fold(Sums::default(), Sums::and))
+        Ok(sums.into_iter().fold(Sums::default(), Sums::and))
     }
 
     fn sums<T: Scalar>(&self, before: &[T], right: &[T], got: &[f64]) -> Sums {

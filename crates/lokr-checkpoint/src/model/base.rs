@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 
 use super::fused;
-use super::fused::FusedPart;
+use super::fused::Third;
 use crate::error::{FileError, InFile, Result};
 use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 
@@ -39,8 +39,8 @@ pub struct BaseModel {
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
-    /// Parts of fused tensors by their names.
-    fused: BTreeMap<String, FusedPart>,
+    /// Thirds of fused tensors by their names.
+    fused: BTreeMap<String, Third>,
 }
 
 /// Names of a model's one file, or of its index with `.index.json` behind.
@@ -75,15 +75,15 @@ impl BaseModel {
     fn new(path: &Path, index_path: Option<&Path>, files: Vec<TensorFile>, index: BTreeMap<String, usize>) -> Self {
         let (path, index_path) = (path.to_owned(), index_path.map(Path::to_owned));
         let mut model = Self { path, index_path, files, index, fused: BTreeMap::new() };
-        let parts = model.names().map(|name| model.own_parts(name));
+        let thirds = model.names().map(|name| model.own_thirds(name));
         // What is stored under a name of its own is that.
-        let parts = parts.filter(|parts| !parts.iter().any(|(name, _)| model.index.contains_key(name)));
-        model.fused = parts.flatten().collect();
+        let thirds = thirds.filter(|thirds| !thirds.iter().any(|(name, _)| model.index.contains_key(name)));
+        model.fused = thirds.flatten().collect();
         model
     }
 
-    fn own_parts(&self, tensor: &str) -> Vec<(String, FusedPart)> {
-        self.info(tensor).map_or_else(Vec::new, |(_, shape)| fused::parts(tensor, shape))
+    fn own_thirds(&self, tensor: &str) -> Vec<(String, Third)> {
+        self.info(tensor).map_or_else(Vec::new, |(_, shape)| fused::thirds(tensor, shape))
     }
 
     fn open_shards(path: &Path, index_path: &Path) -> Result<Self> {
@@ -151,19 +151,19 @@ impl BaseModel {
     /// Type and shape of a tensor, from the header alone.
     #[must_use]
     pub fn info(&self, name: &str) -> Option<(Dtype, &[usize])> {
-        if let Some(part) = self.fused.get(name) {
-            return self.info(&part.tensor).map(|(dtype, _)| (dtype, &part.shape[..]));
+        if let Some(third) = self.fused.get(name) {
+            return self.info(&third.tensor).map(|(dtype, _)| (dtype, &third.shape[..]));
         }
         self.index.get(name).and_then(|&file| self.files[file].info(name))
     }
 
-    /// A tensor, or a part of a fused one; its data stay where they are.
+    /// A tensor, or a third of a fused one; its data stay where they are.
     ///
     /// # Errors
     /// [`FileError::TensorMissing`].
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        if let Some(part) = self.fused.get(name) {
-            return Ok(self.tensor(&part.tensor)?.rows(part.rows.clone()));
+        if let Some(third) = self.fused.get(name) {
+            return Ok(self.tensor(&third.tensor)?.rows(third.rows.clone()));
         }
         match self.index.get(name) {
             Some(&file) => self.files[file].tensor(name),
@@ -173,12 +173,12 @@ impl BaseModel {
 
     /// The name of the tensor that a weight is stored in: its own, or that of a fused one.
     pub(crate) fn stored_in<'a>(&'a self, name: &'a str) -> &'a str {
-        self.fused.get(name).map_or(name, |part| &part.tensor)
+        self.fused.get(name).map_or(name, |third| &third.tensor)
     }
 
-    /// The names of a fused tensor's parts, in the order of their rows.
-    pub(crate) fn parts(&self, tensor: &str) -> Vec<String> {
-        let names = self.own_parts(tensor).into_iter().map(|(name, _)| name);
+    /// The names of a fused tensor's thirds, in the order of their rows.
+    pub(crate) fn thirds(&self, tensor: &str) -> Vec<String> {
+        let names = self.own_thirds(tensor).into_iter().map(|(name, _)| name);
         names.filter(|name| self.fused.contains_key(name)).collect()
     }
 
@@ -192,7 +192,7 @@ impl BaseModel {
         tensor.to_array(name)
     }
 
-    /// The modules that have a weight, quantised or not, on its own or as a part of a fused one.
+    /// The modules that have a weight, quantised or not, on its own or as a third of a fused one.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &str> {
         self.names().chain(self.fused.keys().map(String::as_str)).filter_map(|name| {
             let (module, parameter) = name.rsplit_once('.')?;

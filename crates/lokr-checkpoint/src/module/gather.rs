@@ -11,19 +11,19 @@ use crate::file::Tensor;
 
 /// Tensors of one module, each with the key it came from.
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
+pub(crate) struct ModuleTensors {
     tensors: BTreeMap<&'static str, (String, Tensor)>,
 }
 
 /// What the tensors make up.
-pub(crate) struct Assembled {
+pub(crate) struct StoredModule {
     pub(crate) w1: W1,
     pub(crate) w2: W2,
     pub(crate) alpha: Option<f64>,
     pub(crate) dora_scale: Option<Tensor>,
 }
 
-impl Parts {
+impl ModuleTensors {
     /// Adds a tensor, unless another key means the same one.
     pub(crate) fn insert(
         &mut self,
@@ -46,7 +46,7 @@ impl Parts {
     }
 
     /// The factors, each in exactly one form.
-    pub(crate) fn assemble(mut self, module: &str) -> Result<Assembled> {
+    pub(crate) fn put_together(mut self, module: &str) -> Result<StoredModule> {
         let w1 = match self.take_pair(module, ["lokr_w1", "lokr_w1_a", "lokr_w1_b"], None)? {
             (Some(full), _) => W1::Full(full),
             (None, Some((a, b))) => W1::LowRank { a, b },
@@ -60,7 +60,7 @@ impl Parts {
             ((None, None), _) => return Err(missing(module, "lokr_w2")),
         };
         let alpha = self.take(ALPHA).map(|tensor| number(module, &tensor)).transpose()?;
-        Ok(Assembled { w1, w2, alpha, dora_scale: self.take(DORA_SCALE) })
+        Ok(StoredModule { w1, w2, alpha, dora_scale: self.take(DORA_SCALE) })
     }
 
     fn take(&mut self, suffix: &str) -> Option<Tensor> {

@@ -30,7 +30,7 @@ pub(crate) use dora::{gains_of, squares};
 pub use factor::{W1, W2};
 pub use factor_size::FactorSize;
 pub(crate) use factor_size::{hold, is_low_rank, svd};
-pub(crate) use gather::{Assembled, Parts};
+pub(crate) use gather::{ModuleTensors, StoredModule};
 pub(crate) use module::Layout;
 pub use module::Module;
 pub use scale::ScaleRule;

@@ -163,7 +163,7 @@ fn errors_by_name() {
     let (folder, folder2) = (Folder::new(), Folder::new());
     let whole = |seed| [("base_model.model.head.weight", Tensor::from_array(&random(&[3, 2], seed), FloatType::F32))];
     let (first, second) = (peft(&folder, CONFIG, &whole(1)).unwrap(), peft(&folder2, CONFIG, &whole(2)).unwrap());
-    assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().adapter.extra().len(), 1);
+    assert_eq!(run(&[(&first, 1.0), (&first, 1.0)]).unwrap().adapter.modules_to_save().len(), 1);
     cause(
         run(&[(&first, 1.0), (&second, 1.0)]),
         |e| matches!(e, E::Job(JobError::CombineModulesToSave { key }) if key == "head.weight"),
@@ -188,7 +188,7 @@ fn the_configuration_of_the_first_adapter_is_kept_as_far_as_it_holds() {
     assert!(fields["r"].as_u64().unwrap() >= 2, "PEFT makes full factors from r = 2 on");
     found.adapter.write(folder.path("sum"), Overwrite::Refuse).unwrap();
     let back = Adapter::read(folder.path("sum"), &ReadOptions::default()).unwrap();
-    assert_eq!(back.extra().keys().collect::<Vec<_>>(), ["head.weight"]);
+    assert_eq!(back.modules_to_save().keys().collect::<Vec<_>>(), ["head.weight"]);
 }
 
 #[test]

@@ -265,7 +265,7 @@ fn whole_tensors_stay_with_peft() {
         |e| matches!(e, E::Module(ModuleError::CannotHold { module, .. }) if module == "head.weight"),
     );
     let back = through_disk(&adapter);
-    assert_eq!(back.extra()["head.weight"].bytes(), adapter.extra()["head.weight"].bytes());
+    assert_eq!(back.modules_to_save()["head.weight"].bytes(), adapter.modules_to_save()["head.weight"].bytes());
     assert_eq!(back.config().unwrap().fields()["mine"]["x"], 1);
 }
 

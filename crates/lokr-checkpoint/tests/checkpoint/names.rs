@@ -169,7 +169,7 @@ fn peft_adapters_prefixed_bare_and_live_are_the_same() {
             Adapter::read(folder.tensors("adapter_model.safetensors", &tensors), &ReadOptions::default()).unwrap();
         assert_eq!((adapter.dialect(), adapter.prefix()), (Dialect::Peft, prefix));
         assert_eq!(adapter.modules()["a.m"].scale(), Some(0.5));
-        assert_eq!(adapter.extra().keys().collect::<Vec<_>>(), ["head.weight"]);
+        assert_eq!(adapter.modules_to_save().keys().collect::<Vec<_>>(), ["head.weight"]);
         assert_eq!(adapter.config().unwrap().fields()["of_tomorrow"]["x"], 1);
         match suffix {
             "" => assert!(adapter.warnings().is_empty()),

@@ -117,7 +117,11 @@ pub fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
         totals: Totals::new(&modules, adapter.dialect(), file_bytes(&args.adapter)),
         modules,
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
-        replaced: adapter.extra().iter().map(|(name, tensor)| (name.clone(), tensor.shape().to_vec())).collect(),
+        replaced: adapter
+            .modules_to_save()
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
+            .collect(),
         warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         plot: args.plot.as_ref().map(|path| path.display().to_string()),
     })

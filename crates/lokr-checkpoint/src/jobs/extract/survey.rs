@@ -40,7 +40,7 @@ impl<'a> Survey<'a> {
         Ok(Self { base, tuned, wanted: Patterns::new(options)? })
     }
 
-    /// The names of both models' tensors, sorted; in place of a fused weight those of its parts.
+    /// The names of both models' tensors, sorted; in place of a fused weight those of its thirds.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let (base, tuned): (BTreeSet<_>, BTreeSet<_>) = (self.base.names().collect(), self.tuned.names().collect());
         if base.is_disjoint(&tuned) {
@@ -84,11 +84,11 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// A tensor's parts, if it is a fused weight in both models, else itself.
+/// A tensor's thirds, if it is a fused weight in both models, else itself.
 fn weights(base: &BaseModel, tuned: &BaseModel, tensor: &str) -> Vec<String> {
-    let parts = base.parts(tensor);
-    let is_weight = |part: &String| part.ends_with(".weight") && tuned.stored_in(part) == tensor;
-    if !parts.is_empty() && parts.iter().all(is_weight) { parts } else { vec![tensor.to_owned()] }
+    let thirds = base.thirds(tensor);
+    let is_weight = |third: &String| third.ends_with(".weight") && tuned.stored_in(third) == tensor;
+    if !thirds.is_empty() && thirds.iter().all(is_weight) { thirds } else { vec![tensor.to_owned()] }
 }
 
 /// Whether values of different types are the same; those of one type have been compared as bytes.

@@ -86,7 +86,7 @@ pub fn unmerge(
     let mut reversed = Vec::new();
     for &(adapter, strength) in adapters.iter().rev() {
         let dora = adapter.modules().values().find(|module| module.dora_scale().is_some());
-        let reason = match (dora, adapter.extra().keys().next()) {
+        let reason = match (dora, adapter.modules_to_save().keys().next()) {
             (Some(module), _) => Some((module.name().to_owned(), "has the norms of DoRA, and the base's are lost")),
             (None, Some(name)) => Some((name.clone(), "took the place of the base's tensor")),
             (None, None) => None,
@@ -116,7 +116,7 @@ impl Job<'_> {
         let mut report = MergeReport {
             adapters: self.plan.adapters.clone(),
             weights: Vec::new(),
-            replaced: self.plan.replaced.keys().cloned().collect(),
+            replaced: self.plan.modules_to_save.keys().cloned().collect(),
             unchanged: 0,
             bytes: 0,
             copied_files: Vec::new(),
@@ -227,10 +227,10 @@ impl Job<'_> {
                 }
                 report.weights.push(described);
             } else if let Some(writer) = &mut writer {
-                writer.write(name, self.plan.replaced.get(name).unwrap_or(&base).bytes())?;
+                writer.write(name, self.plan.modules_to_save.get(name).unwrap_or(&base).bytes())?;
             }
         }
-        let changed = report.weights.len() > changes || self.plan.replaced.contains_key(name);
+        let changed = report.weights.len() > changes || self.plan.modules_to_save.contains_key(name);
         report.unchanged += usize::from(!changed);
         Ok(())
     }

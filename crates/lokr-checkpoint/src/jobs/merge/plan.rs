@@ -14,10 +14,10 @@ use crate::module::{DoraStrength, ScaleRule, Strength};
 /// What to do to each tensor that is not only copied.
 #[derive(Debug, Default)]
 pub(crate) struct Plan<'a> {
-    /// By the names of weights, which may be parts of a fused tensor.
+    /// By the names of weights, which may be thirds of a fused tensor.
     pub(crate) applied: BTreeMap<String, Vec<Applied<'a>>>,
-    /// By the names of tensors.
-    pub(crate) replaced: BTreeMap<String, Tensor>,
+    /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
+    pub(crate) modules_to_save: BTreeMap<String, Tensor>,
     pub(crate) adapters: Vec<AdapterReport>,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Plan<'a> {
             let module = &adapter.modules()[name];
             let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
             check_range(strength.multiplier, module.scale_by(strength.scale)?, wide)?;
-            if self.replaced.contains_key(base.stored_in(target)) {
+            if self.modules_to_save.contains_key(base.stored_in(target)) {
                 let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
                 return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target }.into());
             }
@@ -51,9 +51,9 @@ impl<'a> Plan<'a> {
             applied.push(Applied { adapter: number, module, strength });
         }
         let mut unmatched = resolution.unmatched().to_vec();
-        let missing = self.replace(base, adapter)?;
+        let missing = self.add_modules_to_save(base, adapter)?;
         if policy == Unmatched::Refuse && !missing.is_empty() {
-            let total = adapter.modules().len() + adapter.extra().len();
+            let total = adapter.modules().len() + adapter.modules_to_save().len();
             return Err(NameError::UnmatchedModules { modules: missing, total }.into());
         }
         unmatched.extend(missing);
@@ -69,10 +69,10 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Takes the tensors that the adapter replaces whole; returns those that the base model does not have.
-    fn replace(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
+    /// Takes the adapter's `modules_to_save`; returns those that the base model does not have.
+    fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
         let mut missing = Vec::new();
-        for (name, tensor) in adapter.extra() {
+        for (name, tensor) in adapter.modules_to_save() {
             let stored = base.info(name).filter(|_| base.stored_in(name) == name);
             let Some((dtype, shape)) = stored else {
                 missing.push(name.clone());
@@ -83,7 +83,7 @@ impl<'a> Plan<'a> {
                 return Err(JobError::ReplacementShape { key, expected, found }.into());
             }
             let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
-            if adapted || self.replaced.contains_key(name) {
+            if adapted || self.modules_to_save.contains_key(name) {
                 let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
                 let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
                 return Err(NameError::DuplicateTarget { first, second, target: name.clone() }.into());
@@ -93,19 +93,19 @@ impl<'a> Plan<'a> {
                 Some(kind) => tensor.scaled(name, 1.0, kind)?,
                 None => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
             };
-            self.replaced.insert(name.clone(), tensor);
+            self.modules_to_save.insert(name.clone(), tensor);
         }
         Ok(missing)
     }
 
-    /// A tensor of the base in the pieces that adapters change apart: its parts if it is a fused one, else itself; each with
+    /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself; each with
     /// the name of the weight it is, and in the order of their rows.
     pub(crate) fn pieces(&self, base: &BaseModel, name: &str, tensor: &Tensor) -> Result<Vec<(String, Tensor)>> {
-        let parts = base.parts(name);
-        if !parts.iter().any(|part| self.applied.contains_key(part)) {
+        let thirds = base.thirds(name);
+        if !thirds.iter().any(|third| self.applied.contains_key(third)) {
             return Ok(vec![(name.to_owned(), tensor.clone())]);
         }
-        parts.into_iter().map(|part| base.tensor(&part).map(|tensor| (part, tensor))).collect()
+        thirds.into_iter().map(|third| base.tensor(&third).map(|tensor| (third, tensor))).collect()
     }
 
     /// The report's line of a weight, nothing measured yet.

@@ -9,7 +9,7 @@ pub struct MergeReport {
     pub adapters: Vec<AdapterReport>,
     /// The weights that adapters change, in the order written.
     pub weights: Vec<WeightReport>,
-    /// Tensors that an adapter replaces whole (`modules_to_save`).
+    /// Tensors of the base model whose place an adapter's `modules_to_save` take.
     pub replaced: Vec<String>,
     /// How many tensors are the base model's, bit for bit.
     pub unchanged: usize,

@@ -98,7 +98,7 @@ impl<T: Scalar> Steps<T> {
     fn squares(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, kind: FloatType) -> Array1<f64> {
         let row_bytes = self.columns * kind.size();
         let tile = self.tile_rows();
-        let parts: Vec<_> = base
+        let sums: Vec<_> = base
             .bytes()
             .par_chunks(tile * row_bytes)
             .enumerate()
@@ -114,9 +114,9 @@ impl<T: Scalar> Steps<T> {
             })
             .collect();
         match axis {
-            DoraAxis::Output => parts.into_iter().flatten().collect(),
+            DoraAxis::Output => sums.into_iter().flatten().collect(),
             DoraAxis::Input => {
-                parts.into_iter().fold(Array1::zeros(self.columns / self.kernel), |sum: Array1<f64>, part| sum + part)
+                sums.into_iter().fold(Array1::zeros(self.columns / self.kernel), |sum: Array1<f64>, next| sum + next)
             }
         }
     }
