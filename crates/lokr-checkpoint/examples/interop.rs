@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConfigError, ConvertOptions, Dialect, FactorSize,
-    FloatType, JobError, JobProgress, LoraRank, ModuleError, Overwrite, ReadOptions, ResizeOptions, Strength, Tensor,
+    FloatType, JobError, LoraRank, ModuleError, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
     Unmatched, combine, resize, to_lora, write_tensors,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -146,6 +146,6 @@ impl Case {
     }
 }
 
-fn go_on(_: JobProgress<'_>) -> ControlFlow<()> {
+fn go_on(_: Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

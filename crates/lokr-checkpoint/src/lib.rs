@@ -50,10 +50,12 @@ pub use error::{CheckpointError, ConfigError, FileError, JobError, ModuleError, 
 pub use file::{
     Dtype, FloatType, OutputDirectory, Overwrite, Tensor, TensorFile, TensorSpec, TensorWriter, write_tensors,
 };
+#[allow(deprecated)] // For those who use it still.
+pub use jobs::JobProgress;
 pub use jobs::{
     AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
-    ExtractOptions, ExtractReport, ExtractedModule, Extraction, JobProgress, Lora, LoraModule, LoraRank, LoraReport,
-    Measured, MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, ResizeOptions, ResizeReport, Resized,
+    ExtractOptions, ExtractReport, ExtractedModule, Extraction, Lora, LoraModule, LoraRank, LoraReport, Measured,
+    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, ResizeOptions, ResizeReport, Resized,
     ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport, combine, extract, merge,
     resize, to_lora, unmerge, verify,
 };

@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lokr_checkpoint::{JobProgress, Progress};
+use lokr_checkpoint::Progress;
 use serde::{Serialize, Serializer};
 
 use crate::error::CliError;
@@ -131,9 +131,11 @@ impl JobBar {
     }
 
     /// Of a job on an adapter's modules.
-    pub fn tell_module(&mut self, at: JobProgress<'_>) -> ControlFlow<()> {
-        self.bar.set_length(at.total as u64);
-        self.bar.set_position(at.done as u64);
+    pub fn tell_module(&mut self, event: Progress<'_>) -> ControlFlow<()> {
+        if let Progress::Module { done, total, .. } = event {
+            self.bar.set_length(total as u64);
+            self.bar.set_position(done as u64);
+        }
         go_on()
     }
 

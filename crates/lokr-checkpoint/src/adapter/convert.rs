@@ -106,7 +106,7 @@ impl Adapter {
         let origin = Origin { adapter: Some(self), kept_prefix: kept, config: Holds::Everything };
         let mut adapter = assemble(placed, &namer, &origin, options.scale)?;
         let roundings = match options.dtype {
-            Some(kind) => adapter.round(kind)?,
+            Some(dtype) => adapter.round(dtype)?,
             None => Vec::new(),
         };
         if let Some(base) = base {
@@ -116,12 +116,12 @@ impl Adapter {
     }
 
     /// Rounds all tensors of the modules, and tells what that cost.
-    fn round(&mut self, kind: FloatType) -> Result<Vec<Rounding>> {
+    fn round(&mut self, dtype: FloatType) -> Result<Vec<Rounding>> {
         let mut roundings = Vec::new();
         let (mut modules, mut to_save) = (BTreeMap::new(), BTreeMap::new());
         for (name, module) in &self.modules {
             let rounded = module.clone().map_tensors(|key, tensor| {
-                let (rounded, relative_error) = round(tensor, &format!("{name}.{key}"), kind)?;
+                let (rounded, relative_error) = round(tensor, &format!("{name}.{key}"), dtype)?;
                 if relative_error > 0.0 {
                     roundings.push(Rounding { module: name.clone(), key, relative_error });
                 }
@@ -131,7 +131,7 @@ impl Adapter {
         }
         for (name, tensor) in &self.modules_to_save {
             let is_float = FloatType::from_dtype(tensor.dtype()).is_some();
-            let rounded = if is_float { round(tensor, name, kind)?.0 } else { tensor.clone() };
+            let rounded = if is_float { round(tensor, name, dtype)?.0 } else { tensor.clone() };
             to_save.insert(name.clone(), rounded);
         }
         (self.modules, self.modules_to_save) = (modules, to_save);
@@ -139,11 +139,11 @@ impl Adapter {
     }
 }
 
-fn round(tensor: &Tensor, key: &str, kind: FloatType) -> Result<(Tensor, f64)> {
-    if tensor.dtype() == kind.dtype() {
+fn round(tensor: &Tensor, key: &str, dtype: FloatType) -> Result<(Tensor, f64)> {
+    if tensor.dtype() == dtype.dtype() {
         return Ok((tensor.clone(), 0.0));
     }
-    let rounded = tensor.scaled(key, 1.0, kind)?;
+    let rounded = tensor.scaled(key, 1.0, dtype)?;
     let (before, after) = (tensor.to_array::<f64>(key)?, rounded.to_array::<f64>(key)?);
     let norm = |values: &ndarray::ArrayD<f64>| values.iter().map(|x| x * x).sum::<f64>().sqrt();
     let difference = norm(&(&after - &before));

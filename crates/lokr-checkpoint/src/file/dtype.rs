@@ -174,24 +174,24 @@ fn spread<const N: usize, T: Copy>(values: &[T], out: &mut [u8], convert: impl F
 mod tests {
     use super::*;
 
-    fn round_trip(kind: FloatType, values: &[f64]) -> Vec<f64> {
-        let mut bytes = vec![0; values.len() * kind.size()];
-        kind.encode(values, &mut bytes);
+    fn round_trip(dtype: FloatType, values: &[f64]) -> Vec<f64> {
+        let mut bytes = vec![0; values.len() * dtype.size()];
+        dtype.encode(values, &mut bytes);
         let mut back = vec![f64::NAN; values.len()];
-        kind.decode(&bytes, &mut back);
+        dtype.decode(&bytes, &mut back);
         back
     }
 
     #[test]
     fn every_half_survives_the_way_to_f32_and_back() {
-        for kind in [FloatType::F16, FloatType::Bf16] {
+        for dtype in [FloatType::F16, FloatType::Bf16] {
             let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
             let mut floats = vec![0f32; 1 << 16];
-            kind.decode(&bytes, &mut floats);
+            dtype.decode(&bytes, &mut floats);
             let mut back = vec![0; bytes.len()];
-            kind.encode(&floats, &mut back);
+            dtype.encode(&floats, &mut back);
             for (i, (&a, &b)) in bytes.as_chunks::<2>().0.iter().zip(back.as_chunks::<2>().0).enumerate() {
-                assert!(a == b || floats[i].is_nan(), "{kind:?} {a:?} became {b:?}");
+                assert!(a == b || floats[i].is_nan(), "{dtype:?} {a:?} became {b:?}");
             }
         }
     }
@@ -229,8 +229,8 @@ mod tests {
     #[test]
     fn blocks_do_not_show() {
         let values: Vec<f64> = (0..2 * BLOCK + 3).map(|i| i as f64).collect();
-        for kind in [FloatType::F16, FloatType::F32, FloatType::F64] {
-            assert_eq!(round_trip(kind, &values), values, "{kind:?}");
+        for dtype in [FloatType::F16, FloatType::F32, FloatType::F64] {
+            assert_eq!(round_trip(dtype, &values), values, "{dtype:?}");
         }
     }
 }

@@ -53,16 +53,16 @@ impl Tensor {
         }
     }
 
-    /// The values of an array of any layout, each rounded once to `kind`.
+    /// The values of an array of any layout, each rounded once to `dtype`.
     #[must_use]
-    pub fn from_array<T: Scalar, S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>, kind: FloatType) -> Self {
-        let mut bytes = vec![0; array.len() * kind.size()];
+    pub fn from_array<T: Scalar, S: Data<Elem = T>, D: Dimension>(array: &ArrayBase<S, D>, dtype: FloatType) -> Self {
+        let mut bytes = vec![0; array.len() * dtype.size()];
         match array.as_slice() {
-            Some(values) => kind.encode(values, &mut bytes),
-            None => kind.encode(&array.iter().copied().collect::<Vec<_>>(), &mut bytes),
+            Some(values) => dtype.encode(values, &mut bytes),
+            None => dtype.encode(&array.iter().copied().collect::<Vec<_>>(), &mut bytes),
         }
         let range = 0..bytes.len();
-        Self::at(Arc::new(Source::Owned(bytes)), kind.dtype(), array.shape().to_vec(), range)
+        Self::at(Arc::new(Source::Owned(bytes)), dtype.dtype(), array.shape().to_vec(), range)
     }
 
     /// As [`Tensor::from_array`]; `name` is for the error.
@@ -72,11 +72,11 @@ impl Tensor {
     pub(crate) fn rounded<T: Scalar, S: Data<Elem = T>, D: Dimension>(
         name: &str,
         array: &ArrayBase<S, D>,
-        kind: FloatType,
+        dtype: FloatType,
     ) -> Result<Self> {
-        let tensor = Self::from_array(array, kind);
+        let tensor = Self::from_array(array, dtype);
         let out_of_range = |count, too_large| {
-            Err(FileError::OutOfRange { key: name.to_owned(), dtype: kind.dtype(), count, too_large }.into())
+            Err(FileError::OutOfRange { key: name.to_owned(), dtype: dtype.dtype(), count, too_large }.into())
         };
         let finite = array.iter().filter(|x| x.is_finite()).count();
         let overflows = (tensor.count_non_finite(name)? + finite).saturating_sub(array.len());
@@ -134,10 +134,10 @@ impl Tensor {
     /// # Errors
     /// [`FileError::TensorDtype`] unless the type is f16, bf16, f32 or f64.
     pub fn to_array<T: Scalar>(&self, name: &str) -> Result<ArrayD<T>> {
-        let kind = self.float_type(name)?;
+        let dtype = self.float_type(name)?;
         let mut array = ArrayD::zeros(IxDyn(&self.shape));
         if let Some(values) = array.as_slice_mut() {
-            kind.decode(self.bytes(), values);
+            dtype.decode(self.bytes(), values);
         }
         Ok(array)
     }
@@ -156,13 +156,13 @@ impl Tensor {
         Self { shape, ..self.clone() }
     }
 
-    /// The values times `s`, each rounded once to `kind`; `name` is for the error, as in [`Tensor::rounded`].
-    pub(crate) fn scaled(&self, name: &str, s: f64, kind: FloatType) -> Result<Self> {
+    /// The values times `s`, each rounded once to `dtype`; `name` is for the error, as in [`Tensor::rounded`].
+    pub(crate) fn scaled(&self, name: &str, s: f64, dtype: FloatType) -> Result<Self> {
         let mut values = self.to_array::<f64>(name)?;
         if s != 1.0 {
             values *= s;
         }
-        Self::rounded(name, &values, kind)
+        Self::rounded(name, &values, dtype)
     }
 
     /// How many values are NaN or infinite; `name` is for the error.
@@ -183,13 +183,13 @@ impl Tensor {
 
     /// The sum of what `of_block` gives for each block of values.
     fn sum_of_blocks<S: Sum>(&self, name: &str, of_block: impl Fn(&[f64]) -> S) -> Result<S> {
-        let kind = self.float_type(name)?;
+        let dtype = self.float_type(name)?;
         let mut block = [0f64; 1024];
-        let blocks = self.bytes().chunks(block.len() * kind.size());
+        let blocks = self.bytes().chunks(block.len() * dtype.size());
         Ok(blocks
             .map(|bytes| {
-                let values = &mut block[..bytes.len() / kind.size()];
-                kind.decode(bytes, values);
+                let values = &mut block[..bytes.len() / dtype.size()];
+                dtype.decode(bytes, values);
                 of_block(values)
             })
             .sum())
@@ -237,8 +237,8 @@ mod tests {
     fn values_that_are_not_finite_are_counted_in_every_type() {
         let mut a = Array2::<f64>::ones((40, 60));
         (a[[0, 0]], a[[20, 20]], a[[39, 59]]) = (f64::NAN, f64::INFINITY, f64::NEG_INFINITY);
-        for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
-            assert_eq!(Tensor::from_array(&a, kind).count_non_finite("a").unwrap(), 3, "{kind:?}");
+        for dtype in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
+            assert_eq!(Tensor::from_array(&a, dtype).count_non_finite("a").unwrap(), 3, "{dtype:?}");
         }
     }
 
@@ -246,8 +246,8 @@ mod tests {
     fn norms_are_those_of_all_blocks() {
         let mut a = Array2::<f64>::zeros((40, 60));
         (a[[0, 0]], a[[39, 59]]) = (3.0, -4.0);
-        for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
-            assert_eq!(Tensor::from_array(&a, kind).frobenius_norm("a").unwrap(), 5.0, "{kind:?}");
+        for dtype in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
+            assert_eq!(Tensor::from_array(&a, dtype).frobenius_norm("a").unwrap(), 5.0, "{dtype:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::energy;
 use super::for_all::for_all;
-use super::progress::JobProgress;
+use super::progress::Progress;
 use crate::adapter::{Adapter, Names, Target, check_kernels, targets};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
@@ -24,7 +24,7 @@ use crate::module::{FactorSize, Module, ScaleRule, hold, is_low_rank, module, st
 /// use lokr_checkpoint::{CombineOptions, FactorSize};
 ///
 /// let options = CombineOptions { size: Some(FactorSize::Rank(16)), ..CombineOptions::default() };
-/// assert_eq!(options.kind, None);
+/// assert_eq!(options.dtype, None);
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CombineOptions {
@@ -32,7 +32,7 @@ pub struct CombineOptions {
     /// full otherwise. A share of the energy is of the best single LoKr's.
     pub size: Option<FactorSize>,
     /// The type sums are stored in; `None`: the widest of the summands'.
-    pub kind: Option<FloatType>,
+    pub dtype: Option<FloatType>,
 }
 
 /// What [`combine`] made.
@@ -100,7 +100,7 @@ pub fn combine(
     adapters: &[(&Adapter, f64)],
     base: Option<&BaseModel>,
     options: &CombineOptions,
-    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Combination> {
     let first = check(adapters, options)?;
     let mut summands: BTreeMap<String, Vec<Summand<'_>>> = BTreeMap::new();
@@ -207,8 +207,8 @@ fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOption
     let kernel = kernel.unwrap_or_default();
     let size = options.size.unwrap_or_else(|| exact_size(&krons, kernel));
     let held = hold(b.into(), kernel, size)?;
-    let kind = options.kind.or_else(|| widest(summands)).unwrap_or(FloatType::F32);
-    let built = module(name, &a, &held.factor, kernel, kind, 1.0)?;
+    let dtype = options.dtype.or_else(|| widest(summands)).unwrap_or(FloatType::F32);
+    let built = module(name, &a, &held.factor, kernel, dtype, 1.0)?;
     let energy = nearest.energy * held.energy;
     let norm = if nearest.energy > 0.0 { nearest.singular_values[0] / nearest.energy.sqrt() } else { 0.0 };
     let line = CombinedModule { name: name.to_owned(), summands: summands.len(), rank: built.rank(), norm, energy };

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::progress::JobProgress;
+use super::progress::Progress;
 use crate::error::Result;
 
 /// Modules that a thread takes before the caller can stop the job: a few, so that threads seldom wait for each other.
@@ -15,21 +15,21 @@ const TURN: usize = 2;
 pub(crate) fn for_all<I: Sync, R: Send>(
     items: &[I],
     name: impl Fn(&I) -> &str,
-    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     work: impl Fn(&I) -> Result<R> + Sync,
 ) -> Result<Vec<R>> {
     let total = items.len();
     let mut results = Vec::with_capacity(total);
     for turn in items.chunks(TURN * rayon::current_num_threads()) {
         for (i, item) in turn.iter().enumerate() {
-            JobProgress { done: results.len() + i, total, name: name(item) }.tell(progress)?;
+            Progress::Module { done: results.len() + i, total, name: name(item) }.tell(progress)?;
         }
         let done: Vec<_> = turn.par_iter().map(&work).collect();
         for result in done {
             results.push(result?);
         }
     }
-    JobProgress { done: total, total, name: "" }.tell(progress)?;
+    Progress::Module { done: total, total, name: "" }.tell(progress)?;
     Ok(results)
 }
 
@@ -48,8 +48,10 @@ mod tests {
         for threads in [1, 2, 5] {
             let mut told = Vec::new();
             let results = in_pool(threads, || {
-                let mut progress = |at: JobProgress<'_>| {
-                    told.push((at.done, at.total, at.name.to_owned()));
+                let mut progress = |event: Progress<'_>| {
+                    if let Progress::Module { done, total, name } = event {
+                        told.push((done, total, name.to_owned()));
+                    }
                     ControlFlow::Continue(())
                 };
                 for_all(&names, |name| name, &mut progress, |name| Ok(name.len()))
@@ -70,8 +72,9 @@ mod tests {
         for threads in [1, 8] {
             let run = |stop_at: usize| {
                 in_pool(threads, || {
-                    let mut progress = |at: JobProgress<'_>| {
-                        if at.done == stop_at { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                    let mut progress = |event: Progress<'_>| match event {
+                        Progress::Module { done, .. } if done == stop_at => ControlFlow::Break(()),
+                        _ => ControlFlow::Continue(()),
                     };
                     for_all(&items, |_| "", &mut progress, fail)
                 })

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::energy;
 use super::for_all::for_all;
-use super::progress::JobProgress;
+use super::progress::Progress;
 use crate::adapter::{Adapter, Names, check_kernels, targets, write_peft};
 use crate::dialect::peft::{PREFIX, modules_to_save};
 use crate::error::{InFile, JobError, ModuleError, Result};
@@ -81,7 +81,7 @@ pub struct LoraModule {
 /// comes from their singular values.
 ///
 /// `base` gives the modules their names and shapes. Without it a PEFT or dotted adapter's own names are taken, and a low-rank
-/// `w2` whose file does not tell its kernel is taken for a linear layer's. `kind` is the type to store; `None`: that of the
+/// `w2` whose file does not tell its kernel is taken for a linear layer's. `dtype` is the type to store; `None`: that of the
 /// factors.
 /// # Errors
 /// [`JobError::Option`] for rank 0; [`NameError::BaseNeeded`], [`JobError::KernelUnknown`];
@@ -103,8 +103,8 @@ pub fn to_lora(
     adapter: &Adapter,
     base: Option<&BaseModel>,
     rank: LoraRank,
-    kind: Option<FloatType>,
-    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
+    dtype: Option<FloatType>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Lora> {
     if rank == LoraRank::Best(0) {
         let (option, expected, found) = ("rank", "a positive number", "0".to_owned());
@@ -127,11 +127,11 @@ pub fn to_lora(
                 _ => sum_halves(&modules, rank).in_file(adapter.path())?,
             };
             let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
-            let kind = kind.or(stored).unwrap_or(FloatType::F32);
+            let dtype = dtype.or(stored).unwrap_or(FloatType::F32);
             let key = |half| format!("{name}.lora_{half}.weight");
             let tensors = [
-                with_kernel(&key("A"), &right, kernel, kind)?,
-                with_kernel(&key("B"), &left, &vec![1; kernel.len()], kind)?,
+                with_kernel(&key("A"), &right, kernel, dtype)?,
+                with_kernel(&key("B"), &left, &vec![1; kernel.len()], dtype)?,
             ];
             Ok((tensors, LoraModule { name: name.clone(), rank: left.ncols(), norm, energy }))
         },

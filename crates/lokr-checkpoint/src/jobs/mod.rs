@@ -22,6 +22,8 @@ pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, co
 pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
 pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
 pub use merge::{AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, Run, WeightReport, merge, unmerge};
-pub use progress::{JobProgress, Progress};
+#[allow(deprecated)] // For those who use it still.
+pub use progress::JobProgress;
+pub use progress::Progress;
 pub use resize::{ResizeOptions, ResizeReport, Resized, ResizedModule, resize};
 pub use verify::{Expectation, TensorCheck, Verdict, VerifyOptions, VerifyReport, verify};

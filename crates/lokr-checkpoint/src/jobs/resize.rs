@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::energy;
 use super::for_all::for_all;
-use super::progress::JobProgress;
+use super::progress::Progress;
 use crate::adapter::{Adapter, Names, Target, check_kernels, targets};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
@@ -37,7 +37,7 @@ pub struct ResizeOptions {
     /// best LoKr of the new split.
     pub size: Option<FactorSize>,
     /// The type to store; `None`: that of the factors.
-    pub kind: Option<FloatType>,
+    pub dtype: Option<FloatType>,
 }
 
 /// What [`resize`] made.
@@ -112,7 +112,7 @@ pub fn resize(
     adapter: &Adapter,
     base: Option<&BaseModel>,
     options: &ResizeOptions,
-    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Resized> {
     options.size.map_or(Ok(()), FactorSize::check)?;
     if let (Dialect::Terms, Some(_), Some(first)) = (adapter.dialect(), options.factor, adapter.modules().keys().next())
@@ -188,12 +188,12 @@ fn kept_of_sums(targets: &[Target<'_>], modules: &BTreeMap<String, Module>) -> R
 fn resize_module(target: &Target<'_>, options: &ResizeOptions) -> Result<(Module, f64)> {
     let (old, kernel) = (target.module, target.kernel());
     if options.factor.is_none() && options.size.is_none() {
-        let Some(kind) = options.kind else {
+        let Some(dtype) = options.dtype else {
             return Ok((old.clone(), 1.0));
         };
         let round = |key: &'static str, tensor: &Tensor| match key {
             DORA_SCALE => Ok(tensor.clone()),
-            _ => tensor.scaled(&format!("{}.{key}", target.name), 1.0, kind),
+            _ => tensor.scaled(&format!("{}.{key}", target.name), 1.0, dtype),
         };
         return Ok((old.clone().map_tensors(round)?, 1.0));
     }
@@ -224,11 +224,11 @@ fn resize_module(target: &Target<'_>, options: &ResizeOptions) -> Result<(Module
         Factor::Full(_) => None,
         Factor::LowRank(low) => Some(low.rank()),
     };
-    if new_shape == shape && ranks == old.w2().rank() && options.kind.is_none_or(|kind| kind == stored_type(old)) {
+    if new_shape == shape && ranks == old.w2().rank() && options.dtype.is_none_or(|dtype| dtype == stored_type(old)) {
         return Ok((old.clone(), 1.0));
     }
-    let kind = options.kind.unwrap_or_else(|| stored_type(old));
-    let new = module(&target.name, &a, &b, kernel, kind, old.scale_by(ScaleRule::Trained)?)?;
+    let dtype = options.dtype.unwrap_or_else(|| stored_type(old));
+    let new = module(&target.name, &a, &b, kernel, dtype, old.scale_by(ScaleRule::Trained)?)?;
     let new = match old.dora_scale() {
         Some(dora_scale) => new.with_dora_scale(dora_scale.clone())?,
         None => new,

@@ -9,24 +9,24 @@ use super::suffix::DORA_SCALE;
 use crate::error::Result;
 use crate::file::{FloatType, Tensor, product};
 
-/// The module of two factors, `b` flattened to `(p, q·K)`, each value rounded once to `kind`, which must hold them.
+/// The module of two factors, `b` flattened to `(p, q·K)`, each value rounded once to `dtype`, which must hold them.
 pub(crate) fn module(
     name: &str,
     a: &Array2<f64>,
     b: &Factor<'_, f64>,
     kernel: &[usize],
-    kind: FloatType,
+    dtype: FloatType,
     scale: f64,
 ) -> Result<Module> {
     let key = |factor| format!("{name}.{factor}");
     let w2 = match b {
-        Factor::Full(b) => W2::Full(with_kernel(&key("lokr_w2"), b, kernel, kind)?),
+        Factor::Full(b) => W2::Full(with_kernel(&key("lokr_w2"), b, kernel, dtype)?),
         Factor::LowRank(low) => W2::LowRank {
-            a: Tensor::rounded(&key("lokr_w2_a"), &low.left(), kind)?,
-            b: Tensor::rounded(&key("lokr_w2_b"), &low.right(), kind)?,
+            a: Tensor::rounded(&key("lokr_w2_a"), &low.left(), dtype)?,
+            b: Tensor::rounded(&key("lokr_w2_b"), &low.right(), dtype)?,
         },
     };
-    Module::new(name, W1::Full(Tensor::rounded(&key("lokr_w1"), a, kind)?), w2, scale)
+    Module::new(name, W1::Full(Tensor::rounded(&key("lokr_w1"), a, dtype)?), w2, scale)
 }
 
 /// A matrix `(rows, columns·K)` as a tensor `(rows, columns, kernel…)`.
@@ -34,12 +34,12 @@ pub(crate) fn with_kernel(
     name: &str,
     matrix: &ArrayBase<impl Data<Elem = f64>, Ix2>,
     kernel: &[usize],
-    kind: FloatType,
+    dtype: FloatType,
 ) -> Result<Tensor> {
     let (rows, columns) = matrix.dim();
     let mut shape = vec![rows, columns / product(kernel).max(1)];
     shape.extend(kernel);
-    Ok(Tensor::rounded(name, matrix, kind)?.reshaped(shape))
+    Ok(Tensor::rounded(name, matrix, dtype)?.reshaped(shape))
 }
 
 /// The wider of the types in which a module's factors are stored.

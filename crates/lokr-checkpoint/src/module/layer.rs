@@ -41,27 +41,27 @@ impl Module {
         Ok(LoKrAdapter::from_delta(base, self.kron()?, scaling)?)
     }
 
-    /// The module of a layer's adapter: its factors in the form they have, rounded once to `kind`, and its scaling.
+    /// The module of a layer's adapter: its factors in the form they have, rounded once to `dtype`, and its scaling.
     ///
     /// # Errors
     /// Those of [`Module::new`].
     pub fn from_layer<T: Scalar, L: Layer<T> + Clone>(
         name: impl Into<String>,
         adapter: &LoKrAdapter<T, L>,
-        kind: FloatType,
+        dtype: FloatType,
     ) -> Result<Self> {
         let w1 = match adapter.delta().a() {
-            Factor::Full(w) => W1::Full(Tensor::from_array(w, kind)),
+            Factor::Full(w) => W1::Full(Tensor::from_array(w, dtype)),
             Factor::LowRank(halves) => W1::LowRank {
-                a: Tensor::from_array(&halves.left(), kind),
-                b: Tensor::from_array(&halves.right(), kind),
+                a: Tensor::from_array(&halves.left(), dtype),
+                b: Tensor::from_array(&halves.right(), dtype),
             },
         };
         let w2 = match adapter.delta().b() {
-            Factor::Full(w) => W2::Full(Tensor::from_array(w, kind)),
+            Factor::Full(w) => W2::Full(Tensor::from_array(w, dtype)),
             Factor::LowRank(halves) => W2::LowRank {
-                a: Tensor::from_array(&halves.left(), kind),
-                b: Tensor::from_array(&halves.right(), kind),
+                a: Tensor::from_array(&halves.left(), dtype),
+                b: Tensor::from_array(&halves.right(), dtype),
             },
         };
         Self::new(name, w1, w2, adapter.scaling().to_f64_exact())

@@ -2,14 +2,14 @@
 
 use crate::support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, random, read, stop, tensor};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobError, JobProgress, Overwrite,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, FactorSize, FloatType, JobError, Overwrite, Progress,
     ReadOptions, Tensor, combine,
 };
 use ndarray::{Array2, ArrayD};
 
 /// Module `m` of dotted names, rank 2 or full, with an `alpha`.
-fn adapter(seed: u64, alpha: f64, w1: [usize; 2], w2: &[usize], rank: Option<usize>, kind: FloatType) -> Adapter {
-    let stored = |shape: &[usize], seed| Tensor::from_array(&random(shape, seed), kind);
+fn adapter(seed: u64, alpha: f64, w1: [usize; 2], w2: &[usize], rank: Option<usize>, dtype: FloatType) -> Adapter {
+    let stored = |shape: &[usize], seed| Tensor::from_array(&random(shape, seed), dtype);
     let mut tensors = vec![("m.alpha", filled(&[], alpha)), ("m.lokr_w1", stored(&w1, seed))];
     match rank {
         None => tensors.push(("m.lokr_w2", stored(w2, seed + 1))),
@@ -108,9 +108,9 @@ fn a_module_of_one_adapter_is_passed_on_with_its_weight() {
     .unwrap();
     let second = read(&[("b.alpha", alpha()), ("b.lokr_w1", t(&[2, 2])), ("b.lokr_w2", t(&[3, 2]))]).unwrap();
     let mut seen = 0;
-    let mut count = |at: JobProgress<'_>| {
+    let mut count = |event: Progress<'_>| {
         seen += 1;
-        go_on(at)
+        go_on(event)
     };
     let found = combine(&[(&first, 0.5), (&second, 3.0)], None, &CombineOptions::default(), &mut count).unwrap();
     let (a, b) = (&found.adapter.modules()["a"], &found.adapter.modules()["b"]);
@@ -125,7 +125,7 @@ fn a_module_of_one_adapter_is_passed_on_with_its_weight() {
 
 #[test]
 fn the_widest_type_is_kept() {
-    let make = |seed, kind| adapter(seed, 1.0, [2, 2], &[3, 3], None, kind);
+    let make = |seed, dtype| adapter(seed, 1.0, [2, 2], &[3, 3], None, dtype);
     for (a, b, expected) in [
         (FloatType::F16, FloatType::F16, FloatType::F16),
         (FloatType::F16, FloatType::Bf16, FloatType::F32),

@@ -3,7 +3,7 @@
 use crate::support::build::{Folder, cause, go_on, random, raw, stop};
 use lokr_checkpoint::{
     BaseModel, CheckpointError as E, Dtype, ExtractOptions, Extraction, FactorSize, FileError, FloatType, JobError,
-    JobProgress, Module, ModuleError, NotAdaptedReason, Strength, Tensor, W1, W2, extract,
+    Module, ModuleError, NotAdaptedReason, Progress, Strength, Tensor, W1, W2, extract,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -12,10 +12,10 @@ fn model(folder: &Folder, name: &str, tensors: &[(&str, Tensor)]) -> BaseModel {
 }
 
 /// Extracts from one weight `m.weight` and its change.
-fn one(base: &ArrayD<f64>, change: &ArrayD<f64>, kind: FloatType, options: &ExtractOptions) -> Extraction {
+fn one(base: &ArrayD<f64>, change: &ArrayD<f64>, dtype: FloatType, options: &ExtractOptions) -> Extraction {
     let folder = Folder::new();
-    let first = model(&folder, "base.safetensors", &[("m.weight", Tensor::from_array(base, kind))]);
-    let second = model(&folder, "tuned.safetensors", &[("m.weight", Tensor::from_array(&(base + change), kind))]);
+    let first = model(&folder, "base.safetensors", &[("m.weight", Tensor::from_array(base, dtype))]);
+    let second = model(&folder, "tuned.safetensors", &[("m.weight", Tensor::from_array(&(base + change), dtype))]);
     extract(&first, &second, options, &mut go_on).unwrap()
 }
 
@@ -189,13 +189,13 @@ fn a_share_of_energy_chooses_split_and_rank() {
 #[test]
 fn half_types_in_and_out() {
     let (base, change) = (random(&[16, 24], 8), random(&[16, 24], 9));
-    for kind in [FloatType::F16, FloatType::Bf16] {
-        let found = one(&base, &change, kind, &ExtractOptions::default());
+    for dtype in [FloatType::F16, FloatType::Bf16] {
+        let found = one(&base, &change, dtype, &ExtractOptions::default());
         let module = &found.terms[0]["m"];
-        assert!(module.tensors().iter().all(|(_, tensor)| tensor.dtype() == kind.dtype()));
+        assert!(module.tensors().iter().all(|(_, tensor)| tensor.dtype() == dtype.dtype()));
         assert!((captured(&found, &change) - found.report.energy).abs() < 0.02);
-        let wide = ExtractOptions { kind: Some(FloatType::F32), ..ExtractOptions::default() };
-        let module = &one(&base, &change, kind, &wide).terms[0]["m"];
+        let wide = ExtractOptions { dtype: Some(FloatType::F32), ..ExtractOptions::default() };
+        let module = &one(&base, &change, dtype, &wide).terms[0]["m"];
         assert!(module.tensors().iter().all(|(_, tensor)| tensor.dtype() == Dtype::F32));
     }
 }
@@ -246,9 +246,10 @@ fn everything_else_that_differs_is_reported() {
         ..ExtractOptions::default()
     };
     let mut seen = Vec::new();
-    let mut note = |at: JobProgress<'_>| {
-        seen.push((at.done, at.total, at.name.to_owned()));
-        go_on(at)
+    let mut note = |event: Progress<'_>| {
+        let Progress::Module { done, total, name } = event else { panic!("{event:?}") };
+        seen.push((done, total, name.to_owned()));
+        go_on(event)
     };
     let found = extract(&base, &tuned, &options, &mut note).unwrap();
     assert_eq!(found.terms[0].keys().collect::<Vec<_>>(), ["a"]);
@@ -335,7 +336,7 @@ fn low_rank_convolutions_are_written_for_peft() {
 
 #[test]
 fn a_type_that_cannot_hold_the_factors_is_an_error() {
-    let options = ExtractOptions { kind: Some(FloatType::F16), ..ExtractOptions::default() };
+    let options = ExtractOptions { dtype: Some(FloatType::F16), ..ExtractOptions::default() };
     for (size, too_large) in [(1e12, true), (1e-20, false)] {
         let change = random(&[4, 6], 33) * size;
         let folder = Folder::new();

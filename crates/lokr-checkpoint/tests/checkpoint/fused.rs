@@ -16,7 +16,7 @@ const BLOCK: &str = "conditioner.embedders.1.model.transformer.resblocks.3.";
 const LAYER: &str = "lora_te2_text_model_encoder_layers_3_";
 
 /// Stored tensors of a model whose weights are (6, 10), attention's fused.
-fn stored(kind: FloatType) -> Vec<(String, Tensor)> {
+fn stored(dtype: FloatType) -> Vec<(String, Tensor)> {
     [
         ("attn.in_proj_weight", &[18, 10][..]),
         ("attn.in_proj_bias", &[18]),
@@ -24,12 +24,12 @@ fn stored(kind: FloatType) -> Vec<(String, Tensor)> {
         ("mlp.c_fc.weight", &[6, 10]),
         ("ln_1.weight", &[10]),
     ]
-    .map(|(name, shape)| (format!("{BLOCK}{name}"), typed(shape, kind)))
+    .map(|(name, shape)| (format!("{BLOCK}{name}"), typed(shape, dtype)))
     .to_vec()
 }
 
-fn model(folder: &Folder, kind: FloatType) -> BaseModel {
-    let tensors = stored(kind);
+fn model(folder: &Folder, dtype: FloatType) -> BaseModel {
+    let tensors = stored(dtype);
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
     base(folder, &tensors)
 }
@@ -93,9 +93,9 @@ fn every_layer_is_found() {
 
 #[test]
 fn each_part_is_merged_by_itself_and_the_others_keep_their_bits() {
-    for kind in [FloatType::F32, FloatType::F64, FloatType::Bf16] {
+    for dtype in [FloatType::F32, FloatType::F64, FloatType::Bf16] {
         let folder = Folder::new();
-        let base = model(&folder, kind);
+        let base = model(&folder, dtype);
         // One part with norms over inputs: those of its own rows.
         let mut layers = ALL;
         layers[1].1 = Some(&[1, 10]);
@@ -129,7 +129,7 @@ fn each_part_is_merged_by_itself_and_the_others_keep_their_bits() {
             let mut right = base.weight::<f64>(&weight).unwrap();
             adapter.modules()[&format!("{LAYER}{layer}")].merge_into(&mut right, &Strength::default()).unwrap();
             let found = merged.weight::<f64>(&weight).unwrap();
-            let allowed = match kind {
+            let allowed = match dtype {
                 FloatType::Bf16 => 4e-3,
                 _ => 1e-6,
             };

@@ -31,10 +31,10 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 /// The model of a case in another type.
-fn as_type(case: &Case, kind: FloatType, folder: &Folder) -> BaseModel {
+fn as_type(case: &Case, dtype: FloatType, folder: &Folder) -> BaseModel {
     let file = case.file("base");
     let tensors: BTreeMap<_, _> =
-        file.names().map(|name| (name.to_owned(), Tensor::from_array(&values(&file, name), kind))).collect();
+        file.names().map(|name| (name.to_owned(), Tensor::from_array(&values(&file, name), dtype))).collect();
     let path = folder.path("base.safetensors");
     write_tensors(&path, &tensors, &BTreeMap::new(), Overwrite::Replace).unwrap();
     BaseModel::open(path).unwrap()
@@ -95,10 +95,10 @@ fn the_variant_of_lycoris_is_the_recorded_merge() {
 /// In every type: the exact sum, rounded once.
 #[test]
 fn every_type_of_base_is_rounded_once() {
-    for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
+    for dtype in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
         for name in ["lycoris_linear_full_matrix", "lycoris_conv2d_tucker", "lycoris_linear_dora_in"] {
             let (case, folder) = (Case::load(name), Folder::new());
-            let base = as_type(&case, kind, &folder);
+            let base = as_type(&case, dtype, &folder);
             let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
             let out = folder.path("out.safetensors");
             let report = run(&base, &[(&adapter, Strength::default())], &out).unwrap();
@@ -108,25 +108,25 @@ fn every_type_of_base_is_rounded_once() {
                 let mut exact: ArrayD<f64> = base.weight(target).unwrap();
                 adapter.modules()[module].merge_into(&mut exact, &Strength::default()).unwrap();
                 let got = values(&merged, target);
-                let arithmetic = if kind == FloatType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
+                let arithmetic = if dtype == FloatType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) };
                 let largest = exact.iter().fold(0f64, |max, x| max.max(x.abs()));
                 let (mut square, mut worst) = (0.0, 0f64);
                 for (got, exact) in got.iter().zip(&exact) {
                     let error = (got - exact).abs();
                     assert!(
-                        error <= 0.5 * kind.epsilon() * exact.abs() + 32.0 * arithmetic * largest,
-                        "{name} {kind:?}"
+                        error <= 0.5 * dtype.epsilon() * exact.abs() + 32.0 * arithmetic * largest,
+                        "{name} {dtype:?}"
                     );
                     square += error * error;
                     worst = worst.max(error);
                 }
                 let measured = report.weights.iter().find(|w| w.weight == target).unwrap().measured.unwrap();
-                if matches!(kind, FloatType::F16 | FloatType::Bf16) {
-                    assert!((measured.rounding_norm / square.sqrt() - 1.0).abs() < 1e-2, "{name} {kind:?}");
-                    assert!((measured.largest_error / worst - 1.0).abs() < 1e-2, "{name} {kind:?}");
+                if matches!(dtype, FloatType::F16 | FloatType::Bf16) {
+                    assert!((measured.rounding_norm / square.sqrt() - 1.0).abs() < 1e-2, "{name} {dtype:?}");
+                    assert!((measured.largest_error / worst - 1.0).abs() < 1e-2, "{name} {dtype:?}");
                     let change = (&exact - &base.weight::<f64>(target).unwrap()).mapv(|x| x * x).sum().sqrt();
-                    assert!((measured.delta_norm / change - 1.0).abs() < 1e-3, "{name} {kind:?}");
-                    assert!((measured.lost / (square.sqrt() / change) - 1.0).abs() < 1e-2, "{name} {kind:?}");
+                    assert!((measured.delta_norm / change - 1.0).abs() < 1e-3, "{name} {dtype:?}");
+                    assert!((measured.lost / (square.sqrt() / change) - 1.0).abs() < 1e-2, "{name} {dtype:?}");
                 }
             }
         }

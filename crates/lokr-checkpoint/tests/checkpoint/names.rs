@@ -342,17 +342,17 @@ fn pefts_conv1d_layout_is_applied_and_is_no_kronecker_product() {
 /// LyCORIS keeps the norms in f32, whatever the file stores.
 #[test]
 fn norms_stored_in_half_types_have_the_epsilon_of_f32() {
-    let norms = |kind| {
+    let norms = |dtype| {
         let values = ArrayD::from_elem(IxDyn(&[6, 1]), 0.25);
         let module = Module::new("m", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1e-4).unwrap();
-        let module = module.with_dora_scale(lokr_checkpoint::Tensor::from_array(&values, kind)).unwrap();
+        let module = module.with_dora_scale(lokr_checkpoint::Tensor::from_array(&values, dtype)).unwrap();
         let mut merged = Array2::<f64>::from_elem((6, 10), 0.01);
         module.merge_into(&mut merged, &Strength::default()).unwrap();
         merged
     };
     use lokr_checkpoint::FloatType as F;
-    for kind in [F::F16, F::Bf16] {
-        assert_eq!(norms(kind), norms(F::F32));
+    for dtype in [F::F16, F::Bf16] {
+        assert_eq!(norms(dtype), norms(F::F32));
     }
     let row = norms(F::Bf16).row(0).to_owned();
     assert!((row.dot(&row).sqrt() - 0.25).abs() < 1e-5);

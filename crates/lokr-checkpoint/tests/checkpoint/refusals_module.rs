@@ -333,8 +333,8 @@ fn tensor_dtype() {
             matches!(e, E::File(FileError::TensorDtype { .. }))
         });
     }
-    for kind in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
-        assert!(read(&lycoris(&[("lycoris_m.lokr_w1", typed(&[2, 5], kind))])).is_ok());
+    for dtype in [FloatType::F16, FloatType::Bf16, FloatType::F32, FloatType::F64] {
+        assert!(read(&lycoris(&[("lycoris_m.lokr_w1", typed(&[2, 5], dtype))])).is_ok());
     }
 }
 
@@ -343,14 +343,14 @@ fn tensor_dtype() {
 fn half_weights_are_rounded_once() {
     // The scale 1/3 and the factors leave products that need more bits than bf16 has.
     let module = Module::new("m", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1.0 / 3.0).unwrap();
-    for kind in [FloatType::F16, FloatType::Bf16] {
-        let stored = typed(&[6, 10], kind);
+    for dtype in [FloatType::F16, FloatType::Bf16] {
+        let stored = typed(&[6, 10], dtype);
         let mut single = stored.to_array::<f32>("w").unwrap();
         let mut exact = stored.to_array::<f64>("w").unwrap();
         module.merge_into(&mut single, &Strength::default()).unwrap();
         module.merge_into(&mut exact, &Strength::default()).unwrap();
-        let (single, exact) = (Tensor::from_array(&single, kind), Tensor::from_array(&exact, kind));
-        assert_eq!(single.bytes(), exact.bytes(), "{kind:?}");
+        let (single, exact) = (Tensor::from_array(&single, dtype), Tensor::from_array(&exact, dtype));
+        assert_eq!(single.bytes(), exact.bytes(), "{dtype:?}");
     }
 }
 

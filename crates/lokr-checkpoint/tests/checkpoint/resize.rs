@@ -167,7 +167,7 @@ fn pefts_configuration_makes_the_new_factors() {
 fn types_dora_and_errors() {
     let dora = read(&lycoris(&[("lycoris_m.dora_scale", filled(&[6, 1], 1.0))])).unwrap();
     let options =
-        ResizeOptions { size: Some(FactorSize::Full), kind: Some(FloatType::Bf16), ..ResizeOptions::default() };
+        ResizeOptions { size: Some(FactorSize::Full), dtype: Some(FloatType::Bf16), ..ResizeOptions::default() };
     let resized = run(&dora, &options);
     let module = &resized.adapter.modules()["lycoris_m"];
     assert_eq!(module.w1().tensors()[0].1.dtype(), Dtype::BF16);
@@ -182,7 +182,7 @@ fn another_type_alone_rounds_and_nothing_else() {
     for name in ["lycoris_conv2d_tucker", "peft_conv2d_3x3_effective", "lycoris_linear_decompose_both"] {
         let case = Case::load(name);
         let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
-        let options = ResizeOptions { kind: Some(FloatType::Bf16), ..ResizeOptions::default() };
+        let options = ResizeOptions { dtype: Some(FloatType::Bf16), ..ResizeOptions::default() };
         let resized = run(&adapter, &options);
         assert_eq!(resized.report.parameters, resized.report.parameters_before, "{name}");
         for (key, module) in resized.adapter.modules() {
@@ -198,7 +198,7 @@ fn a_type_that_cannot_hold_the_factors_is_an_error() {
     for (value, too_large) in [(1e30, true), (1e-30, false)] {
         let adapter = read(&lycoris(&[("lycoris_m.lokr_w1", filled(&[2, 5], value))])).unwrap();
         for size in [None, Some(FactorSize::Full)] {
-            let options = ResizeOptions { size, kind: Some(FloatType::F16), ..ResizeOptions::default() };
+            let options = ResizeOptions { size, dtype: Some(FloatType::F16), ..ResizeOptions::default() };
             cause(
                 resize(&adapter, None, &options, &mut go_on),
                 |e| matches!(e, E::File(FileError::OutOfRange { key, too_large: found, .. }) if key == "lycoris_m.lokr_w1" && *found == too_large),

@@ -12,14 +12,14 @@ use ndarray::{Array2, arr0, array};
 fn tensors() -> BTreeMap<String, Tensor> {
     let mut tensors = BTreeMap::new();
     let matrix = Array2::from_shape_fn((3, 5), |(i, j)| i as f64 * 5.0 + j as f64);
-    for (name, kind) in [
+    for (name, dtype) in [
         ("h", FloatType::F16),
         ("b", FloatType::Bf16),
         ("f", FloatType::F32),
         ("d", FloatType::F64),
         ("a", FloatType::Bf16),
     ] {
-        tensors.insert(name.to_owned(), Tensor::from_array(&matrix, kind));
+        tensors.insert(name.to_owned(), Tensor::from_array(&matrix, dtype));
     }
     tensors.insert("scalar".to_owned(), Tensor::from_array(&arr0(2.5f32), FloatType::F32));
     tensors.insert("empty".to_owned(), Tensor::new("empty", Dtype::F32, vec![0, 3], vec![]).unwrap());

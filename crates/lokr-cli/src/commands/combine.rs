@@ -36,7 +36,7 @@ pub fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliError> {
     let base = args.base.as_ref().map(BaseModel::open).transpose()?;
     let weights = args.weights.iter().copied().chain(std::iter::repeat(1.0));
     let pairs: Vec<_> = adapters.iter().zip(weights).collect();
-    let options = CombineOptions { size: args.size.size(), kind: args.dtype.map(Into::into) };
+    let options = CombineOptions { size: args.size.size(), dtype: args.dtype.map(Into::into) };
     let mut bar = reporter.module_job();
     let combination = combine(&pairs, base.as_ref(), &options, &mut |at| bar.tell_module(at));
     bar.finish();

@@ -41,7 +41,7 @@ pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
         include: args.include.clone(),
         exclude: args.exclude.clone(),
         min_change: args.min_change,
-        kind: args.dtype.map(Into::into),
+        dtype: args.dtype.map(Into::into),
         ..ExtractOptions::default()
     };
     let mut bar = reporter.module_job();

@@ -32,7 +32,7 @@ pub fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
     let options = ResizeOptions {
         factor: args.factor,
         size: args.size.size(),
-        kind: args.dtype.map(Into::into),
+        dtype: args.dtype.map(Into::into),
         ..ResizeOptions::default()
     };
     let mut bar = reporter.module_job();

@@ -10,7 +10,7 @@ use super::weight::extract_weight;
 use crate::adapter::Adapter;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
-use crate::jobs::progress::JobProgress;
+use crate::jobs::progress::Progress;
 use crate::model::BaseModel;
 use crate::module::Module;
 
@@ -69,8 +69,8 @@ impl Extraction {
 /// use lokr_checkpoint::{BaseModel, ExtractOptions, extract};
 ///
 /// let (base, tuned) = (BaseModel::open("base")?, BaseModel::open("tuned")?);
-/// let found = extract(&base, &tuned, &ExtractOptions::default(), &mut |at| {
-///     eprintln!("{}/{}", at.done, at.total);
+/// let found = extract(&base, &tuned, &ExtractOptions::default(), &mut |event| {
+///     eprintln!("{event:?}");
 ///     ControlFlow::Continue(())
 /// })?;
 /// println!("{} modules capture {:.1} %", found.terms[0].len(), 100.0 * found.report.energy);
@@ -80,7 +80,7 @@ pub fn extract(
     base: &BaseModel,
     tuned: &BaseModel,
     options: &ExtractOptions,
-    progress: &mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Extraction> {
     check(options)?;
     let survey = Survey::new(base, tuned, options)?;
@@ -88,7 +88,7 @@ pub fn extract(
     let (mut report, mut terms) = (ExtractReport::default(), Vec::new());
     let (total, mut compared) = (names.len(), 0);
     for (done, name) in names.iter().enumerate() {
-        JobProgress { done, total, name }.tell(progress)?;
+        Progress::Module { done, total, name }.tell(progress)?;
         let candidate = match survey.look_at(name)? {
             Finding::Candidate(candidate) => candidate,
             Finding::Unchanged => {
@@ -118,7 +118,7 @@ pub fn extract(
         }
         report.modules.push(line);
     }
-    JobProgress { done: total, total, name: "" }.tell(progress)?;
+    Progress::Module { done: total, total, name: "" }.tell(progress)?;
     if report.modules.is_empty() {
         let others = report.not_adapted.len();
         return Err(JobError::NothingChanged { compared, others }.in_file(tuned.path()));

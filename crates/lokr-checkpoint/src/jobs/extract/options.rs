@@ -40,7 +40,7 @@ pub struct ExtractOptions {
     /// over what rounding to bf16 leaves.
     pub min_change: f64,
     /// The type factors are stored in; `None`: that of the fine-tuned weight.
-    pub kind: Option<FloatType>,
+    pub dtype: Option<FloatType>,
     /// Seed of the iterations' start vectors.
     pub seed: u64,
 }
@@ -55,7 +55,7 @@ impl Default for ExtractOptions {
             include: Vec::new(),
             exclude: Vec::new(),
             min_change: 0.0,
-            kind: None,
+            dtype: None,
             seed: 0,
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Candidate {
     pub(super) module: String,
     pub(super) tensor: String,
     /// The fine-tuned weight's type.
-    pub(super) kind: FloatType,
+    pub(super) dtype: FloatType,
     /// Whether either weight is f64.
     pub(super) wide: bool,
 }
@@ -54,7 +54,7 @@ impl<'a> Survey<'a> {
     /// turn out the same.
     pub(super) fn look_at(&self, name: &str) -> Result<Finding> {
         let (base, tuned) = (self.base, self.tuned);
-        let ((base_type, base_shape), (dtype, shape)) = match (base.info(name), tuned.info(name)) {
+        let ((base_stored, base_shape), (stored, shape)) = match (base.info(name), tuned.info(name)) {
             (None, _) => return Ok(Finding::NotAdapted(NotAdaptedReason::OnlyInTuned)),
             (_, None) => return Ok(Finding::NotAdapted(NotAdaptedReason::OnlyInBase)),
             (Some(base), Some(tuned)) => (base, tuned),
@@ -62,24 +62,25 @@ impl<'a> Survey<'a> {
         if base_shape != shape {
             return Ok(Finding::NotAdapted(NotAdaptedReason::Shape));
         }
-        let same = base_type == dtype && base.tensor(name)?.bytes() == tuned.tensor(name)?.bytes();
+        let same = base_stored == stored && base.tensor(name)?.bytes() == tuned.tensor(name)?.bytes();
         if same || shape.contains(&0) {
             return Ok(Finding::Unchanged);
         }
-        let (Some(base_kind), Some(kind)) = (FloatType::from_dtype(base_type), FloatType::from_dtype(dtype)) else {
+        let (Some(base_dtype), Some(dtype)) = (FloatType::from_dtype(base_stored), FloatType::from_dtype(stored))
+        else {
             return Ok(Finding::NotAdapted(NotAdaptedReason::ElementType));
         };
         let module = name.strip_suffix(".weight").filter(|_| (2..=5).contains(&shape.len()));
         let reason = match module {
             Some(module) if self.wanted.take(module) => {
-                let wide = base_kind == FloatType::F64 || kind == FloatType::F64;
+                let wide = base_dtype == FloatType::F64 || dtype == FloatType::F64;
                 let (module, tensor) = (module.to_owned(), name.to_owned());
-                return Ok(Finding::Candidate(Candidate { module, tensor, kind, wide }));
+                return Ok(Finding::Candidate(Candidate { module, tensor, dtype, wide }));
             }
             Some(_) => NotAdaptedReason::Excluded,
             None => NotAdaptedReason::NotAWeight,
         };
-        let equal = equal(base, tuned, name, (base_type, dtype))?;
+        let equal = equal(base, tuned, name, (base_stored, stored))?;
         Ok(if equal { Finding::Unchanged } else { Finding::NotAdapted(reason) })
     }
 }

@@ -35,8 +35,8 @@ pub(super) fn extract_weight<T: Scalar>(
     let flat = difference.into_shape_with_order((out, columns)).expect("as many elements as before");
     let found = find(&flat, &weight, options)?;
 
-    let kind = options.kind.unwrap_or(candidate.kind);
-    let built = |(a, b): &(_, _)| module(&candidate.module, a, b, &weight[2..], kind, 1.0);
+    let dtype = options.dtype.unwrap_or(candidate.dtype);
+    let built = |(a, b): &(_, _)| module(&candidate.module, a, b, &weight[2..], dtype, 1.0);
     let modules: Vec<Module> = found.terms.iter().map(built).collect::<Result<_>>()?;
     let reached = match options.size {
         FactorSize::Energy(share) => reaches(found.energy, share),

@@ -219,10 +219,10 @@ impl Job<'_> {
             if let Some(applied) = self.plan.applied.get(&weight) {
                 let mut described = self.plan.describe(&weight, &base)?;
                 if let Some(writer) = &mut writer {
-                    let kind = base.float_type(name)?;
-                    described.measured = Some(match kind {
-                        FloatType::F64 => merge_weight::<f64>(writer, name, &base, kind, applied)?,
-                        _ => merge_weight::<f32>(writer, name, &base, kind, applied)?,
+                    let dtype = base.float_type(name)?;
+                    described.measured = Some(match dtype {
+                        FloatType::F64 => merge_weight::<f64>(writer, name, &base, dtype, applied)?,
+                        _ => merge_weight::<f32>(writer, name, &base, dtype, applied)?,
                     });
                 }
                 report.weights.push(described);

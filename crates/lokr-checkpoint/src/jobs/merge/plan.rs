@@ -90,7 +90,7 @@ impl<'a> Plan<'a> {
             }
             let tensor = match FloatType::from_dtype(dtype) {
                 _ if tensor.dtype() == dtype => tensor.clone(),
-                Some(kind) => tensor.scaled(name, 1.0, kind)?,
+                Some(dtype) => tensor.scaled(name, 1.0, dtype)?,
                 None => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
             };
             self.modules_to_save.insert(name.clone(), tensor);

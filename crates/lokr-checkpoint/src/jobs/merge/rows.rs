@@ -31,7 +31,7 @@ const TILE: usize = 1 << 12;
 pub(crate) struct MergeRows<'a, T> {
     pub(crate) steps: &'a Steps<T>,
     pub(crate) expected: &'a Expected<T>,
-    pub(crate) kind: FloatType,
+    pub(crate) dtype: FloatType,
     /// The rows of the weight.
     pub(crate) rows: Range<usize>,
     /// Their stored bytes.
@@ -53,22 +53,22 @@ impl<T: Scalar> WithSimd for MergeRows<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Sums {
-        let Self { steps, expected, kind, rows, base, out } = self;
+        let Self { steps, expected, dtype, rows, base, out } = self;
         let columns = steps.columns;
         let tile = (TILE / columns).max(1);
-        let row_bytes = columns * kind.size();
+        let row_bytes = columns * dtype.size();
         let mut norms = Norms::default();
         let mut sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
         let mut merged = vec![T::zero(); tile.min(rows.len()) * columns];
         let tiles = base.chunks(tile * row_bytes).zip(out.chunks_mut(tile * row_bytes));
         for (first, (base, out)) in rows.step_by(tile).zip(tiles) {
-            let merged = &mut merged[..base.len() / kind.size()];
-            kind.decode(base, merged);
+            let merged = &mut merged[..base.len() / dtype.size()];
+            dtype.decode(base, merged);
             let rows = first..first + base.len() / row_bytes;
             steps.apply(&mut rows_mut(merged, columns), rows);
             let stored = base.chunks_exact(row_bytes).zip(out.chunks_exact_mut(row_bytes));
             for (merged, (base, out)) in merged.chunks_exact(columns).zip(stored) {
-                finish_row(&mut norms, &mut sums, expected, kind, base, merged, out);
+                finish_row(&mut norms, &mut sums, expected, dtype, base, merged, out);
             }
         }
         let total = |lanes: [f64; LANES]| lanes.into_iter().sum();
@@ -91,12 +91,12 @@ fn finish_row<T: Scalar>(
     norms: &mut Norms,
     sums: &mut Sums,
     expected: &Expected<T>,
-    kind: FloatType,
+    dtype: FloatType,
     base: &[u8],
     merged: &[T],
     out: &mut [u8],
 ) {
-    let block_bytes = BLOCK * kind.size();
+    let block_bytes = BLOCK * dtype.size();
     let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
     let mut largest = [T::zero(); LANES];
     let [mut merged_product, mut base_product] = [[0.0; LANES]; 2];
@@ -106,9 +106,9 @@ fn finish_row<T: Scalar>(
     let vectors = expected.probe.chunks(BLOCK).zip(vector.chunks(BLOCK));
     for ((merged, (base, out)), (probe, vector)) in merged.chunks(BLOCK).zip(blocks).zip(vectors) {
         let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
-        kind.encode(merged, out);
-        kind.decode(out, rounded);
-        kind.decode(base, before);
+        dtype.encode(merged, out);
+        dtype.decode(out, rounded);
+        dtype.decode(base, before);
         let of_block = sums_of_block([before, merged, rounded], [probe, vector], &mut largest);
         let totals = [&mut norms.merged, &mut norms.delta, &mut norms.rounding, &mut merged_product, &mut base_product];
         for (total, lanes) in totals.into_iter().zip(of_block) {
@@ -119,19 +119,19 @@ fn finish_row<T: Scalar>(
     sums.base_products[0].push(base_product.into_iter().sum());
     for (vector, products) in others.iter().zip(&mut sums.base_products[1..]) {
         let blocks = base.chunks(block_bytes).zip(vector.chunks(BLOCK));
-        products.push(blocks.map(|(base, vector)| dot(kind, base, vector, &mut before)).sum());
+        products.push(blocks.map(|(base, vector)| dot(dtype, base, vector, &mut before)).sum());
     }
     let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
     sums.largest = sums.largest.max(largest);
     if largest.is_infinite() {
-        sums.overflows += overflows(kind, merged, out);
+        sums.overflows += overflows(dtype, merged, out);
     }
 }
 
 /// How many finite values have become infinite.
-fn overflows<T: Scalar>(kind: FloatType, merged: &[T], out: &[u8]) -> usize {
+fn overflows<T: Scalar>(dtype: FloatType, merged: &[T], out: &[u8]) -> usize {
     let mut rounded = vec![T::zero(); merged.len()];
-    kind.decode(out, &mut rounded);
+    dtype.decode(out, &mut rounded);
     rounded.iter().zip(merged).filter(|(x, y)| x.is_infinite() && y.is_finite()).count()
 }
 
@@ -151,9 +151,9 @@ impl Sums {
     }
 
     /// The verdict over a whole weight.
-    pub(crate) fn finish<T: Scalar>(self, key: &str, kind: FloatType, expected: &Expected<T>) -> Result<Measured> {
+    pub(crate) fn finish<T: Scalar>(self, key: &str, dtype: FloatType, expected: &Expected<T>) -> Result<Measured> {
         if self.overflows > 0 {
-            let (key, dtype) = (key.to_owned(), kind.dtype());
+            let (key, dtype) = (key.to_owned(), dtype.dtype());
             return Err(FileError::OutOfRange { key, dtype, count: self.overflows, too_large: true }.into());
         }
         // `‖W‖` is no larger than these two.
@@ -202,8 +202,8 @@ fn sums_of_block<T: Scalar>(values: [&[T]; 3], vectors: [&[T]; 2], largest: &mut
 }
 
 /// The product of a stored block with a vector, in the arithmetic's type.
-fn dot<T: Scalar>(kind: FloatType, stored: &[u8], vector: &[T], block: &mut [T; BLOCK]) -> f64 {
-    kind.decode(stored, block);
+fn dot<T: Scalar>(dtype: FloatType, stored: &[u8], vector: &[T], block: &mut [T; BLOCK]) -> f64 {
+    dtype.decode(stored, block);
     block.iter().zip(vector).map(|(&w, &x)| w * x).sum::<T>().to_f64_exact()
 }
 

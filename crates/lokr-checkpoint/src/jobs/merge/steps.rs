@@ -58,7 +58,7 @@ pub(crate) const TILE: usize = 1 << 15;
 
 impl<T: Scalar> Steps<T> {
     /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
-    pub(crate) fn new(applied: &[Applied<'_>], base: &Tensor, kind: FloatType) -> Result<Self> {
+    pub(crate) fn new(applied: &[Applied<'_>], base: &Tensor, dtype: FloatType) -> Result<Self> {
         let shape = base.shape();
         let kernel = product(&shape[2..]);
         let mut all = Self { steps: Vec::new(), rows: shape[0], columns: shape[1] * kernel, kernel };
@@ -75,7 +75,7 @@ impl<T: Scalar> Steps<T> {
             let scale = module.scale_by(strength.scale)?;
             let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
             if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
-                let gains = gains_of(norms, &all.squares(&step, axis, base, kind))?;
+                let gains = gains_of(norms, &all.squares(&step, axis, base, dtype))?;
                 step.dora = Some(Dora { axis, gains, strength: strength.dora });
             }
             all.steps.push(step);
@@ -95,8 +95,8 @@ impl<T: Scalar> Steps<T> {
 
     /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by tile
     /// in a fixed order.
-    fn squares(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, kind: FloatType) -> Array1<f64> {
-        let row_bytes = self.columns * kind.size();
+    fn squares(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, dtype: FloatType) -> Array1<f64> {
+        let row_bytes = self.columns * dtype.size();
         let tile = self.tile_rows();
         let sums: Vec<_> = base
             .bytes()
@@ -105,7 +105,7 @@ impl<T: Scalar> Steps<T> {
             .map(|(index, bytes)| {
                 let mut v = Array2::zeros((bytes.len() / row_bytes, self.columns));
                 if let Some(values) = v.as_slice_mut() {
-                    kind.decode(bytes, values);
+                    dtype.decode(bytes, values);
                 }
                 let rows = index * tile..index * tile + v.nrows();
                 self.apply(&mut v.view_mut(), rows.clone());

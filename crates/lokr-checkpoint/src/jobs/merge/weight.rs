@@ -19,20 +19,20 @@ pub(crate) fn merge_weight<T: Scalar>(
     writer: &mut TensorWriter,
     name: &str,
     base: &Tensor,
-    kind: FloatType,
+    dtype: FloatType,
     applied: &[Applied<'_>],
 ) -> Result<Measured> {
-    let steps = Steps::<T>::new(applied, base, kind)?;
+    let steps = Steps::<T>::new(applied, base, dtype)?;
     let expected = Expected::new(&steps)?;
     let rows = (CHUNK / steps.columns).clamp(1, steps.rows);
-    let row_bytes = steps.columns * kind.size();
+    let row_bytes = steps.columns * dtype.size();
     let chunk_bytes = rows * row_bytes;
     let chunks: Vec<_> = writer.write_pieces(name, base.bytes().len(), |pieces| {
         let chunks = base.bytes().par_chunks(chunk_bytes).enumerate();
         let merge = |buffer: &mut Vec<u8>, (index, base): (usize, &[u8])| {
             let (first, out) = (index * rows, &mut buffer[..base.len()]);
             let rows = first..first + base.len() / row_bytes;
-            let sums = MergeRows { steps: &steps, expected: &expected, kind, rows, base, out: &mut *out }.run();
+            let sums = MergeRows { steps: &steps, expected: &expected, dtype, rows, base, out: &mut *out }.run();
             pieces.write(index * chunk_bytes, out)?;
             Ok(sums)
         };
@@ -41,5 +41,5 @@ pub(crate) fn merge_weight<T: Scalar>(
     // In the order of rows, whichever thread computed them.
     let mut sums = Sums::default();
     chunks.into_iter().for_each(|chunk| sums.append(chunk));
-    sums.finish(name, kind, &expected)
+    sums.finish(name, dtype, &expected)
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobProgress, ReadOptions, Tensor, TensorFile,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, Progress, ReadOptions, Tensor, TensorFile,
 };
 use lokr_testing::Numbers;
 use ndarray::{ArrayD, IxDyn};
@@ -15,13 +15,13 @@ pub(crate) fn tensor(shape: &[usize]) -> Tensor {
     typed(shape, FloatType::F32)
 }
 
-pub(crate) fn typed(shape: &[usize], kind: FloatType) -> Tensor {
+pub(crate) fn typed(shape: &[usize], dtype: FloatType) -> Tensor {
     let mut i = 0;
     let array = ArrayD::from_shape_fn(IxDyn(shape), |_| {
         i += 1;
         if i % 3 == 0 { -0.1 * f64::from(i) } else { 0.1 * f64::from(i) }
     });
-    Tensor::from_array(&array, kind)
+    Tensor::from_array(&array, dtype)
 }
 
 /// Values in (−1, 1) that depend on the seed.
@@ -125,13 +125,16 @@ pub(crate) fn cause<T>(result: Result<T, E>, right: impl Fn(&E) -> bool) {
 }
 
 /// Lets a job run.
-pub(crate) fn go_on(_: JobProgress<'_>) -> ControlFlow<()> {
+pub(crate) fn go_on(_: Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
 /// Stops a job before its last module.
-pub(crate) fn stop(at: JobProgress<'_>) -> ControlFlow<()> {
-    if at.done + 1 >= at.total { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+pub(crate) fn stop(event: Progress<'_>) -> ControlFlow<()> {
+    match event {
+        Progress::Module { done, total, .. } if done + 1 >= total => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    }
 }
 
 /// A PEFT folder with a good module `m`.
