@@ -12,7 +12,7 @@ use super::peft_config::PeftConfig;
 use crate::dialects::Dialect;
 use crate::error::{ConfigError, ModuleError, Result};
 use crate::file::product;
-use crate::module::{Module, W1, W2, is_low_rank};
+use crate::module::{Module, W1, W2, is_low_rank, lowest_full_rank};
 
 /// What a module demands of the configuration.
 struct Demand<'a> {
@@ -122,7 +122,7 @@ fn demand<'a>(
     let (large1, large2) = (w1.0.max(w1.1), w2.0.max(w2.1));
     let rank = match module.rank() {
         Some(rank) => Rank::Exactly(rank),
-        None => Rank::AtLeast(large2.max(if both { large1 } else { 0 }).div_ceil(2)),
+        None => Rank::AtLeast(lowest_full_rank((large2, if both { large1 } else { 0 }))),
     };
     if let Rank::Exactly(rank) = rank {
         match module.w1() {

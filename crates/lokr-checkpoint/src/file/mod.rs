@@ -2,6 +2,7 @@
 //!
 //! - `dtype`: the element types to compute with, decoded and encoded.
 //! - `shape`: how many elements and bytes a shape has.
+//! - `matrix`: row-major values as matrices.
 //! - `json`: JSON objects whose keys are unique.
 //! - `mmap`: a file's bytes, mapped.
 //! - `pickle`: the files that are refused unread.
@@ -14,6 +15,7 @@
 
 mod dtype;
 mod json;
+mod matrix;
 mod mmap;
 pub(crate) mod output;
 mod output_directory;
@@ -27,6 +29,7 @@ mod write_header;
 
 pub use dtype::FloatType;
 pub(crate) use json::Fields;
+pub(crate) use matrix::{flattened, reshaped, rows, rows_mut};
 pub use output::Overwrite;
 pub(crate) use output::parent;
 pub use output_directory::OutputDirectory;

@@ -15,7 +15,7 @@ use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, product};
 use crate::model::BaseModel;
-use crate::module::{FactorSize, Module, ScaleRule, hold, is_low_rank, module, stored_type};
+use crate::module::{FactorSize, Module, NewModule, ScaleRule, is_low_rank, size_factor, stored_dtype};
 
 /// Choices of [`combine`].
 ///
@@ -82,9 +82,9 @@ pub struct CombinedModule {
 /// [`JobError::Option`] without adapters and for weights that are not finite; [`JobError::CombineDialects`];
 /// [`JobError::CombineShapes`]; [`JobError::Dora`] for DoRA modules, which add up to nothing, unless passed on
 /// with weight 1; [`JobError::CombineModulesToSave`]; [`JobError::KernelUnknown`]; [`ModuleError::NonFinite`];
-/// [`FileError::OutOfRange`] for values that the type to store cannot hold; [`JobError::Interrupted`]; those of
+/// [`FileError::OutOfRange`] for values that the type to store cannot size_factor; [`JobError::Interrupted`]; those of
 /// [`Module::kron`] and [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for
-/// what the dialect cannot hold.
+/// what the dialect cannot size_factor.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -206,10 +206,10 @@ fn combine_modules(name: &str, summands: &[Summand<'_>], options: &CombineOption
     let kernel = summands.iter().map(|summand| summand.target.kernel()).max_by_key(|kernel| kernel.len());
     let kernel = kernel.unwrap_or_default();
     let size = options.size.unwrap_or_else(|| exact_size(&krons, kernel));
-    let held = hold(b.into(), kernel, size)?;
+    let sized = size_factor(b.into(), kernel, size)?;
     let dtype = options.dtype.or_else(|| widest(summands)).unwrap_or(FloatType::F32);
-    let built = module(name, &a, &held.factor, kernel, dtype, 1.0)?;
-    let energy = nearest.energy * held.energy;
+    let built = NewModule { name, kernel, dtype, scale: 1.0 }.of(&a, &sized.factor)?;
+    let energy = nearest.energy * sized.energy;
     let norm = if nearest.energy > 0.0 { nearest.singular_values[0] / nearest.energy.sqrt() } else { 0.0 };
     let line = CombinedModule { name: name.to_owned(), summands: summands.len(), rank: built.rank(), norm, energy };
     Ok((built, line))
@@ -233,7 +233,7 @@ fn exact_size(krons: &[Kron<'_, f64>], kernel: &[usize]) -> FactorSize {
 }
 
 fn widest(summands: &[Summand<'_>]) -> Option<FloatType> {
-    summands.iter().map(|summand| stored_type(summand.target.module)).reduce(FloatType::wider)
+    summands.iter().map(|summand| stored_dtype(summand.target.module)).reduce(FloatType::wider)
 }
 
 /// A module as it is stored, its scale times `weight`.

@@ -17,7 +17,7 @@ use crate::dialect::peft::{PREFIX, modules_to_save};
 use crate::error::{InFile, JobError, ModuleError, Result};
 use crate::file::{FloatType, Overwrite, Tensor};
 use crate::model::BaseModel;
-use crate::module::{Module, ScaleRule, stored_type, svd, with_kernel};
+use crate::module::{Module, ScaleRule, stored_dtype, svd, tensor_with_kernel};
 
 /// Which LoRA [`to_lora`] makes.
 ///
@@ -85,7 +85,7 @@ pub struct LoraModule {
 /// factors.
 /// # Errors
 /// [`JobError::Option`] for rank 0; [`NameError::BaseNeeded`], [`JobError::KernelUnknown`];
-/// [`JobError::Dora`]; [`FileError::OutOfRange`] for values that the type to store cannot hold;
+/// [`JobError::Dora`]; [`FileError::OutOfRange`] for values that the type to store cannot size_factor;
 /// [`ModuleError::WeightShape`] for terms of one sum that build different weights; those of
 /// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`JobError::Interrupted`].
 /// # Examples
@@ -126,12 +126,12 @@ pub fn to_lora(
                 [module] => halves(module, rank).in_file(adapter.path())?,
                 _ => sum_halves(&modules, rank).in_file(adapter.path())?,
             };
-            let stored = modules.iter().map(|module| stored_type(module)).reduce(FloatType::wider);
+            let stored = modules.iter().map(|module| stored_dtype(module)).reduce(FloatType::wider);
             let dtype = dtype.or(stored).unwrap_or(FloatType::F32);
             let key = |half| format!("{name}.lora_{half}.weight");
             let tensors = [
-                with_kernel(&key("A"), &right, kernel, dtype)?,
-                with_kernel(&key("B"), &left, &vec![1; kernel.len()], dtype)?,
+                tensor_with_kernel(&key("A"), &right, kernel, dtype)?,
+                tensor_with_kernel(&key("B"), &left, &vec![1; kernel.len()], dtype)?,
             ];
             Ok((tensors, LoraModule { name: name.clone(), rank: left.ncols(), norm, energy }))
         },

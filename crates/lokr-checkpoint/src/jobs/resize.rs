@@ -16,7 +16,7 @@ use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, product};
 use crate::model::BaseModel;
-use crate::module::{DORA_SCALE, FactorSize, Module, ScaleRule, hold, module, stored_type};
+use crate::module::{DORA_SCALE, FactorSize, Module, NewModule, ScaleRule, size_factor, stored_dtype};
 
 /// Choices of [`resize`].
 ///
@@ -93,9 +93,9 @@ pub struct ResizedModule {
 /// layer's, which another split or a full `w2` makes wrong; the new adapter then does not fit the model, and merging says so.
 /// # Errors
 /// [`JobError::Option`], [`JobError::Interrupted`]; [`JobError::KernelUnknown`];
-/// [`FileError::OutOfRange`] for values that the type to store cannot hold; [`JobError::SeveralTerms`] for another
+/// [`FileError::OutOfRange`] for values that the type to store cannot size_factor; [`JobError::SeveralTerms`] for another
 /// split of sums; those of [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; those of [`Adapter::from_modules`]
-/// for what the dialect cannot hold.
+/// for what the dialect cannot size_factor.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -216,19 +216,20 @@ fn resize_module(target: &Target<'_>, options: &ResizeOptions) -> Result<(Module
     let (b, held_energy) = match options.size {
         None if new_shape == shape => (b, 1.0),
         size => {
-            let held = hold(b, kernel, size.unwrap_or_default())?;
-            (held.factor, held.energy)
+            let sized = size_factor(b, kernel, size.unwrap_or_default())?;
+            (sized.factor, sized.energy)
         }
     };
     let ranks = match &b {
         Factor::Full(_) => None,
         Factor::LowRank(low) => Some(low.rank()),
     };
-    if new_shape == shape && ranks == old.w2().rank() && options.dtype.is_none_or(|dtype| dtype == stored_type(old)) {
+    if new_shape == shape && ranks == old.w2().rank() && options.dtype.is_none_or(|dtype| dtype == stored_dtype(old)) {
         return Ok((old.clone(), 1.0));
     }
-    let dtype = options.dtype.unwrap_or_else(|| stored_type(old));
-    let new = module(&target.name, &a, &b, kernel, dtype, old.scale_by(ScaleRule::Trained)?)?;
+    let dtype = options.dtype.unwrap_or_else(|| stored_dtype(old));
+    let scale = old.scale_by(ScaleRule::Trained)?;
+    let new = NewModule { name: &target.name, kernel, dtype, scale }.of(&a, &b)?;
     let new = match old.dora_scale() {
         Some(dora_scale) => new.with_dora_scale(dora_scale.clone())?,
         None => new,

@@ -6,11 +6,11 @@ use lokr_core::Scalar;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::merge::{AdapterReport, Applied, Plan, Steps, rows_mut};
+use super::merge::{AdapterReport, Applied, Plan, Steps};
 use super::progress::Progress;
 use crate::adapter::{Adapter, Unmatched};
 use crate::error::{InFile, JobError, Result};
-use crate::file::{FloatType, Tensor};
+use crate::file::{FloatType, Tensor, rows_mut};
 use crate::model::BaseModel;
 use crate::module::Strength;
 

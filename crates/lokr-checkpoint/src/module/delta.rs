@@ -1,15 +1,14 @@
 //! From factors to weights.
 
 use lokr_core::{Kron, Scalar};
-use ndarray::{Array1, ArrayD, ArrayRef, ArrayView2, ArrayViewMut2, Axis, Dimension, IxDyn};
+use ndarray::{ArrayD, ArrayRef, Axis, Dimension, IxDyn};
 
-use super::dora;
-use super::dora::{DoraAxis, DoraStrength};
+use super::dora::{Dora, DoraStrength, gains, squared_norms};
 use super::factor::W2;
 use super::module::{Layout, Module};
 use super::scale::ScaleRule;
-use crate::error::{CheckpointError, ModuleError, Result};
-use crate::file::product;
+use crate::error::{ModuleError, Result};
+use crate::file::{product, rows, rows_mut};
 
 /// How strongly an adapter is applied.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,7 +34,7 @@ impl Module {
     /// [`ModuleError::NotKronecker`]; [`CheckpointError::Kron`] when the sizes overflow.
     pub fn kron<T: Scalar>(&self) -> Result<Kron<'static, T>> {
         if !self.is_kronecker() {
-            return Err(ModuleError::NotKronecker { module: self.name().to_owned() }.into());
+            return Err(self.not_kronecker().into());
         }
         Ok(Kron::new(self.w1().to_factor::<T>()?, self.w2().to_factor::<T>()?)?)
     }
@@ -92,19 +91,16 @@ impl Module {
         let (Some(axis), Some(dora_scale)) = (self.dora_axis(shape)?, self.dora_scale()) else {
             return self.add_delta(T::from_f64_lossy(strength.multiplier * s), w, shape);
         };
-        let base = (strength.dora == DoraStrength::FromBase && strength.multiplier != 1.0).then(|| w.to_vec());
+        let base = strength.dora.needs_base(strength.multiplier).then(|| w.to_vec());
         self.add_delta(T::from_f64_lossy(s), w, shape)?;
         let kernel = product(&shape[2..]);
         let columns = shape[1] * kernel;
-        let g = dora::gains(dora_scale, axis, &view(w, columns), kernel)?;
+        let gains = gains(dora_scale, &squared_norms(axis, &rows(w, columns), kernel))?.mapv(T::from_f64_lossy);
+        // Without the base, at μ = 1, both formulas are `V·g`; in this type it has always been computed as LyCORIS's.
+        let formula = if base.is_some() { strength.dora } else { DoraStrength::Lycoris };
+        let base = base.as_ref().map(|base| rows(base, columns));
         let mu = T::from_f64_lossy(strength.multiplier);
-        match base {
-            None => scale(view_mut(w, columns), axis, kernel, &g.mapv(|g| T::one() + mu * (g - T::one()))),
-            Some(base) => {
-                scale(view_mut(w, columns), axis, kernel, &g);
-                w.iter_mut().zip(base).for_each(|(w, base)| *w = base + mu * (*w - base));
-            }
-        }
+        Dora { axis, gains, strength: formula }.apply(&mut rows_mut(w, columns), base.as_ref(), 0, mu, kernel);
         Ok(())
     }
 
@@ -117,46 +113,18 @@ impl Module {
                 let (a, (m, _)) = (self.w1().to_factor::<T>()?, self.w1().dim());
                 let (q, k) = (w2.shape()[1], w2.shape()[2]);
                 // The array T of `Layout::PeftConv1d` is, for each row of w2, the Kronecker product with that row.
-                let mut rows = view_mut(w, self.w1().dim().1 * k);
-                for (w2_row, mut rows) in w2.axis_iter(Axis(0)).zip(rows.axis_chunks_iter_mut(Axis(0), m * q)) {
+                let mut grid = rows_mut(w, self.w1().dim().1 * k);
+                for (w2_row, mut rows) in w2.axis_iter(Axis(0)).zip(grid.axis_chunks_iter_mut(Axis(0), m * q)) {
                     let b = w2_row.into_shape_with_order((q, k)).map_err(|_| self.not_kronecker())?;
                     Kron::new(a.view(), b)?.add_to(s, &mut rows)?;
                 }
                 Ok(())
             }
-            _ => Ok(self.kron::<T>()?.add_to(s, &mut view_mut(w, columns))?),
+            _ => Ok(self.kron::<T>()?.add_to(s, &mut rows_mut(w, columns))?),
         }
     }
 
-    fn not_kronecker(&self) -> CheckpointError {
-        ModuleError::NotKronecker { module: self.name().to_owned() }.into()
+    fn not_kronecker(&self) -> ModuleError {
+        ModuleError::NotKronecker { module: self.name().to_owned() }
     }
-}
-
-/// Multiplies each row, or all columns of each input, by its gain.
-fn scale<T: Scalar>(mut w: ArrayViewMut2<'_, T>, axis: DoraAxis, kernel: usize, gains: &Array1<T>) {
-    match axis {
-        DoraAxis::Output => {
-            for (mut row, &gain) in w.rows_mut().into_iter().zip(gains) {
-                row *= gain;
-            }
-        }
-        DoraAxis::Input => {
-            for mut row in w.rows_mut() {
-                for (mut piece, &gain) in row.exact_chunks_mut(kernel).into_iter().zip(gains) {
-                    piece *= gain;
-                }
-            }
-        }
-    }
-}
-
-#[allow(clippy::expect_used)] // Callers pass whole rows.
-fn view<T>(values: &[T], columns: usize) -> ArrayView2<'_, T> {
-    ArrayView2::from_shape((values.len() / columns, columns), values).expect("the shape fits the slice")
-}
-
-#[allow(clippy::expect_used)] // As above.
-fn view_mut<T>(values: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
-    ArrayViewMut2::from_shape((values.len() / columns, columns), values).expect("the shape fits the slice")
 }

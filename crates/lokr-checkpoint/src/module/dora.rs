@@ -1,7 +1,7 @@
 //! DoRA: the direction of the adapted weight with stored norms.
 
 use lokr_core::Scalar;
-use ndarray::{Array1, ArrayView2, Axis};
+use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis};
 
 use crate::error::{ModuleError, Result};
 use crate::file::{FloatType, Tensor, product};
@@ -44,38 +44,85 @@ impl DoraAxis {
     }
 }
 
-/// `g = dora_scale / (‖V‖ + eps)` along `axis`, for `v (out, in·K)`; norms are summed in f64. `eps` is that of f32, in which
-/// LyCORIS keeps `dora_scale` when it trains and when it loads a file of half types; for f64 that of f64.
-pub(crate) fn gains<T: Scalar>(
-    scale: &Tensor,
-    axis: DoraAxis,
-    v: &ArrayView2<'_, T>,
-    kernel_size: usize,
-) -> Result<Array1<T>> {
-    Ok(gains_of(scale, &squares(axis, v, kernel_size))?.mapv(T::from_f64_lossy))
+impl DoraStrength {
+    /// Whether the formula needs the base weight at multiplier `mu`.
+    pub(crate) fn needs_base(self, mu: f64) -> bool {
+        self == Self::FromBase && mu != 1.0
+    }
+
+    /// What a value of `V` is multiplied by, at multiplier `mu` and gain `g`.
+    fn factor<T: Scalar>(self, mu: T, g: T) -> T {
+        match self {
+            Self::FromBase => g,
+            Self::Lycoris => T::one() + mu * (g - T::one()),
+        }
+    }
 }
 
-/// The squares of the norms of `v (out, in·K)` along `axis`.
-pub(crate) fn squares<T: Scalar>(axis: DoraAxis, v: &ArrayView2<'_, T>, kernel_size: usize) -> Array1<f64> {
+/// DoRA on one weight. Its gains are computed in `G`.
+#[derive(Debug)]
+pub(crate) struct Dora<G = f64> {
+    pub(crate) axis: DoraAxis,
+    /// `g`, along the axis.
+    pub(crate) gains: Array1<G>,
+    pub(crate) strength: DoraStrength,
+}
+
+impl<G: Scalar> Dora<G> {
+    /// Makes of `V` the weight at multiplier `mu`, on the rows from `first` on; `kernel` is the number of the kernel's elements.
+    /// `base` has the rows of the base weight where [`DoraStrength::needs_base`] says so.
+    pub(crate) fn apply<T: Scalar>(
+        &self,
+        v: &mut ArrayViewMut2<'_, T>,
+        base: Option<&ArrayView2<'_, T>>,
+        first: usize,
+        mu: G,
+        kernel: usize,
+    ) {
+        let factor = |g: G| T::from_f64_lossy(self.strength.factor(mu, g).to_f64_exact());
+        match self.axis {
+            DoraAxis::Output => {
+                for (mut row, &g) in v.rows_mut().into_iter().zip(self.gains.iter().skip(first)) {
+                    row *= factor(g);
+                }
+            }
+            DoraAxis::Input => {
+                for mut row in v.rows_mut() {
+                    for (mut piece, &g) in row.exact_chunks_mut(kernel).into_iter().zip(&self.gains) {
+                        piece *= factor(g);
+                    }
+                }
+            }
+        }
+        if let Some(base) = base {
+            let mu = T::from_f64_lossy(mu.to_f64_exact());
+            v.zip_mut_with(base, |v, &base| *v = base + mu * (*v - base));
+        }
+    }
+}
+
+/// `g = dora_scale / (‖V‖ + eps)` from the squares of the norms. `eps` is that of f32, in which LyCORIS keeps `dora_scale` when
+/// it trains and when it loads a file of half types; for f64 that of f64.
+pub(crate) fn gains(dora_scale: &Tensor, squared_norms: &Array1<f64>) -> Result<Array1<f64>> {
+    let eps = dora_scale.float_type("dora_scale")?.wider(FloatType::F32).epsilon();
+    let dora_scale = dora_scale.to_array::<f64>("dora_scale")?;
+    Ok(dora_scale.iter().zip(squared_norms).map(|(g, square)| g / (square.sqrt() + eps)).collect())
+}
+
+/// The squares of the norms of `v (out, in·K)` along `axis`, summed in f64.
+pub(crate) fn squared_norms<T: Scalar>(axis: DoraAxis, v: &ArrayView2<'_, T>, kernel: usize) -> Array1<f64> {
     match axis {
         DoraAxis::Output => v.map_axis(Axis(1), |row| row.iter().map(|x| square(*x)).sum()),
         DoraAxis::Input => {
-            let mut squares = Array1::zeros(v.ncols() / kernel_size);
+            let mut squares = Array1::zeros(v.ncols() / kernel);
             for row in v.rows() {
-                for (sum, piece) in squares.iter_mut().zip(row.exact_chunks(kernel_size)) {
+                for (sum, piece) in squares.iter_mut().zip(row.exact_chunks(kernel)) {
                     *sum += piece.iter().map(|x| square(*x)).sum::<f64>();
                 }
             }
             squares
         }
     }
-}
-
-/// [`gains`] from the squares of the norms.
-pub(crate) fn gains_of(scale: &Tensor, squares: &Array1<f64>) -> Result<Array1<f64>> {
-    let eps = scale.float_type("dora_scale")?.wider(FloatType::F32).epsilon();
-    let scale = scale.to_array::<f64>("dora_scale")?;
-    Ok(scale.iter().zip(squares).map(|(g, square)| g / (square.sqrt() + eps)).collect())
 }
 
 fn square<T: Scalar>(x: T) -> f64 {

@@ -1,10 +1,10 @@
 //! The two Kronecker factors as they are stored.
 
 use lokr_core::{Factor, Scalar};
-use ndarray::{Array2, ArrayD, Axis};
+use ndarray::Array2;
 
 use crate::error::{ModuleError, Result};
-use crate::file::{Tensor, product};
+use crate::file::{Tensor, flattened, product, reshaped};
 
 /// The first factor `(m, n)`, `lokr_w1`.
 #[derive(Debug, Clone)]
@@ -71,6 +71,12 @@ impl W1 {
         }
     }
 
+    /// What its rank is at most: the inner size of a low-rank factor, where that is less than its sides.
+    #[must_use]
+    pub fn rank_bound(&self) -> usize {
+        rank_bound(self.dim(), self.rank())
+    }
+
     /// Checks the numbers of axes and the inner sizes, which every other method relies on.
     pub(crate) fn check(&self, module: &str) -> Result<()> {
         for (key, tensor) in self.tensors() {
@@ -132,6 +138,12 @@ impl W2 {
         }
     }
 
+    /// What its rank is at most, flattened: the inner size of a low-rank factor, where that is less than its sides.
+    #[must_use]
+    pub fn rank_bound(&self) -> usize {
+        rank_bound(self.dim(), self.rank())
+    }
+
     /// Checks the numbers of axes and the inner sizes, which every other method relies on.
     pub(crate) fn check(&self, module: &str) -> Result<()> {
         for (key, tensor) in self.tensors() {
@@ -164,8 +176,10 @@ impl W2 {
     /// `C[i, y·K + k] = Σ_j core[i, j, k]·b[j, y]`.
     pub(crate) fn to_factor<T: Scalar>(&self) -> Result<Factor<'static, T>> {
         match self {
-            Self::Full(w) => Ok(flat(w, "lokr_w2")?.into()),
-            Self::LowRank { a, b } => Ok(Factor::low_rank(matrix(a, "lokr_w2_a")?, flat(b, "lokr_w2_b")?)?),
+            Self::Full(w) => Ok(flattened(w.to_array("lokr_w2")?).into()),
+            Self::LowRank { a, b } => {
+                Ok(Factor::low_rank(matrix(a, "lokr_w2_a")?, flattened(b.to_array("lokr_w2_b")?))?)
+            }
             Self::Tucker { core, a, b } => {
                 let (core, b) = (core.to_array::<T>("lokr_t2")?, matrix::<T>(b, "lokr_w2_b")?);
                 let ((rank, q), kernel) = (b.dim(), product(&core.shape()[2..]));
@@ -183,6 +197,10 @@ impl W2 {
             }
         }
     }
+}
+
+fn rank_bound((rows, columns): (usize, usize), rank: Option<usize>) -> usize {
+    rows.min(columns).min(rank.unwrap_or(usize::MAX))
 }
 
 fn check_tensor(module: &str, key: &'static str, tensor: &Tensor) -> Result<()> {
@@ -223,17 +241,4 @@ pub(crate) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> 
 fn matrix<T: Scalar>(tensor: &Tensor, key: &str) -> Result<Array2<T>> {
     let shape = (tensor.shape()[0], tensor.shape()[1]);
     Ok(reshaped(tensor.to_array(key)?, shape))
-}
-
-/// All axes but the first as one.
-fn flat<T: Scalar>(tensor: &Tensor, key: &str) -> Result<Array2<T>> {
-    let array = tensor.to_array(key)?;
-    let rows = array.len_of(Axis(0));
-    let columns = array.len() / rows.max(1);
-    Ok(reshaped(array, (rows, columns)))
-}
-
-#[allow(clippy::expect_used)] // The sizes are those of the array, which is row-major.
-fn reshaped<T: Scalar>(array: ArrayD<T>, shape: (usize, usize)) -> Array2<T> {
-    array.into_shape_with_order(shape).expect("as many elements as before")
 }

@@ -1,8 +1,9 @@
-//! How large a second factor may be, and holding it so.
+//! How large a second factor may be, and making it so.
 
 use lokr_core::{Factor, Kron, KronShape, NearestOptions, nearest_kron};
 use ndarray::{Array1, Array2, array, s};
 
+use super::low_rank::is_low_rank;
 use crate::error::{JobError, Result};
 use crate::file::product;
 
@@ -42,13 +43,8 @@ impl FactorSize {
     }
 }
 
-/// Whether programs hold a second factor `(p, q, kernel…)` at this rank low-rank.
-pub(crate) fn is_low_rank(rank: usize, (p, q): (usize, usize)) -> bool {
-    rank < p.max(q).div_ceil(2)
-}
-
 /// A factor as asked for, and the share of its own energy that is left.
-pub(crate) struct Held {
+pub(crate) struct SizedFactor {
     pub(crate) factor: Factor<'static, f64>,
     pub(crate) energy: f64,
 }
@@ -57,21 +53,21 @@ pub(crate) struct Held {
 const SMALL: usize = 512;
 
 /// `b (p, q·K)` as `size` says, where `q` is `b`'s columns over `kernel`.
-pub(crate) fn hold(b: Factor<'_, f64>, kernel: &[usize], size: FactorSize) -> Result<Held> {
+pub(crate) fn size_factor(b: Factor<'_, f64>, kernel: &[usize], size: FactorSize) -> Result<SizedFactor> {
     let (p, columns) = b.dim();
     let sides = (p, columns / product(kernel).max(1));
     match size {
         FactorSize::Rank(rank) if matches!(&b, Factor::LowRank(low) if low.rank() <= rank && is_low_rank(low.rank(), sides)) => {
-            Ok(Held { factor: b.into_owned(), energy: 1.0 })
+            Ok(SizedFactor { factor: b.into_owned(), energy: 1.0 })
         }
-        FactorSize::Full => Ok(Held { factor: b.to_dense().into(), energy: 1.0 }),
-        FactorSize::Rank(rank) if !is_low_rank(rank, sides) => hold(b, kernel, FactorSize::Full),
+        FactorSize::Full => Ok(SizedFactor { factor: b.to_dense().into(), energy: 1.0 }),
+        FactorSize::Rank(rank) if !is_low_rank(rank, sides) => size_factor(b, kernel, FactorSize::Full),
         FactorSize::Rank(rank) => {
-            let held = b.rank_bound();
-            if rank >= held {
-                return Ok(Held { factor: b.into_owned(), energy: 1.0 });
+            let bound = b.rank_bound();
+            if rank >= bound {
+                return Ok(SizedFactor { factor: b.into_owned(), energy: 1.0 });
             }
-            if held > SMALL { leading(&b.dense().into_owned(), rank) } else { truncated(&b, |_| Some(rank)) }
+            if bound > SMALL { leading(&b.dense().into_owned(), rank) } else { truncated(&b, |_| Some(rank)) }
         }
         FactorSize::Energy(share) => truncated(&b, |values| {
             let total: f64 = values.iter().map(|x| x * x).sum();
@@ -93,21 +89,21 @@ pub(crate) fn svd<'a>(b: impl Into<Factor<'a, f64>>) -> Result<lokr_core::KronSv
 }
 
 /// The best approximation of the rank that `choose` finds in the singular values, or the factor in full.
-fn truncated(b: &Factor<'_, f64>, choose: impl Fn(&Array1<f64>) -> Option<usize>) -> Result<Held> {
+fn truncated(b: &Factor<'_, f64>, choose: impl Fn(&Array1<f64>) -> Option<usize>) -> Result<SizedFactor> {
     let svd = svd(b.view())?;
     let values = svd.values().to_owned();
     let Some(rank) = choose(&values).map(|rank| rank.min(values.len())) else {
-        return Ok(Held { factor: b.to_dense().into(), energy: 1.0 });
+        return Ok(SizedFactor { factor: b.to_dense().into(), energy: 1.0 });
     };
     let (left, right) = svd.low_rank(rank)?;
     let total = values.dot(&values);
     let kept = values.slice(s![..rank]);
     let energy = if total > 0.0 { kept.dot(&kept) / total } else { 1.0 };
-    Ok(Held { factor: Factor::low_rank(left, right)?, energy })
+    Ok(SizedFactor { factor: Factor::low_rank(left, right)?, energy })
 }
 
 /// As [`truncated`] by iteration: a matrix is the rearrangement of itself for factors `(p, 1)` and `(1, q)`.
-fn leading(b: &Array2<f64>, rank: usize) -> Result<Held> {
+fn leading(b: &Array2<f64>, rank: usize) -> Result<SizedFactor> {
     let (p, columns) = b.dim();
     let nearest = nearest_kron(b, KronShape::new(p, 1, 1, columns)?, rank, &NearestOptions::default())?;
     let (mut left, mut right) = (Array2::zeros((p, rank)), Array2::zeros((rank, columns)));
@@ -115,7 +111,7 @@ fn leading(b: &Array2<f64>, rank: usize) -> Result<Held> {
         left.column_mut(index).assign(&term.a().dense().column(0));
         right.row_mut(index).assign(&term.b().dense().row(0));
     }
-    Ok(Held { factor: Factor::low_rank(left, right)?, energy: nearest.energy })
+    Ok(SizedFactor { factor: Factor::low_rank(left, right)?, energy: nearest.energy })
 }
 
 #[cfg(test)]
@@ -142,12 +138,12 @@ mod tests {
     fn a_rank_that_programs_take_for_full_is_held_full() {
         let b = matrix(6, 8);
         for (rank, low) in [(1, true), (3, true), (4, false), (9, false)] {
-            let held = hold((&b).into(), &[], FactorSize::Rank(rank)).unwrap();
-            assert_eq!(matches!(held.factor, Factor::LowRank(_)), low, "{rank}");
-            assert_eq!(held.energy == 1.0, !low);
+            let sized = size_factor((&b).into(), &[], FactorSize::Rank(rank)).unwrap();
+            assert_eq!(matches!(sized.factor, Factor::LowRank(_)), low, "{rank}");
+            assert_eq!(sized.energy == 1.0, !low);
         }
         // With a kernel of 4 only 2 of the 8 columns count: max(6, 2)/2 = 3.
-        assert!(matches!(hold((&b).into(), &[2, 2], FactorSize::Rank(3)).unwrap().factor, Factor::Full(_)));
+        assert!(matches!(size_factor((&b).into(), &[2, 2], FactorSize::Rank(3)).unwrap().factor, Factor::Full(_)));
     }
 
     #[test]
@@ -156,9 +152,9 @@ mod tests {
         let b = Array2::from_shape_fn((12, 14), |(i, j)| if i == j && i < 4 { values[i] } else { 0.0 });
         let total = 16.0 + 4.0 + 1.0 + 0.25;
         for (share, rank) in [(0.5, 1), (16.0 / total, 1), (0.8, 2), (0.95, 3), (1.0, 4)] {
-            let held = hold((&b).into(), &[], FactorSize::Energy(share)).unwrap();
-            assert!(matches!(&held.factor, Factor::LowRank(low) if low.rank() == rank), "{share}");
-            assert!(held.energy >= share - 1e-12);
+            let sized = size_factor((&b).into(), &[], FactorSize::Energy(share)).unwrap();
+            assert!(matches!(&sized.factor, Factor::LowRank(low) if low.rank() == rank), "{share}");
+            assert!(sized.energy >= share - 1e-12);
         }
     }
 

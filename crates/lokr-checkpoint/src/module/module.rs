@@ -147,6 +147,12 @@ impl Module {
         self.w1.rank().or(self.w2.rank())
     }
 
+    /// What the rank of the change is at most: the product of the factors' bounds.
+    #[must_use]
+    pub fn rank_bound(&self) -> usize {
+        self.w1.rank_bound() * self.w2.rank_bound()
+    }
+
     /// Whether the change is a Kronecker product, which PEFT's conv1d with a full `w2` is not.
     #[must_use]
     pub fn is_kronecker(&self) -> bool {

@@ -7,7 +7,7 @@ use super::low_rank::alternate;
 use super::options::ExtractOptions;
 use crate::error::{CheckpointError, Result};
 use crate::file::product;
-use crate::module::{FactorSize, hold};
+use crate::module::{FactorSize, size_factor};
 
 /// Splits tried where a share of the energy alone is asked for, besides the even one.
 const FACTORS: [i64; 7] = [-1, 64, 32, 16, 8, 4, 2];
@@ -82,9 +82,9 @@ fn cut<T: Scalar>(nearest: &NearestKron<T>, kernel: &[usize], size: FactorSize) 
     let (mut terms, mut energy) = (Vec::new(), 0.0);
     for (term, share) in nearest.terms.iter().zip(&nearest.energies) {
         let (a, b) = wide(term);
-        let held = hold(b.into(), kernel, size)?;
-        terms.push((a, held.factor));
-        energy += share * held.energy;
+        let sized = size_factor(b.into(), kernel, size)?;
+        terms.push((a, sized.factor));
+        energy += share * sized.energy;
     }
     Ok(Found { terms, energy: energy.min(1.0), converged: nearest.converged })
 }

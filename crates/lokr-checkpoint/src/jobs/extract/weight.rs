@@ -10,7 +10,7 @@ use super::terms::{find, reaches};
 use crate::error::{InFile, ModuleError, Result};
 use crate::file::product;
 use crate::model::BaseModel;
-use crate::module::{FactorSize, Module, module};
+use crate::module::{FactorSize, Module, NewModule};
 
 /// The modules of one weight, one per term; `None` when it did not change.
 pub(super) fn extract_weight<T: Scalar>(
@@ -36,8 +36,8 @@ pub(super) fn extract_weight<T: Scalar>(
     let found = find(&flat, &weight, options)?;
 
     let dtype = options.dtype.unwrap_or(candidate.dtype);
-    let built = |(a, b): &(_, _)| module(&candidate.module, a, b, &weight[2..], dtype, 1.0);
-    let modules: Vec<Module> = found.terms.iter().map(built).collect::<Result<_>>()?;
+    let new = NewModule { name: &candidate.module, kernel: &weight[2..], dtype, scale: 1.0 };
+    let modules: Vec<Module> = found.terms.iter().map(|(a, b)| new.of(a, b)).collect::<Result<_>>()?;
     let reached = match options.size {
         FactorSize::Energy(share) => reaches(found.energy, share),
         _ => true,

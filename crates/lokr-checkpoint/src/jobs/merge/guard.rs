@@ -1,12 +1,15 @@
 //! The guard of a merge: on a probe vector `x`, the merged weight must do what the base weight and the adapters' own forward
-//! passes do together. The merge walks rows and forms each of the product's elements; the forward pass never does.
+//! passes do together. The merge walks rows and forms each of the product's elements; the forward pass never does. DoRA's formula
+//! is written here a second time on purpose: what the two have in common, the guard cannot find wrong.
 
 use lokr_core::Scalar;
 use ndarray::Array1;
+use rand_core::{Rng, SeedableRng};
+use rand_xoshiro::SplitMix64;
 
-use super::steps::{Dora, Step, Steps};
+use super::steps::{Step, Steps};
 use crate::error::Result;
-use crate::module::{DoraAxis, DoraStrength};
+use crate::module::{Dora, DoraAxis, DoraStrength};
 
 /// How far the two may differ, in units of the arithmetic's epsilon times the norms involved. The error of a sum of `N`
 /// products with random signs is about `√N` times that of one, which is what the Frobenius norm times epsilon is.
@@ -132,18 +135,10 @@ fn norm(x: &Array1<f64>) -> f64 {
     x.dot(x).sqrt()
 }
 
-/// Signs from a fixed seed (splitmix64), one per column: no column is favoured, and every product is exact.
+/// Signs from a fixed seed, one per column: no column is favoured, and every product is exact.
 fn signs(length: usize) -> Array1<f64> {
-    let mut state = 0x6c6f_6b72_u64;
-    (0..length)
-        .map(|_| {
-            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = state;
-            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            if (z ^ (z >> 31)) & 1 == 0 { 1.0 } else { -1.0 }
-        })
-        .collect()
+    let mut random = SplitMix64::seed_from_u64(0x6c6f_6b72);
+    Array1::from_shape_simple_fn(length, || if random.next_u64() & 1 == 0 { 1.0 } else { -1.0 })
 }
 
 #[cfg(test)]

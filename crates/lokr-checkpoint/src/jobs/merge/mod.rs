@@ -5,9 +5,10 @@
 //! - `steps`: what adapters do to one weight, on any of its rows.
 //! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
-//! - `other_files`: what else lies beside a model.
+//! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model.
 
 mod guard;
+mod limits;
 mod model;
 mod options;
 mod other_files;
@@ -21,4 +22,4 @@ pub use model::{merge, unmerge};
 pub use options::{MergeOptions, Run};
 pub(super) use plan::Plan;
 pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, WeightReport};
-pub(super) use steps::{Applied, Steps, rows_mut};
+pub(super) use steps::{Applied, Steps};

@@ -6,10 +6,11 @@ use lokr_core::Scalar;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::guard::Expected;
+use super::limits::{BLOCK, LANES, TILE};
 use super::report::Measured;
-use super::steps::{Steps, rows_mut};
+use super::steps::Steps;
 use crate::error::{FileError, JobError, Result};
-use crate::file::FloatType;
+use crate::file::{FloatType, rows_mut};
 
 /// Sums over some rows.
 #[derive(Default)]
@@ -23,9 +24,6 @@ pub(crate) struct Sums {
     base_products: Vec<Vec<f64>>,
     merged_products: Vec<f64>,
 }
-
-/// Elements decoded and adapted at a time: with their stored bytes they stay in the first-level cache until they are measured.
-const TILE: usize = 1 << 12;
 
 /// The task of one thread.
 pub(crate) struct MergeRows<'a, T> {
@@ -57,8 +55,8 @@ impl<T: Scalar> WithSimd for MergeRows<'_, T> {
         let columns = steps.columns;
         let tile = (TILE / columns).max(1);
         let row_bytes = columns * dtype.size();
-        let mut norms = Norms::default();
-        let mut sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
+        let sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
+        let mut measure = Measure { expected, dtype, norms: Norms::default(), sums };
         let mut merged = vec![T::zero(); tile.min(rows.len()) * columns];
         let tiles = base.chunks(tile * row_bytes).zip(out.chunks_mut(tile * row_bytes));
         for (first, (base, out)) in rows.step_by(tile).zip(tiles) {
@@ -68,9 +66,10 @@ impl<T: Scalar> WithSimd for MergeRows<'_, T> {
             steps.apply(&mut rows_mut(merged, columns), rows);
             let stored = base.chunks_exact(row_bytes).zip(out.chunks_exact_mut(row_bytes));
             for (merged, (base, out)) in merged.chunks_exact(columns).zip(stored) {
-                finish_row(&mut norms, &mut sums, expected, dtype, base, merged, out);
+                measure.row(base, merged, out);
             }
         }
+        let Measure { norms, mut sums, .. } = measure;
         let total = |lanes: [f64; LANES]| lanes.into_iter().sum();
         (sums.merged, sums.delta, sums.rounding) = (total(norms.merged), total(norms.delta), total(norms.rounding));
         sums
@@ -85,46 +84,50 @@ struct Norms {
     rounding: [f64; LANES],
 }
 
-/// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the cache.
-#[inline(always)]
-fn finish_row<T: Scalar>(
-    norms: &mut Norms,
-    sums: &mut Sums,
-    expected: &Expected<T>,
+/// What is measured row by row.
+struct Measure<'a, T> {
+    expected: &'a Expected<T>,
     dtype: FloatType,
-    base: &[u8],
-    merged: &[T],
-    out: &mut [u8],
-) {
-    let block_bytes = BLOCK * dtype.size();
-    let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
-    let mut largest = [T::zero(); LANES];
-    let [mut merged_product, mut base_product] = [[0.0; LANES]; 2];
-    // There is always one: without DoRA over inputs, the probe.
-    let (vector, others) = (&expected.vectors[0], &expected.vectors[1..]);
-    let blocks = base.chunks(block_bytes).zip(out.chunks_mut(block_bytes));
-    let vectors = expected.probe.chunks(BLOCK).zip(vector.chunks(BLOCK));
-    for ((merged, (base, out)), (probe, vector)) in merged.chunks(BLOCK).zip(blocks).zip(vectors) {
-        let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
-        dtype.encode(merged, out);
-        dtype.decode(out, rounded);
-        dtype.decode(base, before);
-        let of_block = sums_of_block([before, merged, rounded], [probe, vector], &mut largest);
-        let totals = [&mut norms.merged, &mut norms.delta, &mut norms.rounding, &mut merged_product, &mut base_product];
-        for (total, lanes) in totals.into_iter().zip(of_block) {
-            add(total, lanes);
+    norms: Norms,
+    sums: Sums,
+}
+
+impl<T: Scalar> Measure<'_, T> {
+    /// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the cache.
+    #[inline(always)]
+    fn row(&mut self, base: &[u8], merged: &[T], out: &mut [u8]) {
+        let Self { expected, dtype, norms, sums } = self;
+        let block_bytes = BLOCK * dtype.size();
+        let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
+        let mut largest = [T::zero(); LANES];
+        let [mut merged_product, mut base_product] = [[0.0; LANES]; 2];
+        // There is always one: without DoRA over inputs, the probe.
+        let (vector, others) = (&expected.vectors[0], &expected.vectors[1..]);
+        let blocks = base.chunks(block_bytes).zip(out.chunks_mut(block_bytes));
+        let vectors = expected.probe.chunks(BLOCK).zip(vector.chunks(BLOCK));
+        for ((merged, (base, out)), (probe, vector)) in merged.chunks(BLOCK).zip(blocks).zip(vectors) {
+            let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
+            dtype.encode(merged, out);
+            dtype.decode(out, rounded);
+            dtype.decode(base, before);
+            let of_block = sums_of_block([before, merged, rounded], [probe, vector], &mut largest);
+            let totals =
+                [&mut norms.merged, &mut norms.delta, &mut norms.rounding, &mut merged_product, &mut base_product];
+            for (total, lanes) in totals.into_iter().zip(of_block) {
+                add(total, lanes);
+            }
         }
-    }
-    sums.merged_products.push(merged_product.into_iter().sum());
-    sums.base_products[0].push(base_product.into_iter().sum());
-    for (vector, products) in others.iter().zip(&mut sums.base_products[1..]) {
-        let blocks = base.chunks(block_bytes).zip(vector.chunks(BLOCK));
-        products.push(blocks.map(|(base, vector)| dot(dtype, base, vector, &mut before)).sum());
-    }
-    let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
-    sums.largest = sums.largest.max(largest);
-    if largest.is_infinite() {
-        sums.overflows += overflows(dtype, merged, out);
+        sums.merged_products.push(merged_product.into_iter().sum());
+        sums.base_products[0].push(base_product.into_iter().sum());
+        for (vector, products) in others.iter().zip(&mut sums.base_products[1..]) {
+            let blocks = base.chunks(block_bytes).zip(vector.chunks(BLOCK));
+            products.push(blocks.map(|(base, vector)| dot(*dtype, base, vector, &mut before)).sum());
+        }
+        let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
+        sums.largest = sums.largest.max(largest);
+        if largest.is_infinite() {
+            sums.overflows += overflows(*dtype, merged, out);
+        }
     }
 }
 
@@ -167,12 +170,6 @@ impl Sums {
         Ok(Measured { delta_norm, rounding_norm, lost, largest_error: self.largest, guard_error })
     }
 }
-
-/// Elements measured at a time: few enough that sums of them in the arithmetic's type are exact enough.
-const BLOCK: usize = 256;
-
-/// As many numbers as are worked on side by side.
-const LANES: usize = 16;
 
 /// Sums over a block in the arithmetic's type: of the squares of the weight, of the change and of the rounding; the products
 /// of the weight with the probe and of the base weight with the vector. `largest` is kept up to date.

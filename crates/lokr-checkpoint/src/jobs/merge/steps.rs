@@ -6,9 +6,10 @@ use lokr_core::{Kron, Scalar};
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
+use super::limits::PASS_TILE;
 use crate::error::Result;
-use crate::file::{FloatType, Tensor, product};
-use crate::module::{DoraAxis, DoraStrength, Module, Strength, gains_of, squares};
+use crate::file::{FloatType, Tensor, flattened, product};
+use crate::module::{Dora, DoraAxis, Module, Strength, gains, squared_norms};
 
 /// A module with how it is applied.
 #[derive(Debug, Clone, Copy)]
@@ -46,16 +47,6 @@ enum Delta<T> {
     Dense(Array2<T>),
 }
 
-#[derive(Debug)]
-pub(crate) struct Dora {
-    pub(crate) axis: DoraAxis,
-    pub(crate) gains: Array1<f64>,
-    pub(crate) strength: DoraStrength,
-}
-
-/// Elements worked on at a time: all buffers of a tile stay in a core's cache.
-pub(crate) const TILE: usize = 1 << 15;
-
 impl<T: Scalar> Steps<T> {
     /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
     pub(crate) fn new(applied: &[Applied<'_>], base: &Tensor, dtype: FloatType) -> Result<Self> {
@@ -70,12 +61,12 @@ impl<T: Scalar> Steps<T> {
                 let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
                 Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
             } else {
-                Delta::Dense(flat(module.delta(shape, 1.0)?, all.columns))
+                Delta::Dense(flattened(module.delta(shape, 1.0)?))
             };
             let scale = module.scale_by(strength.scale)?;
             let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
             if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
-                let gains = gains_of(norms, &all.squares(&step, axis, base, dtype))?;
+                let gains = gains(norms, &all.squared_norms(&step, axis, base, dtype))?;
                 step.dora = Some(Dora { axis, gains, strength: strength.dora });
             }
             all.steps.push(step);
@@ -90,12 +81,12 @@ impl<T: Scalar> Steps<T> {
 
     /// Rows of a tile.
     pub(crate) fn tile_rows(&self) -> usize {
-        (TILE / self.columns.max(1)).max(1)
+        (PASS_TILE / self.columns.max(1)).max(1)
     }
 
     /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by tile
     /// in a fixed order.
-    fn squares(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, dtype: FloatType) -> Array1<f64> {
+    fn squared_norms(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, dtype: FloatType) -> Array1<f64> {
         let row_bytes = self.columns * dtype.size();
         let tile = self.tile_rows();
         let sums: Vec<_> = base
@@ -110,7 +101,7 @@ impl<T: Scalar> Steps<T> {
                 let rows = index * tile..index * tile + v.nrows();
                 self.apply(&mut v.view_mut(), rows.clone());
                 next.add(T::from_f64_lossy(next.scale), &mut v.view_mut(), rows);
-                squares(axis, &v.view(), self.kernel)
+                squared_norms(axis, &v.view(), self.kernel)
             })
             .collect();
         match axis {
@@ -140,27 +131,10 @@ impl<T: Scalar> Step<T> {
     }
 
     fn apply_dora(&self, dora: &Dora, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
-        let (Dora { axis, gains, strength }, mu) = (dora, self.multiplier);
-        let before = (*strength == DoraStrength::FromBase && mu != 1.0).then(|| w.to_owned());
+        let base = dora.strength.needs_base(self.multiplier).then(|| w.to_owned());
         self.add(T::from_f64_lossy(self.scale), w, rows.clone());
-        let gain = |g: f64| match strength {
-            DoraStrength::FromBase => g,
-            DoraStrength::Lycoris => 1.0 + mu * (g - 1.0),
-        };
-        for (r, mut row) in rows.zip(w.rows_mut()) {
-            match axis {
-                DoraAxis::Output => row *= T::from_f64_lossy(gain(gains[r])),
-                DoraAxis::Input => {
-                    for (mut piece, &g) in row.exact_chunks_mut(kernel).into_iter().zip(gains) {
-                        piece *= T::from_f64_lossy(gain(g));
-                    }
-                }
-            }
-        }
-        if let Some(before) = before {
-            let mu = T::from_f64_lossy(mu);
-            w.zip_mut_with(&before, |w, &before| *w = before + mu * (*w - before));
-        }
+        let base = base.as_ref().map(|base| base.view());
+        dora.apply(w, base.as_ref(), rows.start, self.multiplier, kernel);
     }
 
     /// `w ← w + s·Δ` on some rows.
@@ -191,16 +165,4 @@ impl<T: Scalar> Step<T> {
             Delta::Dense(delta) => Ok(delta.mapv(T::to_f64_exact).dot(x)),
         }
     }
-}
-
-#[allow(clippy::expect_used)] // A fresh array is row-major, and its columns are whole.
-fn flat<T: Scalar>(array: ndarray::ArrayD<T>, columns: usize) -> Array2<T> {
-    let rows = array.len() / columns.max(1);
-    array.into_shape_with_order((rows, columns)).expect("as many elements as before")
-}
-
-/// Values of whole rows as a matrix.
-#[allow(clippy::expect_used)] // Callers pass whole rows.
-pub(crate) fn rows_mut<T>(values: &mut [T], columns: usize) -> ArrayViewMut2<'_, T> {
-    ArrayViewMut2::from_shape((values.len() / columns, columns), values).expect("the shape fits the slice")
 }

@@ -4,15 +4,12 @@ use lokr_core::Scalar;
 use rayon::prelude::*;
 
 use super::guard::Expected;
+use super::limits::CHUNK;
 use super::report::Measured;
 use super::rows::{MergeRows, Sums};
 use super::steps::{Applied, Steps};
 use crate::error::Result;
 use crate::file::{FloatType, Tensor, TensorWriter};
-
-/// Elements computed as one task and written as one piece: few enough that they are still in a core's cache when the system
-/// copies them, and enough that threads seldom meet at the file.
-const CHUNK: usize = 1 << 18;
 
 /// Computes a weight and writes it: the next bytes of the tensor `name`, all of them or a part.
 pub(crate) fn merge_weight<T: Scalar>(
