@@ -6,7 +6,7 @@ use lokr_core::Scalar;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::merge::{AdapterReport, Applied, Plan, Steps};
+use super::merge::{AdapterReport, Applied, Direction, Plan, Steps};
 use super::progress::Progress;
 use crate::adapter::{Adapter, Unmatched};
 use crate::error::{InFile, JobError, Result};
@@ -122,7 +122,7 @@ pub fn verify(
         let expected = "a finite number that is not negative";
         return Err(JobError::Option { option: "tolerance", expected, found: options.tolerance.to_string() }.into());
     }
-    let plan = Plan::new(base, adapters, options.unmatched)?;
+    let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
     let (both, missing): (Vec<_>, Vec<_>) = base.names().partition(|name| merged.info(name).is_some());
     let extra = merged.names().filter(|name| base.info(name).is_none()).map(str::to_owned).collect();
     let missing = missing.into_iter().map(str::to_owned).collect();

@@ -4,7 +4,6 @@ use lokr_core::{Factor, LowRank, Scalar};
 use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, ArrayView2, Axis};
 
-use super::terms::Found;
 use crate::error::Result;
 use crate::module::svd;
 
@@ -12,6 +11,13 @@ const ROUNDS: usize = 50;
 
 /// A round that captures less than this share more is the last.
 const GAIN: f64 = 1e-9;
+
+/// A product of that kind, and its share of `‖w‖_F²`.
+pub(super) struct Improved {
+    pub(super) a: Array2<f64>,
+    pub(super) b: Factor<'static, f64>,
+    pub(super) energy: f64,
+}
 
 /// Improves `a ⊗ b`, where `b` is of low rank, as an approximation of `w`: each factor in turn becomes the best one for
 /// the other.
@@ -21,12 +27,7 @@ const GAIN: f64 = 1e-9;
 /// given `B` the best `A` is `⟨W_ij, B⟩/‖B‖²`. What is captured is `‖B‖²`, and it never falls.
 /// # Cost
 /// Two passes over `w` and two decompositions of matrices with `r` columns per round.
-pub(super) fn alternate<T: Scalar>(
-    w: &ArrayRef2<T>,
-    a: &Array2<f64>,
-    b: &LowRank<'_, f64>,
-    converged: bool,
-) -> Result<Found> {
+pub(super) fn improve<T: Scalar>(w: &ArrayRef2<T>, a: &Array2<f64>, b: &LowRank<'_, f64>) -> Result<Improved> {
     let total: f64 = w.iter().map(|x| x.to_f64_exact().powi(2)).sum();
     let size = (b.left().nrows(), b.right().ncols());
     let mut a = unit(a.clone());
@@ -50,7 +51,7 @@ pub(super) fn alternate<T: Scalar>(
         let (left, right) = svd(Factor::low_rank(u, right)?)?.low_rank(rank)?;
         let half = if sigma > 0.0 { sigma.powf(-0.25) } else { 1.0 };
         let b = Factor::low_rank(left * half, right * half)?;
-        return Ok(Found { terms: vec![(a * sigma.sqrt(), b)], energy: (now / total).min(1.0), converged });
+        return Ok(Improved { a: a * sigma.sqrt(), b, energy: (now / total).min(1.0) });
     }
 }
 

@@ -3,7 +3,7 @@
 use lokr_core::{Factor, Kron, KronShape, NearestKron, NearestOptions, Scalar, factorization, nearest_kron};
 use ndarray::{Array2, ArrayRef2};
 
-use super::low_rank::alternate;
+use super::low_rank::{Improved, improve};
 use super::options::ExtractOptions;
 use crate::error::{CheckpointError, Result};
 use crate::file::product;
@@ -37,19 +37,19 @@ pub(super) fn find<T: Scalar>(flat: &ArrayRef2<T>, weight: &[usize], options: &E
     let mut shapes = factors.into_iter().map(split).collect::<Result<Vec<_>>>()?;
     shapes.sort_by_key(|shape| (shape.parameter_count(), shape.m));
     shapes.dedup();
-    let mut best: Option<(NearestKron<T>, KronShape)> = None;
+    let mut best: Option<NearestKron<T>> = None;
     for shape in shapes {
         let nearest = nearest(flat, shape, options)?;
-        if best.as_ref().is_none_or(|(best, _)| nearest.energy > best.energy) {
+        if best.as_ref().is_none_or(|best| nearest.energy > best.energy) {
             let enough = reaches(nearest.energy, share);
-            best = Some((nearest, shape));
+            best = Some(nearest);
             if enough {
                 break;
             }
         }
     }
     #[allow(clippy::expect_used)] // A list of factors is never empty.
-    let (nearest, _) = best.expect("at least one split");
+    let nearest = best.expect("at least one split");
     // Of each term's own energy; the terms are orthogonal to each other, so that energies add up.
     let own = if nearest.energy > 0.0 { (share / nearest.energy).min(1.0) } else { 1.0 };
     cut(&nearest, kernel, FactorSize::Energy(own))
@@ -72,7 +72,10 @@ fn sized<T: Scalar>(
 ) -> Result<Found> {
     let start = cut(&nearest(flat, shape, options)?, kernel, options.size)?;
     match (&options.size, &start.terms[..]) {
-        (FactorSize::Rank(_), [(a, Factor::LowRank(b))]) => alternate(flat, a, b, start.converged),
+        (FactorSize::Rank(_), [(a, Factor::LowRank(b))]) => {
+            let Improved { a, b, energy } = improve(flat, a, b)?;
+            Ok(Found { terms: vec![(a, b)], energy, converged: start.converged })
+        }
         _ => Ok(start),
     }
 }

@@ -20,6 +20,6 @@ mod weight;
 
 pub use model::{merge, unmerge};
 pub use options::{MergeOptions, Run};
-pub(super) use plan::Plan;
+pub(super) use plan::{Direction, Plan};
 pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, WeightReport};
 pub(super) use steps::{Applied, Steps};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::options::{MergeOptions, Run};
 use super::other_files::{file_name, others};
-use super::plan::Plan;
+use super::plan::{Direction, Plan};
 use super::report::MergeReport;
 use super::weight::merge_weight;
 use crate::adapter::Adapter;
@@ -64,7 +64,7 @@ pub fn merge(
     options: &MergeOptions,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<MergeReport> {
-    let plan = Plan::new(base, adapters, options.unmatched)?;
+    let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
     Job { base, plan: &plan, out: out.as_ref(), options }.run(progress)
 }
 
@@ -83,25 +83,23 @@ pub fn unmerge(
     options: &MergeOptions,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<MergeReport> {
-    let mut reversed = Vec::new();
-    for &(adapter, strength) in adapters.iter().rev() {
-        let dora = adapter.modules().values().find(|module| module.dora_scale().is_some());
-        let reason = match (dora, adapter.modules_to_save().keys().next()) {
-            (Some(module), _) => Some((module.name().to_owned(), "has the norms of DoRA, and the base's are lost")),
-            (None, Some(name)) => Some((name.clone(), "took the place of the base's tensor")),
-            (None, None) => None,
-        };
-        if let Some((key, reason)) = reason {
-            return Err(JobError::CannotUnmerge { key, reason }.in_file(adapter.path()));
-        }
-        reversed.push((adapter, Strength { multiplier: -strength.multiplier, ..strength }));
+    let reversed: Vec<_> = adapters.iter().rev().copied().collect();
+    for (adapter, _) in &reversed {
+        check_reversible(adapter).in_file(adapter.path())?;
     }
-    let mut report = merge(merged, &reversed, out, options, progress)?;
-    for adapter in &mut report.adapters {
-        adapter.multiplier = -adapter.multiplier;
-        adapter.convention = adapter.convention.replace("W + μ·", "W − μ·");
-    }
-    Ok(report)
+    let plan = Plan::new(merged, &reversed, options.unmatched, Direction::Out)?;
+    Job { base: merged, plan: &plan, out: out.as_ref(), options }.run(progress)
+}
+
+/// An error for an adapter whose merge loses what was there.
+fn check_reversible(adapter: &Adapter) -> Result<(), JobError> {
+    let dora = adapter.modules().values().find(|module| module.dora_scale().is_some());
+    let (key, reason) = match (dora, adapter.modules_to_save().keys().next()) {
+        (Some(module), _) => (module.name().to_owned(), "has the norms of DoRA, and the base's are lost"),
+        (None, Some(name)) => (name.clone(), "took the place of the base's tensor"),
+        (None, None) => return Ok(()),
+    };
+    Err(JobError::CannotUnmerge { key, reason })
 }
 
 struct Job<'a> {

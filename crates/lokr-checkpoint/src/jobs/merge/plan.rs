@@ -11,9 +11,18 @@ use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
 use crate::module::{DoraStrength, ScaleRule, Strength};
 
+/// Whether adapters go into a model or out of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    In,
+    Out,
+}
+
 /// What to do to each tensor that is not only copied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Plan<'a> {
+    policy: Unmatched,
+    direction: Direction,
     /// By the names of weights, which may be thirds of a fused tensor.
     pub(crate) applied: BTreeMap<String, Vec<Applied<'a>>>,
     /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
@@ -22,37 +31,41 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    pub(crate) fn new(base: &BaseModel, adapters: &[(&'a Adapter, Strength)], policy: Unmatched) -> Result<Self> {
-        let mut plan = Self::default();
-        for (number, &(adapter, strength)) in adapters.iter().enumerate() {
-            plan.add(base, number, adapter, strength, policy).in_file(adapter.path())?;
+    /// The plan for adapters in the order in which they are to be applied.
+    pub(crate) fn new(
+        base: &BaseModel,
+        adapters: &[(&'a Adapter, Strength)],
+        policy: Unmatched,
+        direction: Direction,
+    ) -> Result<Self> {
+        let (applied, modules_to_save) = (BTreeMap::new(), BTreeMap::new());
+        let mut plan = Self { policy, direction, applied, modules_to_save, adapters: Vec::new() };
+        for &(adapter, strength) in adapters {
+            plan.add(base, adapter, strength).in_file(adapter.path())?;
         }
         Ok(plan)
     }
 
-    fn add(
-        &mut self,
-        base: &BaseModel,
-        number: usize,
-        adapter: &'a Adapter,
-        strength: Strength,
-        policy: Unmatched,
-    ) -> Result<()> {
-        let resolution = adapter.resolve(base, policy)?;
+    fn add(&mut self, base: &BaseModel, adapter: &'a Adapter, strength: Strength) -> Result<()> {
+        let signed = match self.direction {
+            Direction::In => strength,
+            Direction::Out => Strength { multiplier: -strength.multiplier, ..strength },
+        };
+        let resolution = adapter.resolve(base, self.policy)?;
         for (name, target) in resolution.targets() {
             let module = &adapter.modules()[name];
             let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
-            check_range(strength.multiplier, module.scale_by(strength.scale)?, wide)?;
+            check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
             if self.modules_to_save.contains_key(base.stored_in(target)) {
                 let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
                 return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target }.into());
             }
             let applied = self.applied.entry(target.to_owned()).or_default();
-            applied.push(Applied { adapter: number, module, strength });
+            applied.push(Applied { adapter: self.adapters.len(), module, strength: signed });
         }
         let mut unmatched = resolution.unmatched().to_vec();
         let missing = self.add_modules_to_save(base, adapter)?;
-        if policy == Unmatched::Refuse && !missing.is_empty() {
+        if self.policy == Unmatched::Refuse && !missing.is_empty() {
             let total = adapter.modules().len() + adapter.modules_to_save().len();
             return Err(NameError::UnmatchedModules { modules: missing, total }.into());
         }
@@ -60,7 +73,7 @@ impl<'a> Plan<'a> {
         self.adapters.push(AdapterReport {
             path: adapter.path().display().to_string(),
             dialect: adapter.dialect().to_string(),
-            convention: convention(adapter, strength),
+            convention: convention(adapter, strength, self.direction),
             multiplier: strength.multiplier,
             modules: resolution.targets().len(),
             unmatched,
@@ -136,7 +149,7 @@ fn check_range(multiplier: f64, scale: f64, wide: bool) -> Result<(), JobError> 
 }
 
 /// The formula applied, and where its scale comes from.
-fn convention(adapter: &Adapter, strength: Strength) -> String {
+fn convention(adapter: &Adapter, strength: Strength, direction: Direction) -> String {
     let scale = match strength.scale {
         ScaleRule::Fixed(s) => format!("s = {s}, as given"),
         rule => {
@@ -156,5 +169,9 @@ fn convention(adapter: &Adapter, strength: Strength) -> String {
         DoraStrength::Lycoris => "; DoRA: V·(1 + μ·(g − 1))",
     };
     let sum = if adapter.dialect() == Dialect::Terms { "Σ " } else { "" };
-    format!("{}: W + μ·{sum}s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
+    let sign = match direction {
+        Direction::In => '+',
+        Direction::Out => '−',
+    };
+    format!("{}: W {sign} μ·{sum}s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
 }
