@@ -39,10 +39,3 @@ impl fmt::Display for Dialect {
         })
     }
 }
-
-impl Dialect {
-    /// Whether the files of this dialect hold `alpha`.
-    pub(crate) fn stores_alpha(self) -> bool {
-        self != Self::Peft
-    }
-}

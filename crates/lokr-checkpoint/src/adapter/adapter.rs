@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::warning::Warning;
-use crate::dialect::PeftConfig;
+use crate::dialect::{PeftConfig, peft};
 use crate::dialects::Dialect;
 use crate::file::Tensor;
 use crate::module::Module;
@@ -42,6 +42,19 @@ impl Adapter {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The file that its tensors were read from: [`Adapter::path`], or what lies in a PEFT directory.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// let adapter = lokr_checkpoint::Adapter::read("peft-directory", &Default::default())?;
+    /// assert_eq!(adapter.tensors_path(), std::path::Path::new("peft-directory/adapter_model.safetensors"));
+    /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+    /// ```
+    #[must_use]
+    pub fn tensors_path(&self) -> PathBuf {
+        if self.path.is_dir() { self.path.join(peft::TENSORS) } else { self.path.clone() }
     }
 
     /// The dialect it is written in.

@@ -2,8 +2,9 @@
 
 use super::adapter::Adapter;
 use super::targets::{Names, targets};
+use crate::dialect::dotted;
 use crate::dialect::kohya::{self, TextEncoders};
-use crate::dialect::{Dialect, dotted, terms};
+use crate::dialects::Dialect;
 use crate::error::Result;
 use crate::model::BaseModel;
 use crate::module::Module;
@@ -39,9 +40,8 @@ pub(super) fn place_modules(adapter: &Adapter, base: Option<&BaseModel>) -> Resu
         return Ok(placed.collect());
     }
     let place = |name: &str| match adapter.dialect() {
-        Dialect::Peft => Place::Path(name.to_owned()),
         Dialect::Dotted => Place::Path(dotted::strip(name).to_owned()),
-        Dialect::Terms => Place::Path(terms::path(name).unwrap_or(name).to_owned()),
+        Dialect::Peft | Dialect::Terms => Place::Path(adapter.dialect().path(name).to_owned()),
         Dialect::Lycoris => {
             let rest = name.strip_prefix(adapter.prefix()).unwrap_or(name);
             Place::Flat { name: name.to_owned(), rest: rest.to_owned() }

@@ -3,7 +3,8 @@
 use super::place::Place;
 use crate::dialect::kohya::{self, TextEncoders};
 use crate::dialect::lycoris::{self, flatten};
-use crate::dialect::{Dialect, peft, terms};
+use crate::dialect::{peft, terms};
+use crate::dialects::Dialect;
 use crate::error::{ModuleError, NameError, Result};
 
 /// How a dialect names modules.

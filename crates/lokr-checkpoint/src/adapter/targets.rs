@@ -4,7 +4,6 @@ use lokr_core::{FactorizationRule, factorization};
 
 use super::adapter::Adapter;
 use super::resolve::Unmatched;
-use crate::dialect::terms;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, NameError, Result};
 use crate::model::BaseModel;
@@ -65,8 +64,9 @@ pub(crate) fn targets<'a>(adapter: &'a Adapter, base: Option<&BaseModel>, names:
     let Some(base) = base else {
         let own = |(name, module): (&String, &'a Module)| match adapter.dialect() {
             _ if names == Names::Adapter => Ok(Target { name: name.clone(), module, weight: None }),
-            Dialect::Peft | Dialect::Dotted => Ok(Target { name: name.clone(), module, weight: None }),
-            Dialect::Terms => Ok(Target { name: terms::path(name).unwrap_or(name).to_owned(), module, weight: None }),
+            dialect @ (Dialect::Peft | Dialect::Dotted | Dialect::Terms) => {
+                Ok(Target { name: dialect.path(name).to_owned(), module, weight: None })
+            }
             dialect => Err(NameError::BaseNeeded { module: name.clone(), dialect }.in_file(adapter.path())),
         };
         return adapter.modules().iter().map(own).collect();

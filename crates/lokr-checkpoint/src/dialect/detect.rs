@@ -1,22 +1,10 @@
 //! Which dialect's keys a file has.
 
 use super::key::Key;
-use super::{dotted, kohya, peft, terms};
+use super::{dotted, peft};
 use crate::dialects::Dialect;
 use crate::error::{NameError, Result};
 use crate::module::ALPHA;
-
-impl Dialect {
-    /// Whether a module's name can be one of this dialect. `prefix` is that of LyCORIS files.
-    pub(crate) fn accepts(self, module: &str, prefix: &str) -> bool {
-        match self {
-            Self::Peft | Self::Dotted => true,
-            Self::Lycoris => module.starts_with(prefix),
-            Self::Kohya => kohya::split(module).is_some(),
-            Self::Terms => terms::path(module).is_some(),
-        }
-    }
-}
 
 /// What detection looks at besides the keys.
 pub(crate) struct Evidence<'a> {

@@ -1,5 +1,6 @@
 //! How programs name LoKr tensors and where they keep the scale, dialect by dialect.
 //!
+//! - `rules`: what is true of all names and files of a dialect.
 //! - `key`: a key taken apart; `detect`: whose keys a file has.
 //! - `peft`, `peft_config`, `peft_fit`: PEFT's names, its configuration, and one that fits given modules.
 //! - `lycoris`, `kohya`, `dotted`, `terms`: the names of the other dialects.
@@ -16,6 +17,7 @@ pub(crate) mod openclip;
 pub(crate) mod peft;
 mod peft_config;
 mod peft_fit;
+mod rules;
 pub(crate) mod sdxl;
 pub(crate) mod terms;
 

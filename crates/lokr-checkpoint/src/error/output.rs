@@ -11,9 +11,15 @@ pub enum OutputError {
     /// The output is there already.
     #[error("already there; it is replaced only when asked for")]
     Exists,
-    /// A file where a directory should be written, or the reverse.
+    /// A name with which no job would read it again.
+    #[error("expected a name that ends in {expected}")]
+    Name {
+        /// The ending expected.
+        expected: &'static str,
+    },
+    /// A file where a directory should be written, or the reverse; a pipe or device.
     #[error("{found} is in the way of {expected}")]
-    Kind {
+    InTheWay {
         /// What should be written.
         expected: &'static str,
         /// What is there.

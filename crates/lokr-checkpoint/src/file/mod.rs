@@ -30,8 +30,8 @@ mod write_header;
 pub use dtype::FloatType;
 pub(crate) use json::Fields;
 pub(crate) use matrix::{flattened, reshaped, rows, rows_mut};
-pub use output::Overwrite;
 pub(crate) use output::parent;
+pub use output::{OutputForm, Overwrite, check_output, check_output_form};
 pub use output_directory::OutputDirectory;
 /// The element types a safetensors file can hold.
 pub use safetensors::Dtype;

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use tempfile::{Builder, NamedTempFile};
 
-use crate::error::{CheckpointError, OutputError, Result};
+use super::pickle;
+use crate::error::{CheckpointError, InFile, OutputError, Result};
 
 /// What to do about an output that is there already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,15 +28,102 @@ pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// What an output is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputForm {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// Checks, before any work is done, that an output can be at `path`, whatever its form: its name is not that of a pickle,
+/// which no job would read again; no device is there; nothing else is, or it may be replaced; and there is a directory to put
+/// it in.
+///
+/// # Errors
+/// In the file: [`OutputError::Name`], [`OutputError::InTheWay`], [`OutputError::Exists`]; [`CheckpointError::Io`].
+/// # Examples
+/// ```
+/// use lokr_checkpoint::file::{OutputForm, check_output, check_output_form};
+/// use lokr_checkpoint::{CheckpointError, OutputError, Overwrite};
+///
+/// let folder = tempfile::tempdir()?;
+/// check_output(folder.path().join("new"), Overwrite::Refuse)?;
+///
+/// let error = check_output(folder.path(), Overwrite::Refuse).unwrap_err();
+/// assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Exists)));
+/// check_output(folder.path(), Overwrite::Replace)?;
+/// let error = check_output_form(folder.path(), OutputForm::File).unwrap_err();
+/// assert!(matches!(error.cause(), CheckpointError::Output(OutputError::InTheWay { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn check_output(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
+    let path = path.as_ref();
+    let check = || {
+        if pickle::check_name(path).is_err() {
+            return Err(OutputError::Name { expected: ".safetensors" });
+        }
+        match found(path) {
+            Some(DEVICE) => Err(OutputError::InTheWay { expected: "the output", found: DEVICE }),
+            _ => check_absent(path, overwrite),
+        }
+    };
+    check().in_file(path)?;
+    parent(path).metadata().map(|_| ()).in_file(path)
+}
+
+/// Checks that no directory is where a file should go, and no file where a directory should.
+///
+/// # Errors
+/// In the file: [`OutputError::InTheWay`].
+pub fn check_output_form(path: impl AsRef<Path>, form: OutputForm) -> Result<()> {
+    let path = path.as_ref();
+    let (expected, wrong) = match form {
+        OutputForm::File => (FILE, DIRECTORY),
+        OutputForm::Directory => (DIRECTORY, FILE),
+    };
+    match found(path) {
+        Some(found) if found == wrong => Err(OutputError::InTheWay { expected, found }.in_file(path)),
+        _ => Ok(()),
+    }
+}
+
+const FILE: &str = "a file";
+const DIRECTORY: &str = "a directory";
+const DEVICE: &str = "a pipe or device";
+
+/// What is there, in words, where a link leads.
+fn found(path: &Path) -> Option<&'static str> {
+    Some(match path.metadata().ok()? {
+        found if found.is_dir() => DIRECTORY,
+        found if found.is_file() => FILE,
+        _ => DEVICE,
+    })
+}
+
+/// An error for what is there and must not be replaced; a link to nowhere is there as well.
+fn check_absent(path: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
+    match overwrite {
+        Overwrite::Refuse if path.symlink_metadata().is_ok() => Err(OutputError::Exists),
+        _ => Ok(()),
+    }
+}
+
 /// An error if a file of that name cannot be written.
 pub(crate) fn check_file(path: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
-    let in_the_way = |found| Err(OutputError::Kind { expected: "a file", found });
-    match path.metadata() {
-        Ok(found) if found.is_dir() => in_the_way("a directory"),
-        // Replacing it would take the device away from every other program.
-        Ok(found) if !found.is_file() => in_the_way("a pipe or device"),
-        // A link to nowhere is there as well.
-        _ if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() => Err(OutputError::Exists),
+    match found(path) {
+        // Replacing a device would take it away from every other program.
+        Some(found) if found != FILE => Err(OutputError::InTheWay { expected: FILE, found }),
+        _ => check_absent(path, overwrite),
+    }
+}
+
+/// An error if a directory of that name cannot be written.
+pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
+    check_absent(target, overwrite)?;
+    match target.symlink_metadata() {
+        Ok(found) if !found.is_dir() => Err(OutputError::InTheWay { expected: DIRECTORY, found: "something else" }),
         _ => Ok(()),
     }
 }
@@ -101,15 +189,6 @@ pub(crate) fn check_others(target: &Path, will_have: impl Fn(&OsString) -> bool)
     }
     let names = others.iter().map(|name| name.to_string_lossy().into_owned()).collect();
     Err(OutputError::Others { names }.into())
-}
-
-/// An error if a directory of that name cannot be written.
-pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
-    match target.symlink_metadata() {
-        Ok(_) if overwrite == Overwrite::Refuse => Err(OutputError::Exists),
-        Ok(found) if !found.is_dir() => Err(OutputError::Kind { expected: "a directory", found: "something else" }),
-        _ => Ok(()),
-    }
 }
 
 pub(super) fn names(directory: &Path) -> io::Result<Vec<OsString>> {

@@ -37,7 +37,7 @@ impl OutputDirectory {
     /// Starts a directory.
     ///
     /// # Errors
-    /// [`OutputError::Exists`], [`OutputError::Kind`] where a file is in the way;
+    /// [`OutputError::Exists`], [`OutputError::InTheWay`] where a file is in the way;
     /// [`CheckpointError::Io`].
     pub fn create(target: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
         let target = target.as_ref();

@@ -64,7 +64,7 @@ impl TensorWriter {
     /// Starts a file with these tensors, given in any order, and these free texts.
     ///
     /// # Errors
-    /// [`OutputError::Exists`], [`OutputError::Kind`] where a directory is in the way;
+    /// [`OutputError::Exists`], [`OutputError::InTheWay`] where a directory is in the way;
     /// [`FileError::DuplicateKey`] for two tensors of one name, or one named as the metadata are;
     /// [`FileError::ShapeOverflow`]; [`FileError::HeaderLength`]; [`CheckpointError::Io`].
     pub fn create(

@@ -11,7 +11,6 @@ use super::energy;
 use super::for_all::for_all;
 use super::progress::Progress;
 use crate::adapter::{Adapter, Names, Target, check_kernels, targets};
-use crate::dialect::terms;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, product};
@@ -162,7 +161,7 @@ fn kept_of_sums(targets: &[Target<'_>], modules: &BTreeMap<String, Module>) -> R
     type Sums<'a> = BTreeMap<&'a str, Vec<(f64, Kron<'static, f64>)>>;
     let (mut sums, mut differences) = (Sums::new(), Sums::new());
     for Target { name, module, .. } in targets {
-        let path = terms::path(name).unwrap_or(name);
+        let path = Dialect::Terms.path(name);
         let (old, new) = (module, &modules[name]);
         let term = |module: &Module| -> Result<_> { Ok((module.scale_by(ScaleRule::Trained)?, module.kron::<f64>()?)) };
         let (weight, kron) = term(new)?;

@@ -196,7 +196,10 @@ fn what_no_file_can_hold_is_refused_at_once() {
 fn folders_in_the_way_or_missing_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     let error = write_tensors(folder.path(), &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
-    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Kind { expected: "a file", .. })), "{error}");
+    assert!(
+        matches!(error.cause(), CheckpointError::Output(OutputError::InTheWay { expected: "a file", .. })),
+        "{error}"
+    );
     let path = folder.path().join("missing/x.safetensors");
     let error = write_tensors(&path, &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
     assert!(matches!(error.cause(), CheckpointError::Io(_)), "{error}");
@@ -213,7 +216,7 @@ fn what_is_no_file_is_not_replaced() {
     let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
     let error = write_tensors(&path, &tensors(), &metadata(), Overwrite::Replace).unwrap_err();
     assert!(
-        matches!(error.cause(), CheckpointError::Output(OutputError::Kind { found: "a pipe or device", .. })),
+        matches!(error.cause(), CheckpointError::Output(OutputError::InTheWay { found: "a pipe or device", .. })),
         "{error}"
     );
     assert!(std::fs::metadata(&path).unwrap().file_type().is_socket());
@@ -266,7 +269,7 @@ fn a_directory_appears_whole_or_not_at_all() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let error = OutputDirectory::create(folder.path().join("file"), Overwrite::Replace).unwrap_err();
     assert!(
-        matches!(error.cause(), CheckpointError::Output(OutputError::Kind { expected: "a directory", .. })),
+        matches!(error.cause(), CheckpointError::Output(OutputError::InTheWay { expected: "a directory", .. })),
         "{error}"
     );
 }

@@ -39,7 +39,7 @@ use crate::module::Strength;
 /// Before anything is written: those of [`Adapter::resolve`], [`ModuleError::ScaleUnknown`],
 /// [`JobError::Option`] for a multiplier that the arithmetic's type cannot hold,
 /// [`JobError::ReplacementShape`], [`NameError::DuplicateTarget`] for a tensor both adapted and replaced,
-/// [`OutputError::Exists`], [`OutputError::Kind`], [`OutputError::DiskSpace`]. Later:
+/// [`OutputError::Exists`], [`OutputError::InTheWay`], [`OutputError::DiskSpace`]. Later:
 /// [`JobError::Guard`], [`FileError::OutOfRange`], [`JobError::Interrupted`], [`CheckpointError::Io`];
 /// those of [`OutputDirectory::finish`].
 ///
