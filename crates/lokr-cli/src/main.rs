@@ -1,27 +1,37 @@
 //! The program `lokr`: looks into, merges, extracts and converts `LoKr` adapters.
 //!
-//! [`args`] is the command line and its help, [`commands`] holds one function per subcommand, [`report`] is how results,
-//! warnings and progress are shown, [`error`] what can go wrong and the exit code of each.
+//! What is where, each using only what stands below it:
+//!
+//! - [`commands`]: one function per subcommand, with its report.
+//! - [`args`]: the command line and its help.
+//! - [`plot`]: pictures of numbers by module, as SVG or PNG.
+//! - [`report`]: how results, warnings and progress are shown.
+//! - [`interrupt`]: how an interrupt stops a job.
+//! - [`outputs`]: what may be written where.
+//! - [`error`]: what can go wrong, the exit code of each, and the option that helps.
+//! - [`table`]: plain tables.
+//! - [`text`]: how names, counts, numbers and errors are written.
 #![forbid(unsafe_code)]
-#![warn(clippy::unwrap_used, clippy::expect_used)]
-#![allow(unreachable_pub)] // the modules of a program
 
 mod args;
 mod commands;
 mod error;
 mod interrupt;
-mod natural_order;
+mod outputs;
 mod plot;
 mod report;
 mod table;
+mod text;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use args::{Cli, Command};
 use clap::{CommandFactory, FromArgMatches};
-use error::{CliError, hint, one_line};
-use report::Reporter;
+
+use crate::args::{Cli, Command};
+use crate::error::{CliError, hint};
+use crate::report::{Format, Reporter, Verbosity};
+use crate::text::one_line;
 
 fn main() -> ExitCode {
     let matches = Cli::command().get_matches();
@@ -41,7 +51,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), CliError> {
-    let reporter = Reporter::new(cli.json, cli.quiet);
+    let reporter = Reporter {
+        format: if cli.json { Format::Json } else { Format::Text },
+        verbosity: if cli.quiet { Verbosity::Quiet } else { Verbosity::Normal },
+    };
     match &cli.command {
         Command::Inspect(args) => commands::inspect::run(args, &reporter),
         Command::Merge(args) => commands::merge::run(args, &reporter),

@@ -1,6 +1,5 @@
 //! How results, warnings and progress are shown.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -13,36 +12,32 @@ use serde::{Serialize, Serializer};
 
 use crate::error::CliError;
 use crate::interrupt;
+use crate::text::printable;
 
+/// What results are printed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(crate) enum Format {
     Text,
     Json,
 }
 
+/// Whether progress is shown, and the report of a job whose result is a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verbosity {
+pub(crate) enum Verbosity {
     Normal,
     Quiet,
 }
 
 /// Results go to standard output, everything else to standard error.
 #[derive(Debug)]
-pub struct Reporter {
-    format: Format,
-    verbosity: Verbosity,
+pub(crate) struct Reporter {
+    pub(crate) format: Format,
+    pub(crate) verbosity: Verbosity,
 }
 
 impl Reporter {
-    pub fn new(json: bool, quiet: bool) -> Self {
-        Self {
-            format: if json { Format::Json } else { Format::Text },
-            verbosity: if quiet { Verbosity::Quiet } else { Verbosity::Normal },
-        }
-    }
-
     /// Prints what was asked for.
-    pub fn result<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
+    pub(crate) fn result<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
         match self.format {
             Format::Text => {
                 let text = report.to_string();
@@ -58,15 +53,16 @@ impl Reporter {
     }
 
     /// Prints what a job did, unless that is not wanted: its result is a file.
-    pub fn summary<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
+    pub(crate) fn summary<R: Display + Serialize>(&self, report: &R) -> Result<(), CliError> {
         match (self.format, self.verbosity) {
             (Format::Text, Verbosity::Quiet) => Ok(()),
             _ => self.result(report),
         }
     }
 
-    /// Warnings on standard error, of many modules with the same one only the first few. A JSON report holds them itself.
-    pub fn warnings<W: Display>(&self, warnings: &[W]) {
+    /// Warnings on standard error, of many modules with the same one only the first few. A JSON report holds them
+    /// itself.
+    pub(crate) fn warnings<W: Display>(&self, warnings: &[W]) {
         const SHOWN: usize = 3;
         if self.format != Format::Text {
             return;
@@ -86,19 +82,47 @@ impl Reporter {
         }
     }
 
-    /// A bar over the bytes of a job.
-    pub fn job(&self) -> JobBar {
-        JobBar { bar: self.bar("{bar:32} {decimal_bytes}/{decimal_total_bytes}, {eta} left  {wide_msg}", 0) }
+    /// Runs a job under a bar over the bytes of a model; an interrupt stops it.
+    pub(crate) fn job_over_bytes<R>(
+        &self,
+        job: impl FnOnce(&mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> R,
+    ) -> R {
+        let bar = self.bar("{bar:32} {decimal_bytes}/{decimal_total_bytes}, {eta} left  {wide_msg}", 0);
+        let result = job(&mut |event| {
+            match event {
+                Progress::Started { bytes, .. } => bar.set_length(bytes),
+                Progress::Tensor { name, bytes } => {
+                    bar.set_message(printable(name).into_owned());
+                    bar.inc(bytes);
+                }
+                _ => bar.set_message("finishing"),
+            }
+            interrupt::continue_unless_interrupted()
+        });
+        bar.finish_and_clear();
+        result
     }
 
-    /// A bar over the modules of a job.
-    pub fn module_job(&self) -> JobBar {
-        JobBar { bar: self.progress("modules", 0) }
+    /// Runs a job under a bar over the modules of an adapter; an interrupt stops it.
+    pub(crate) fn job_over_modules<R>(
+        &self,
+        job: impl FnOnce(&mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> R,
+    ) -> R {
+        let bar = self.module_bar(0);
+        let result = job(&mut |event| {
+            if let Progress::Module { done, total, .. } = event {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+            }
+            interrupt::continue_unless_interrupted()
+        });
+        bar.finish_and_clear();
+        result
     }
 
-    /// A bar over so many things.
-    pub fn progress(&self, what: &'static str, length: usize) -> ProgressBar {
-        self.bar("{msg} {bar:32} {pos}/{len}, {eta} left", length as u64).with_message(what)
+    /// A bar over so many modules.
+    pub(crate) fn module_bar(&self, modules: usize) -> ProgressBar {
+        self.bar("{msg} {bar:32} {pos}/{len}, {eta} left", modules as u64).with_message("modules")
     }
 
     /// A bar on a terminal, nothing elsewhere.
@@ -111,145 +135,13 @@ impl Reporter {
     }
 }
 
-/// The progress of a job, which an interrupt stops.
-pub struct JobBar {
-    bar: ProgressBar,
-}
-
-impl JobBar {
-    /// Of a job on a model's bytes.
-    pub fn tell(&mut self, event: Progress<'_>) -> ControlFlow<()> {
-        match event {
-            Progress::Started { bytes, .. } => self.bar.set_length(bytes),
-            Progress::Tensor { name, bytes } => {
-                self.bar.set_message(printable(name).into_owned());
-                self.bar.inc(bytes);
-            }
-            _ => self.bar.set_message("finishing"),
-        }
-        go_on()
-    }
-
-    /// Of a job on an adapter's modules.
-    pub fn tell_module(&mut self, event: Progress<'_>) -> ControlFlow<()> {
-        if let Progress::Module { done, total, .. } = event {
-            self.bar.set_length(total as u64);
-            self.bar.set_position(done as u64);
-        }
-        go_on()
-    }
-
-    /// Takes the bar away.
-    pub fn finish(self) {
-        self.bar.finish_and_clear();
-    }
-}
-
-fn go_on() -> ControlFlow<()> {
-    if interrupt::happened() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-}
-
 /// Bytes to standard output.
-pub fn print(bytes: &[u8]) -> Result<(), CliError> {
+pub(crate) fn print(bytes: &[u8]) -> Result<(), CliError> {
     let mut out = stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(CliError::Print)
 }
 
-/// A text from a file, its control characters escaped, those of the writing direction too: names must not steer the terminal.
-pub fn printable(text: &str) -> Cow<'_, str> {
-    let steers = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.contains(steers) {
-        return text.into();
-    }
-    let mut safe = String::new();
-    for c in text.chars() {
-        if steers(c) { safe.extend(c.escape_default()) } else { safe.push(c) }
-    }
-    safe.into()
-}
-
 /// A path in a JSON report, where it need not be valid Unicode.
-pub fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn lossy_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
-}
-
-/// `1 module`, `2 modules`.
-pub fn counted(count: usize, thing: &str) -> String {
-    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
-}
-
-/// `1234567` as `1.23 MB`.
-pub fn bytes(count: u64) -> String {
-    let (mut value, mut unit) = (count as f64, "B");
-    for larger in ["kB", "MB", "GB", "TB"] {
-        if value < 1000.0 {
-            break;
-        }
-        (value, unit) = (value / 1000.0, larger);
-    }
-    let digits = if unit == "B" || value >= 99.95 {
-        0
-    } else if value >= 9.995 {
-        1
-    } else {
-        2
-    };
-    format!("{value:.digits$} {unit}")
-}
-
-/// Four significant digits, or a dash.
-pub fn number(value: Option<f64>) -> String {
-    match value {
-        None => "-".to_owned(),
-        Some(0.0) => "0".to_owned(),
-        Some(value) if (1e-3..1e4).contains(&value.abs()) => {
-            let digits = (3.0 - value.abs().log10().floor()).clamp(0.0, 6.0) as usize;
-            let text = format!("{value:.digits$}");
-            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-        }
-        Some(value) => format!("{value:.3e}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_four_digits() {
-        for (value, text) in [
-            (1.0, "1"),
-            (0.5, "0.5"),
-            (12.3456, "12.35"),
-            (1234.5, "1234"),
-            (0.012345, "0.01235"),
-            (9999.9, "10000"),
-            (-0.25, "-0.25"),
-            (100.0, "100"),
-            (1.5e-5, "1.500e-5"),
-            (0.0, "0"),
-            (f64::NAN, "NaN"),
-        ] {
-            assert_eq!(number(Some(value)), text);
-        }
-        assert_eq!(number(None), "-");
-    }
-
-    #[test]
-    fn control_characters_are_escaped() {
-        assert_eq!(printable("‖ΔW‖ é"), "‖ΔW‖ é");
-        assert_eq!(printable("a\u{1b}[31m\nb\t"), r"a\u{1b}[31m\nb\t");
-        assert_eq!(printable("a\u{202e}b"), r"a\u{202e}b");
-    }
-
-    #[test]
-    fn sizes_have_three_digits() {
-        for (count, text) in
-            [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (12_345, "12.3 kB"), (123_456_789, "123 MB")]
-        {
-            assert_eq!(bytes(count), text);
-        }
-    }
 }

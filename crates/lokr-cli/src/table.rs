@@ -2,27 +2,27 @@
 
 use std::fmt;
 
-use crate::report::printable;
+use crate::text::printable;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     columns: Vec<(&'static str, Align)>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub fn new(columns: Vec<(&'static str, Align)>) -> Self {
+    pub(crate) fn new(columns: Vec<(&'static str, Align)>) -> Self {
         Self { columns, rows: Vec::new() }
     }
 
     /// One cell per column.
-    pub fn row(&mut self, cells: Vec<String>) {
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.columns.len());
         // A line break in a name must not end the line.
         self.rows.push(cells.iter().map(|cell| printable(cell).into_owned()).collect());

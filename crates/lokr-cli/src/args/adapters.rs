@@ -6,6 +6,7 @@ use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, ValueEnum};
 use lokr_checkpoint::{FactorSize, Overwrite, ScaleRule, Unmatched};
 
+use super::output::{OutputArgs, out_is};
 use super::read::{DialectArg, ReadArgs};
 use super::values::{FloatArg, finite, overwrite, scale, unmatched};
 
@@ -17,132 +18,122 @@ use super::values::{FloatArg, finite, overwrite, scale, unmatched};
 Examples:
   lokr inspect adapter.safetensors
   lokr inspect peft-directory --base model.safetensors --plot norms.png")]
-pub struct InspectArgs {
+pub(crate) struct InspectArgs {
     /// A safetensors file, or a PEFT directory
-    pub adapter: PathBuf,
+    pub(crate) adapter: PathBuf,
     /// Compare with the weights of this model: a file, an index of shards or a directory
     #[arg(long, value_name = "MODEL")]
-    pub base: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
     /// With --base, go on without the modules that it does not have
     #[arg(long, requires = "base")]
-    pub allow_unmatched: bool,
+    pub(crate) allow_unmatched: bool,
     /// Draw the norms by module into this file, a .svg or a .png
     #[arg(long, value_name = "FILE")]
-    pub plot: Option<PathBuf>,
+    pub(crate) plot: Option<PathBuf>,
     /// Overwrite an existing picture
     #[arg(long, requires = "plot")]
-    pub force: bool,
+    pub(crate) force: bool,
     #[command(flatten)]
-    pub read: ReadArgs,
+    pub(crate) read: ReadArgs,
 }
 
 impl InspectArgs {
-    pub fn unmatched(&self) -> Unmatched {
+    pub(crate) fn overwrite(&self) -> Overwrite {
+        overwrite(self.force)
+    }
+
+    pub(crate) fn unmatched(&self) -> Unmatched {
         unmatched(self.allow_unmatched)
     }
 }
 
 /// Extract the nearest LoKr of what two models differ by, with the share of the difference that it captures
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    mut_args(out_is("The adapter: a directory for PEFT, a file for the other dialects")),
+    after_help = "\
 Examples:
   lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
   lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors
-  lokr extract --base a.safetensors --tuned b.safetensors --to terms --terms 4 --out sums.safetensors")]
-pub struct ExtractArgs {
+  lokr extract --base a.safetensors --tuned b.safetensors --to terms --terms 4 --out sums.safetensors"
+)]
+pub(crate) struct ExtractArgs {
     /// The model before
     #[arg(long, value_name = "MODEL")]
-    pub base: PathBuf,
+    pub(crate) base: PathBuf,
     /// The model after fine-tuning
     #[arg(long, value_name = "MODEL")]
-    pub tuned: PathBuf,
-    /// The adapter: a directory for PEFT, a file for the other dialects
-    #[arg(long, value_name = "PATH")]
-    pub out: PathBuf,
+    pub(crate) tuned: PathBuf,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// The dialect to write
     #[arg(long, default_value = "peft")]
-    pub to: DialectArg,
-    /// Split sizes by this factor, as PEFT and LyCORIS do; otherwise evenly, or with --energy and another dialect than PEFT, whose
-    /// splits all follow one factor, as needs the fewest values
+    pub(crate) to: DialectArg,
+    /// Split sizes by this factor, as PEFT and LyCORIS do; otherwise evenly, or with --energy and another dialect than
+    /// PEFT, whose splits all follow one factor, as needs the fewest values
     #[arg(long, allow_negative_numbers = true)]
-    pub factor: Option<i64>,
+    pub(crate) factor: Option<i64>,
     #[command(flatten)]
-    pub size: SizeArgs,
+    pub(crate) size: SizeArgs,
     /// Capture more by the sum of this many Kronecker products per module, which only `--to terms` holds
     #[arg(long, value_name = "N", default_value_t = 1)]
-    pub terms: usize,
+    pub(crate) terms: usize,
     /// Only modules in whose name this regular expression is found; may be repeated
     #[arg(long, value_name = "REGEX")]
-    pub include: Vec<String>,
+    pub(crate) include: Vec<String>,
     /// Not the modules in whose name this regular expression is found; may be repeated
     #[arg(long, value_name = "REGEX")]
-    pub exclude: Vec<String>,
+    pub(crate) exclude: Vec<String>,
     /// Take modules for unchanged whose relative change is at most this; 1e-2 passes over rounding to bf16
     #[arg(long, value_name = "CHANGE", default_value_t = 0.0, allow_negative_numbers = true)]
-    pub min_change: f64,
+    pub(crate) min_change: f64,
     /// The type to store factors in; that of the fine-tuned weight otherwise
     #[arg(long)]
-    pub dtype: Option<FloatArg>,
-    /// Replace an existing output
-    #[arg(long)]
-    pub force: bool,
-}
-
-impl ExtractArgs {
-    pub fn overwrite(&self) -> Overwrite {
-        overwrite(self.force)
-    }
+    pub(crate) dtype: Option<FloatArg>,
 }
 
 /// Write an adapter in another dialect with the same effect, or as a LoRA
 ///
 /// Underscored names (LyCORIS, kohya) cannot be undone, so converting from them to dotted ones needs --base.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    mut_args(out_is("The output: a directory for PEFT and LoRA, a file for the others")),
+    after_help = "\
 Examples:
   lokr convert peft-directory --to lycoris --out adapter.safetensors
   lokr convert adapter.safetensors --base model.safetensors --to peft --out peft-directory
-  lokr convert peft-directory --to lora --rank 16 --out lora-directory")]
-pub struct ConvertArgs {
+  lokr convert peft-directory --to lora --rank 16 --out lora-directory"
+)]
+pub(crate) struct ConvertArgs {
     /// A safetensors file, or a PEFT directory
-    pub adapter: PathBuf,
+    pub(crate) adapter: PathBuf,
     /// The dialect to write, or LoRA
     #[arg(long)]
-    pub to: Target,
-    /// The output: a directory for PEFT and LoRA, a file for the others
-    #[arg(long, value_name = "PATH")]
-    pub out: PathBuf,
+    pub(crate) to: Target,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// The model that the adapter is of
     #[arg(long, value_name = "MODEL")]
-    pub base: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
     /// With --to lora, its rank: the best LoRA of that rank; the exact one otherwise
     #[arg(long)]
-    pub rank: Option<usize>,
+    pub(crate) rank: Option<usize>,
     /// What stands before the new names; not for LoRA
     #[arg(long, value_name = "PREFIX")]
-    pub to_prefix: Option<String>,
+    pub(crate) to_prefix: Option<String>,
     /// The type to round tensors to; their own otherwise
     #[arg(long)]
-    pub dtype: Option<FloatArg>,
+    pub(crate) dtype: Option<FloatArg>,
     /// The scale that the adapter stands for: `trained`, `like-lycoris-merge` or a number; not for LoRA
     #[arg(long, value_name = "SCALE", default_value = "trained", allow_negative_numbers = true, value_parser = scale)]
-    pub scale: ScaleRule,
-    /// Replace an existing output
-    #[arg(long)]
-    pub force: bool,
+    pub(crate) scale: ScaleRule,
     #[command(flatten)]
-    pub read: ReadArgs,
-}
-
-impl ConvertArgs {
-    pub fn overwrite(&self) -> Overwrite {
-        overwrite(self.force)
-    }
+    pub(crate) read: ReadArgs,
 }
 
 /// What to convert to.
 #[derive(Debug, Clone, Copy)]
-pub enum Target {
+pub(crate) enum Target {
     Dialect(DialectArg),
     Lora,
 }
@@ -176,49 +167,39 @@ Examples:
   lokr resize adapter.safetensors --energy 0.95 --out small.safetensors
   lokr resize peft-directory --base model/ --factor 16 --rank 8 --out other-directory"
 )]
-pub struct ResizeArgs {
+pub(crate) struct ResizeArgs {
     /// A safetensors file, or a PEFT directory
-    pub adapter: PathBuf,
-    /// The output: a directory for PEFT, a file for the other dialects
-    #[arg(long, value_name = "PATH")]
-    pub out: PathBuf,
+    pub(crate) adapter: PathBuf,
     #[command(flatten)]
-    pub size: SizeArgs,
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
     /// Split sizes by this factor, as PEFT and LyCORIS do; needs --base, because files do not tell all kernels
     #[arg(long, requires = "base", allow_negative_numbers = true)]
-    pub factor: Option<i64>,
+    pub(crate) factor: Option<i64>,
     /// The type to store factors in; their own otherwise
     #[arg(long)]
-    pub dtype: Option<FloatArg>,
+    pub(crate) dtype: Option<FloatArg>,
     /// The model that the adapter is of
     #[arg(long, value_name = "MODEL")]
-    pub base: Option<PathBuf>,
-    /// Replace an existing output
-    #[arg(long)]
-    pub force: bool,
+    pub(crate) base: Option<PathBuf>,
     #[command(flatten)]
-    pub read: ReadArgs,
-}
-
-impl ResizeArgs {
-    pub fn overwrite(&self) -> Overwrite {
-        overwrite(self.force)
-    }
+    pub(crate) read: ReadArgs,
 }
 
 /// How large w2 may be.
 #[derive(Debug, Args)]
-pub struct SizeArgs {
+pub(crate) struct SizeArgs {
     /// Hold w2 at this rank where programs hold it low-rank
     #[arg(long, allow_negative_numbers = true)]
-    pub rank: Option<usize>,
+    pub(crate) rank: Option<usize>,
     /// Hold w2 at the smallest rank that keeps this share of the energy, above 0 and at most 1
     #[arg(long, value_name = "SHARE", conflicts_with = "rank", allow_negative_numbers = true)]
-    pub energy: Option<f64>,
+    pub(crate) energy: Option<f64>,
 }
 
 impl SizeArgs {
-    pub fn size(&self) -> Option<FactorSize> {
+    pub(crate) fn size(&self) -> Option<FactorSize> {
         self.rank.map(FactorSize::Rank).or(self.energy.map(FactorSize::Energy))
     }
 }
@@ -230,33 +211,23 @@ impl SizeArgs {
 #[command(after_help = "\
 Example:
   lokr combine --adapter a/ --weight 0.7 --adapter b/ --weight 0.3 --out both/")]
-pub struct CombineArgs {
+pub(crate) struct CombineArgs {
     /// An adapter; all are of one dialect and split each module alike, and the result is named like the first
     #[arg(long = "adapter", value_name = "ADAPTER", required = true)]
-    pub adapters: Vec<PathBuf>,
+    pub(crate) adapters: Vec<PathBuf>,
     /// The weight of each adapter, in the same order: none, or as many as adapters
     #[arg(long = "weight", value_name = "NUMBER", allow_negative_numbers = true, value_parser = finite)]
-    pub weights: Vec<f64>,
-    /// The output: a directory for PEFT, a file for the other dialects
-    #[arg(long, value_name = "PATH")]
-    pub out: PathBuf,
+    pub(crate) weights: Vec<f64>,
     #[command(flatten)]
-    pub size: SizeArgs,
+    pub(crate) output: OutputArgs,
+    #[command(flatten)]
+    pub(crate) size: SizeArgs,
     /// The model that the adapters are of, which tells the kernels of convolutions where files do not
     #[arg(long, value_name = "MODEL")]
-    pub base: Option<PathBuf>,
+    pub(crate) base: Option<PathBuf>,
     /// The type to store sums in; the widest of the summands' otherwise. What one adapter alone has keeps its own
     #[arg(long)]
-    pub dtype: Option<FloatArg>,
-    /// Replace an existing output
-    #[arg(long)]
-    pub force: bool,
+    pub(crate) dtype: Option<FloatArg>,
     #[command(flatten)]
-    pub read: ReadArgs,
-}
-
-impl CombineArgs {
-    pub fn overwrite(&self) -> Overwrite {
-        overwrite(self.force)
-    }
+    pub(crate) read: ReadArgs,
 }

@@ -8,32 +8,33 @@ use lokr_checkpoint::{Dialect, ForeignTensors, NonFinite, ReadOptions, ZeroAlpha
 /// How to read adapters.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading adapters")]
-pub struct ReadArgs {
+pub(crate) struct ReadArgs {
     /// The dialect, instead of detecting it
     #[arg(long)]
-    pub dialect: Option<DialectArg>,
+    pub(crate) dialect: Option<DialectArg>,
     /// What stands before the names of a LyCORIS file instead of `lycoris_`
     #[arg(long)]
-    pub prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// PEFT's adapter_config.json, where it is not beside the tensors
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
     /// Only modules whose names begin with this, such as `lora_unet_`; may be repeated
     #[arg(long, value_name = "TEXT")]
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     /// Accept NaN and infinite values in factors
     #[arg(long)]
-    pub allow_non_finite: bool,
+    pub(crate) allow_non_finite: bool,
     /// Leave out tensors of other algorithms instead of refusing them
     #[arg(long)]
-    pub skip_foreign: bool,
-    /// What an alpha of 0 beside a low-rank factor means: alpha = rank (LyCORIS) or scale 0 (ComfyUI); refused otherwise
+    pub(crate) skip_foreign: bool,
+    /// What an alpha of 0 beside a low-rank factor means: alpha = rank (LyCORIS) or scale 0 (ComfyUI); refused
+    /// otherwise
     #[arg(long, value_name = "MEANING")]
-    pub zero_alpha: Option<ZeroAlphaArg>,
+    pub(crate) zero_alpha: Option<ZeroAlphaArg>,
 }
 
 impl ReadArgs {
-    pub fn options(&self) -> ReadOptions {
+    pub(crate) fn options(&self) -> ReadOptions {
         ReadOptions {
             dialect: self.dialect.map(Dialect::from),
             prefix: self.prefix.clone(),
@@ -51,7 +52,7 @@ impl ReadArgs {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum DialectArg {
+pub(crate) enum DialectArg {
     /// PEFT: a directory, or its tensors alone
     Peft,
     /// LyCORIS's wrapper: `lycoris_` and the path with underscores
@@ -77,7 +78,7 @@ impl From<DialectArg> for Dialect {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ZeroAlphaArg {
+pub(crate) enum ZeroAlphaArg {
     Rank,
     Zero,
 }

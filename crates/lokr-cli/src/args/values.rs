@@ -29,7 +29,7 @@ pub(super) fn scale(text: &str) -> Result<ScaleRule, String> {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum FloatArg {
+pub(crate) enum FloatArg {
     F16,
     Bf16,
     F32,
@@ -37,8 +37,8 @@ pub enum FloatArg {
 }
 
 impl From<FloatArg> for FloatType {
-    fn from(kind: FloatArg) -> Self {
-        match kind {
+    fn from(dtype: FloatArg) -> Self {
+        match dtype {
             FloatArg::F16 => Self::F16,
             FloatArg::Bf16 => Self::Bf16,
             FloatArg::F32 => Self::F32,

@@ -4,18 +4,20 @@ use std::fmt;
 use std::path::Path;
 
 use clap::ValueEnum;
-use lokr_checkpoint::{Adapter, BaseModel, ConvertOptions, Dialect, LoraRank, LoraReport, ScaleRule, to_lora};
+use lokr_checkpoint::{Adapter, ConvertOptions, Dialect, LoraRank, LoraReport, ScaleRule, to_lora};
 use serde::Serialize;
 
+use super::written::{unknown_kernels, warnings};
+use super::{begin, open_base};
 use crate::args::{ConvertArgs, Target};
-use crate::error::{CliError, check_output};
-use crate::interrupt;
-use crate::report::{Reporter, counted, lossy, number};
+use crate::error::CliError;
+use crate::report::{Reporter, lossy_path};
 use crate::table::{Align, Table};
+use crate::text::{counted, number};
 
 #[derive(Serialize)]
 struct Report<'a> {
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "lossy_path")]
     out: &'a Path,
     from: String,
     to: String,
@@ -34,46 +36,42 @@ struct Loss {
     relative_error: f64,
 }
 
-pub fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
-    interrupt::catch()?;
-    check_output(&args.out, args.force)?;
+pub(crate) fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
+    begin(&args.output)?;
     check_options(args)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
-    let base = args.base.as_ref().map(BaseModel::open).transpose()?;
+    let base = open_base(args.base.as_ref())?;
     let mut report = Report {
-        out: &args.out,
+        out: &args.output.out,
         from: adapter.dialect().to_string(),
         to: String::new(),
         modules: adapter.modules().len(),
         roundings: Vec::new(),
         lora: None,
-        warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
+        warnings: warnings([&adapter]),
     };
-    let kind = args.dtype.map(Into::into);
+    let dtype = args.dtype.map(Into::into);
     match args.to {
         Target::Lora => {
             let rank = args.rank.map_or(LoraRank::Exact, LoraRank::Best);
-            let mut bar = reporter.module_job();
-            let lora = to_lora(&adapter, base.as_ref(), rank, kind, &mut |at| bar.tell_module(at));
-            bar.finish();
-            let lora = lora?;
-            lora.write(&args.out, args.overwrite())?;
+            let lora = reporter.job_over_modules(|progress| to_lora(&adapter, base.as_ref(), rank, dtype, progress))?;
+            lora.write(&args.output.out, args.output.overwrite())?;
             report.to = "PEFT's LoRA".to_owned();
-            report.warnings.extend(super::open_kernels(&adapter, base.as_ref()));
+            report.warnings.extend(unknown_kernels(&adapter, base.as_ref()));
             report.lora = Some(lora.report);
         }
         Target::Dialect(dialect) => {
             let dialect = Dialect::from(dialect);
             let options = ConvertOptions {
                 prefix: args.to_prefix.clone(),
-                dtype: kind,
+                dtype,
                 scale: args.scale,
                 ..ConvertOptions::to(dialect)
             };
             let conversion = adapter.convert(&options, base.as_ref())?;
-            conversion.adapter.write(&args.out, args.overwrite())?;
+            conversion.adapter.write(&args.output.out, args.output.overwrite())?;
             report.to = dialect.to_string();
-            report.warnings.extend(conversion.adapter.warnings().iter().map(ToString::to_string));
+            report.warnings.extend(warnings([&conversion.adapter]));
             report.roundings = conversion
                 .roundings
                 .into_iter()

@@ -29,7 +29,7 @@ struct Report {
     f64_gflops: f64,
 }
 
-pub fn run(reporter: &Reporter) -> Result<(), CliError> {
+pub(crate) fn run(reporter: &Reporter) -> Result<(), CliError> {
     reporter.result(&Report {
         version: env!("CARGO_PKG_VERSION"),
         backend: lokr_core::backend().name(),

@@ -1,38 +1,28 @@
 //! `lokr extract`.
 
 use std::fmt;
-use std::path::Path;
 
 use lokr_checkpoint::{BaseModel, Dialect, ExtractOptions, ExtractReport, FactorSize, extract};
-use serde::Serialize;
 
-use super::sizes;
+use super::begin;
+use super::written::Written;
 use crate::args::ExtractArgs;
-use crate::error::{CliError, check_kind, check_output};
-use crate::interrupt;
-use crate::report::{Reporter, lossy, number};
+use crate::error::CliError;
+use crate::outputs::check_kind;
+use crate::report::Reporter;
 use crate::table::{Align, Table};
+use crate::text::{dimensions, number, rank};
 
-#[derive(Serialize)]
-struct Report<'a> {
-    #[serde(serialize_with = "lossy")]
-    out: &'a Path,
-    dialect: String,
-    #[serde(flatten)]
-    extract: ExtractReport,
-}
-
-pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
-    interrupt::catch()?;
-    check_output(&args.out, args.force)?;
+pub(crate) fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
+    begin(&args.output)?;
     let dialect = Dialect::from(args.to);
     if args.terms > 1 && dialect != Dialect::Terms {
         return Err(CliError::Terms { terms: args.terms, dialect });
     }
-    check_kind(&args.out, dialect)?;
-    // PEFT makes all splits by one factor, so that not each weight can have its own.
+    check_kind(&args.output.out, dialect)?;
+    // Where all splits are by one factor, not each weight can have its own.
     let by_energy = matches!(args.size.size(), Some(FactorSize::Energy(_)));
-    let even = (dialect == Dialect::Peft && by_energy).then_some(-1);
+    let even = (dialect.has_one_factor() && by_energy).then_some(-1);
     let (base, tuned) = (BaseModel::open(&args.base)?, BaseModel::open(&args.tuned)?);
     let options = ExtractOptions {
         factor: args.factor.or(even),
@@ -44,18 +34,15 @@ pub fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
         dtype: args.dtype.map(Into::into),
         ..ExtractOptions::default()
     };
-    let mut bar = reporter.module_job();
-    let extraction = extract(&base, &tuned, &options, &mut |at| bar.tell_module(at));
-    bar.finish();
-    let extraction = extraction?;
-    let report = Report { out: &args.out, dialect: dialect.to_string(), extract: extraction.report.clone() };
-    extraction.into_adapter(dialect)?.write(&args.out, args.overwrite())?;
-    reporter.summary(&report)
+    let extraction = reporter.job_over_modules(|progress| extract(&base, &tuned, &options, progress))?;
+    let report = extraction.report.clone();
+    extraction.into_adapter(dialect)?.write(&args.output.out, args.output.overwrite())?;
+    reporter.summary(&Written { out: &args.output.out, dialect, report, warnings: None })
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Written<'_, ExtractReport> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let several = self.extract.modules.iter().any(|module| module.terms > 1);
+        let several = self.report.modules.iter().any(|module| module.terms > 1);
         let mut columns = vec![
             ("module", Align::Left),
             ("weight", Align::Left),
@@ -70,13 +57,13 @@ impl fmt::Display for Report<'_> {
             columns.insert(1, ("terms", Align::Right));
         }
         let mut table = Table::new(columns);
-        for module in &self.extract.modules {
+        for module in &self.report.modules {
             let mut cells = vec![
                 module.name.clone(),
-                sizes(&module.weight),
-                sizes(&module.w1),
-                sizes(&module.w2),
-                module.rank.map_or("-".to_owned(), |rank| rank.to_string()),
+                dimensions(&module.weight),
+                dimensions(&module.w1),
+                dimensions(&module.w2),
+                rank(module.rank),
                 module.parameters.to_string(),
                 number(Some(module.relative_change)),
                 number(Some(module.energy)),
@@ -87,17 +74,16 @@ impl fmt::Display for Report<'_> {
             table.row(cells);
         }
         writeln!(f, "{table}")?;
-        for left in &self.extract.not_adapted {
+        for left in &self.report.not_adapted {
             writeln!(f, "differs, but is not in the adapter: {} ({:?})", left.tensor, left.reason)?;
         }
-        writeln!(
+        write!(
             f,
-            "{} values capture {} of the energy; {} tensors are unchanged; {} dialect, written to {}",
-            self.extract.parameters,
-            number(Some(self.extract.energy)),
-            self.extract.unchanged,
-            self.dialect,
-            self.out.display()
-        )
+            "{} values capture {} of the energy; {} tensors are unchanged; ",
+            self.report.parameters,
+            number(Some(self.report.energy)),
+            self.report.unchanged
+        )?;
+        self.write_destination(f)
     }
 }

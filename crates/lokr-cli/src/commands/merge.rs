@@ -6,15 +6,17 @@ use std::path::Path;
 use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, Run, WeightReport, merge, unmerge};
 use serde::Serialize;
 
-use crate::args::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs};
-use crate::error::{CliError, check_output};
-use crate::interrupt;
-use crate::report::{Reporter, bytes, counted, lossy, number};
+use super::applied::{Applied, write_adapters};
+use super::begin;
+use crate::args::{ChangeArgs, MergeArgs, UnmergeArgs};
+use crate::error::CliError;
+use crate::report::{Reporter, lossy_path};
 use crate::table::{Align, Table};
+use crate::text::{bytes, counted, dimensions, number};
 
 #[derive(Serialize)]
 struct Report<'a> {
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "lossy_path")]
     out: &'a Path,
     dry_run: bool,
     #[serde(flatten)]
@@ -23,53 +25,45 @@ struct Report<'a> {
 
 #[derive(Clone, Copy)]
 enum Direction {
-    In,
-    Out,
+    Merge,
+    Unmerge,
 }
 
-pub fn run(args: &MergeArgs, reporter: &Reporter) -> Result<(), CliError> {
-    job(Direction::In, &args.base, &args.apply, &args.output, reporter)
+pub(crate) fn run(args: &MergeArgs, reporter: &Reporter) -> Result<(), CliError> {
+    change(Direction::Merge, &args.base, &args.change, reporter)
 }
 
-pub fn run_unmerge(args: &UnmergeArgs, reporter: &Reporter) -> Result<(), CliError> {
-    job(Direction::Out, &args.merged, &args.apply, &args.output, reporter)
+pub(crate) fn run_unmerge(args: &UnmergeArgs, reporter: &Reporter) -> Result<(), CliError> {
+    change(Direction::Unmerge, &args.merged, &args.change, reporter)
 }
 
-fn job(
-    direction: Direction,
-    model: &Path,
-    apply: &ApplyArgs,
-    output: &OutputArgs,
-    reporter: &Reporter,
-) -> Result<(), CliError> {
-    interrupt::catch()?;
-    check_output(&output.out, output.force)?;
-    let adapters = apply.read()?;
+fn change(direction: Direction, model: &Path, args: &ChangeArgs, reporter: &Reporter) -> Result<(), CliError> {
+    begin(&args.output)?;
+    let adapters = Applied::read(&args.apply)?;
     let model = BaseModel::open(model)?;
     let options = MergeOptions {
-        unmatched: apply.unmatched(),
-        overwrite: output.overwrite(),
-        run: if output.dry_run { Run::Dry } else { Run::Real },
+        unmatched: args.apply.unmatched(),
+        overwrite: args.output.overwrite(),
+        run: if args.dry_run { Run::Dry } else { Run::Real },
     };
-    let pairs: Vec<_> = adapters.iter().map(|(adapter, strength)| (adapter, *strength)).collect();
-    let mut progress = reporter.job();
-    let mut tell = |event: lokr_checkpoint::Progress<'_>| progress.tell(event);
-    let report = match direction {
-        Direction::In => merge(&model, &pairs, &output.out, &options, &mut tell),
-        Direction::Out => unmerge(&model, &pairs, &output.out, &options, &mut tell),
-    };
-    progress.finish();
-    let merge = report?;
-    for (adapter, _) in &adapters {
-        reporter.warnings(adapter.warnings());
-    }
-    let strange = |weight: &&WeightReport| weight.measured.is_some_and(|m| !m.delta_norm.is_finite());
-    let strange = merge.weights.iter().filter(strange).map(|weight| {
-        format!("{}: the merged weight holds values that are not finite, from the base or the adapter", weight.weight)
-    });
-    reporter.warnings(&strange.collect::<Vec<_>>());
+    let (pairs, out) = (adapters.pairs(), &args.output.out);
+    let merge = reporter.job_over_bytes(|progress| match direction {
+        Direction::Merge => merge(&model, &pairs, out, &options, progress),
+        Direction::Unmerge => unmerge(&model, &pairs, out, &options, progress),
+    })?;
+    adapters.warn(reporter);
+    reporter.warnings(&not_finite(&merge));
     reporter.warnings(&without_effect(&merge));
-    reporter.summary(&Report { out: &output.out, dry_run: output.dry_run, merge })
+    reporter.summary(&Report { out, dry_run: args.dry_run, merge })
+}
+
+/// What to say of weights whose values are not all finite.
+fn not_finite(merge: &MergeReport) -> Vec<String> {
+    let not_finite = |weight: &&WeightReport| weight.measured.is_some_and(|m| !m.delta_norm.is_finite());
+    let text = |weight: &WeightReport| {
+        format!("{}: the merged weight holds values that are not finite, from the base or the adapter", weight.weight)
+    };
+    merge.weights.iter().filter(not_finite).map(text).collect()
 }
 
 /// A merge must not succeed with no effect, or a part of one, in silence.
@@ -98,7 +92,7 @@ fn without_effect(merge: &MergeReport) -> Vec<String> {
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::write_adapters(f, &self.merge.adapters)?;
+        write_adapters(f, &self.merge.adapters)?;
         let columns =
             [("weight", Align::Left), ("shape", Align::Left), ("dtype", Align::Left), ("scale", Align::Right)];
         let mut columns = columns.to_vec();
@@ -109,7 +103,7 @@ impl fmt::Display for Report<'_> {
         for weight in &self.merge.weights {
             let scales: Vec<_> = weight.applied.iter().map(|module| number(Some(module.scale))).collect();
             let mut cells =
-                vec![weight.weight.clone(), super::sizes(&weight.shape), weight.dtype.clone(), scales.join(", ")];
+                vec![weight.weight.clone(), dimensions(&weight.shape), weight.dtype.clone(), scales.join(", ")];
             if !self.dry_run {
                 let measured = weight.measured;
                 cells.push(number(measured.map(|m| m.delta_norm)));

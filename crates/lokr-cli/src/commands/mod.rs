@@ -1,53 +1,52 @@
-//! One function per subcommand.
+//! The subcommands, each in a file of its own name, with its report and how that is printed.
+//!
+//! - On an adapter: [`inspect`], [`convert`], [`resize`], [`combine`].
+//! - On models: [`merge`], which is `lokr unmerge` too, [`verify`], [`extract`].
+//! - Besides: [`doctor`], [`completions`].
+//!
+//! What several share is here: [`applied`] for those that apply adapters to a model, [`written`] for those that write an
+//! adapter. They may use every other part of the program, and nothing but `main` uses them.
 
-pub mod combine;
-pub mod completions;
-pub mod convert;
-pub mod doctor;
-pub mod extract;
-pub mod inspect;
-pub mod merge;
-pub mod resize;
-pub mod verify;
+mod applied;
+pub(crate) mod combine;
+pub(crate) mod completions;
+pub(crate) mod convert;
+pub(crate) mod doctor;
+pub(crate) mod extract;
+pub(crate) mod inspect;
+pub(crate) mod merge;
+pub(crate) mod resize;
+pub(crate) mod verify;
+mod written;
 
-use std::fmt;
+use std::path::PathBuf;
 
-use lokr_checkpoint::{Adapter, AdapterReport, BaseModel};
+use lokr_checkpoint::BaseModel;
 
-use crate::report::counted;
+use crate::args::OutputArgs;
+use crate::error::CliError;
+use crate::interrupt;
+use crate::outputs::check_output;
 
-/// How each adapter was understood, a line each.
-fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterReport]) -> fmt::Result {
-    for adapter in adapters {
-        writeln!(f, "{}: {}, multiplier {}", adapter.path, counted(adapter.modules, "module"), adapter.multiplier)?;
-        writeln!(f, "  {}", adapter.convention)?;
-        for name in &adapter.unmatched {
-            writeln!(f, "  left out, not in the base model: {name}")?;
-        }
+/// What a job that writes begins with: interrupts are caught, and the output can be where it should.
+fn begin(output: &OutputArgs) -> Result<(), CliError> {
+    interrupt::catch()?;
+    check_output(&output.out, output.overwrite())
+}
+
+/// The base model, where one is given.
+fn open_base(path: Option<&PathBuf>) -> Result<Option<BaseModel>, CliError> {
+    Ok(path.map(BaseModel::open).transpose()?)
+}
+
+/// One number for each adapter: those given, or 1 for all where none is.
+fn one_for_each<'a>(
+    what: &'static str,
+    given: &'a [f64],
+    adapters: usize,
+) -> Result<impl Iterator<Item = f64> + use<'a>, CliError> {
+    if !given.is_empty() && given.len() != adapters {
+        return Err(CliError::OneForEach { what, adapters, given: given.len() });
     }
-    writeln!(f)
-}
-
-/// What reading or making the adapters gave reason to warn of, a repeated warning once.
-fn warnings<'a>(adapters: impl IntoIterator<Item = &'a Adapter>) -> Vec<String> {
-    let mut warnings: Vec<_> = adapters.into_iter().flat_map(Adapter::warnings).map(ToString::to_string).collect();
-    warnings.dedup();
-    warnings
-}
-
-/// What to say of modules whose kernel neither file nor configuration nor a base model tells, in jobs for which it matters.
-fn open_kernels(adapter: &Adapter, base: Option<&BaseModel>) -> Option<String> {
-    if base.is_some() || adapter.config().is_some() {
-        return None;
-    }
-    let open = adapter.modules().values().filter(|module| module.w2().kernel().is_none()).count();
-    let path = adapter.path().display();
-    let modules = counted(open, "module");
-    (open > 0)
-        .then(|| format!("{path}: {modules} with flat factors taken for linear layers; --base tells convolutions"))
-}
-
-/// A shape as `4×3`.
-fn sizes(shape: &[usize]) -> String {
-    shape.iter().map(ToString::to_string).collect::<Vec<_>>().join("×")
+    Ok(given.iter().copied().chain(std::iter::repeat(1.0)))
 }

@@ -1,54 +1,41 @@
 //! `lokr resize`.
 
 use std::fmt;
-use std::path::Path;
 
-use lokr_checkpoint::{Adapter, BaseModel, ResizeOptions, ResizeReport, Resized, resize};
-use serde::Serialize;
+use lokr_checkpoint::{Adapter, ResizeOptions, ResizeReport, Resized, resize};
 
-use super::{open_kernels, sizes, warnings};
+use super::written::{Written, unknown_kernels, warnings};
+use super::{begin, open_base};
 use crate::args::ResizeArgs;
-use crate::error::{CliError, check_kind, check_output};
-use crate::interrupt;
-use crate::report::{Reporter, lossy, number};
+use crate::error::CliError;
+use crate::outputs::check_kind;
+use crate::report::Reporter;
 use crate::table::{Align, Table};
+use crate::text::{dimensions, number, rank};
 
-#[derive(Serialize)]
-struct Report<'a> {
-    #[serde(serialize_with = "lossy")]
-    out: &'a Path,
-    dialect: String,
-    #[serde(flatten)]
-    resize: ResizeReport,
-    warnings: Vec<String>,
-}
-
-pub fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
-    interrupt::catch()?;
-    check_output(&args.out, args.force)?;
+pub(crate) fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError> {
+    begin(&args.output)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
-    check_kind(&args.out, adapter.dialect())?;
-    let base = args.base.as_ref().map(BaseModel::open).transpose()?;
+    check_kind(&args.output.out, adapter.dialect())?;
+    let base = open_base(args.base.as_ref())?;
     let options = ResizeOptions {
         factor: args.factor,
         size: args.size.size(),
         dtype: args.dtype.map(Into::into),
         ..ResizeOptions::default()
     };
-    let mut bar = reporter.module_job();
-    let resized = resize(&adapter, base.as_ref(), &options, &mut |at| bar.tell_module(at));
-    bar.finish();
+    let resized = reporter.job_over_modules(|progress| resize(&adapter, base.as_ref(), &options, progress));
     let Resized { adapter: new, report } = resized?;
-    new.write(&args.out, args.overwrite())?;
+    new.write(&args.output.out, args.output.overwrite())?;
     let mut warnings = warnings([&adapter, &new]);
     if args.size.size().is_some() {
-        warnings.extend(open_kernels(&adapter, base.as_ref()));
+        warnings.extend(unknown_kernels(&adapter, base.as_ref()));
     }
     reporter.warnings(&warnings);
-    reporter.summary(&Report { out: &args.out, dialect: new.dialect().to_string(), resize: report, warnings })
+    reporter.summary(&Written { out: &args.output.out, dialect: new.dialect(), report, warnings: Some(warnings) })
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Written<'_, ResizeReport> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new(vec![
             ("module", Align::Left),
@@ -58,26 +45,25 @@ impl fmt::Display for Report<'_> {
             ("‖ΔW‖", Align::Right),
             ("energy kept", Align::Right),
         ]);
-        for module in &self.resize.modules {
+        for module in &self.report.modules {
             table.row(vec![
                 module.name.clone(),
-                change(module.w1.map(|(rows, columns)| sizes(&[rows, columns]))),
-                change(module.w2.map(|(rows, columns)| sizes(&[rows, columns]))),
-                change(module.rank.map(|rank| rank.map_or("-".to_owned(), |rank| rank.to_string()))),
+                change(module.w1.map(|(rows, columns)| dimensions(&[rows, columns]))),
+                change(module.w2.map(|(rows, columns)| dimensions(&[rows, columns]))),
+                change(module.rank.map(rank)),
                 number(Some(module.norm)),
                 number(Some(module.energy)),
             ]);
         }
         writeln!(f, "{table}")?;
-        writeln!(
+        write!(
             f,
-            "{} values instead of {}, energy kept in all: {}; {} dialect, written to {}",
-            self.resize.parameters,
-            self.resize.parameters_before,
-            number(Some(self.resize.energy)),
-            self.dialect,
-            self.out.display()
-        )
+            "{} values instead of {}, energy kept in all: {}; ",
+            self.report.parameters,
+            self.report.parameters_before,
+            number(Some(self.report.energy))
+        )?;
+        self.write_destination(f)
     }
 }
 

@@ -5,29 +5,26 @@ use std::fmt;
 use lokr_checkpoint::{BaseModel, Expectation, Verdict, VerifyOptions, VerifyReport, verify};
 use serde::Serialize;
 
+use super::applied::{Applied, write_adapters};
 use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::interrupt;
-use crate::report::{Reporter, counted, number};
+use crate::report::Reporter;
 use crate::table::{Align, Table};
+use crate::text::{counted, number};
 
 #[derive(Serialize)]
 #[serde(transparent)]
 struct Report(VerifyReport);
 
-pub fn run(args: &VerifyArgs, reporter: &Reporter) -> Result<(), CliError> {
+pub(crate) fn run(args: &VerifyArgs, reporter: &Reporter) -> Result<(), CliError> {
     interrupt::catch()?;
-    let adapters = args.apply.read()?;
+    let adapters = Applied::read(&args.apply)?;
     let (base, merged) = (BaseModel::open(&args.base)?, BaseModel::open(&args.merged)?);
     let options = VerifyOptions { unmatched: args.apply.unmatched(), tolerance: args.tolerance };
-    let pairs: Vec<_> = adapters.iter().map(|(adapter, strength)| (adapter, *strength)).collect();
-    let mut progress = reporter.job();
-    let report = verify(&base, &pairs, &merged, &options, &mut |event| progress.tell(event));
-    progress.finish();
-    let report = report?;
-    for (adapter, _) in &adapters {
-        reporter.warnings(adapter.warnings());
-    }
+    let pairs = adapters.pairs();
+    let report = reporter.job_over_bytes(|progress| verify(&base, &pairs, &merged, &options, progress))?;
+    adapters.warn(reporter);
     let wrong = report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Mismatch).count();
     let others = report.missing.len() + report.extra.len();
     let verdict = report.verdict;
@@ -41,7 +38,7 @@ pub fn run(args: &VerifyArgs, reporter: &Reporter) -> Result<(), CliError> {
 /// Tensors that nothing should change are listed only where they differ.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::write_adapters(f, &self.0.adapters)?;
+        write_adapters(f, &self.0.adapters)?;
         let mut table = Table::new(vec![
             ("tensor", Align::Left),
             ("verdict", Align::Left),

@@ -2,7 +2,7 @@
 
 use ab_glyph::{Font as _, FontRef, GlyphId, PxScale, ScaleFont, point};
 
-use super::Point;
+use super::canvas::Point;
 use crate::error::CliError;
 
 const DEJAVU_SANS: &[u8] = include_bytes!("../../assets/DejaVuSans-subset.ttf");

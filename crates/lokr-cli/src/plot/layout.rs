@@ -1,8 +1,15 @@
 //! Where everything in the picture goes.
 
+use super::bars::{Plot, Row};
+use super::canvas::{Anchor, Canvas, Color, PAPER, Point, Style};
 use super::font::Font;
-use super::{Anchor, BAR, Canvas, FAINT, GRID, INK, MARK, PAPER, Plot, Point, Row, Style};
-use crate::report::{number, printable};
+use crate::text::{number, printable};
+
+const INK: Color = [38, 42, 51];
+const FAINT: Color = [110, 116, 128];
+const GRID: Color = [225, 228, 233];
+pub(super) const BAR: Color = [86, 156, 214];
+const MARK: Color = [213, 94, 0];
 
 /// Free space around everything.
 const MARGIN: f32 = 20.0;

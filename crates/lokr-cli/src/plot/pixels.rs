@@ -1,7 +1,7 @@
 //! Drawing as PNG.
 
+use super::canvas::{Anchor, Canvas, Color, PAPER, Point, Style};
 use super::font::Font;
-use super::{Anchor, Canvas, Color, PAPER, Point, Style};
 use crate::error::CliError;
 
 /// Above so many pixels, a picture has one per unit, else two.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Anchor, Canvas, Color, Point, Style};
+use super::canvas::{Anchor, Canvas, Color, Point, Style};
 
 /// Fonts of the same widths, so that texts end where they are expected to.
 const FAMILY: &str = "'DejaVu Sans', Verdana, sans-serif";

@@ -1,3 +1,5 @@
+use super::canvas::PAPER;
+use super::layout::BAR;
 use super::*;
 
 const NAMES: [&str; 4] =

@@ -1,14 +1,22 @@
 //! The command line. The comments on its fields are the program's help.
+//!
+//! - [`adapters`], [`models`]: the arguments of the commands on adapters, and of those on models.
+//! - [`read`], [`output`]: what commands have in common that read adapters, and that write something.
+//! - [`values`]: what several arguments take as their value.
+//!
+//! Nothing else of the program is used here.
 
 mod adapters;
 mod models;
+mod output;
 mod read;
 mod values;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-pub use adapters::{CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
-pub use models::{ApplyArgs, MergeArgs, OutputArgs, UnmergeArgs, VerifyArgs};
+pub(crate) use adapters::{CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
+pub(crate) use models::{ApplyArgs, ChangeArgs, MergeArgs, UnmergeArgs, VerifyArgs};
+pub(crate) use output::OutputArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -21,29 +29,30 @@ Exit codes:
 
 `lokr help COMMAND` shows an example of each command.";
 
-/// Looks into LoKr adapters (W + s·(A ⊗ B)), merges, extracts and converts them, without PyTorch and without the model in memory
+/// Looks into LoKr adapters (W + s·(A ⊗ B)), merges, extracts and converts them, without PyTorch and without the model
+/// in memory
 #[derive(Debug, Parser)]
 #[command(name = "lokr", version, after_help = EXIT_CODES, max_term_width = 110)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
     /// Print the report as JSON
     #[arg(long, global = true, display_order = 900)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// No progress bars, and no report where the result is a file; warnings and errors are still printed
     #[arg(long, short, global = true, display_order = 901)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 /// Whether a command has an option of that long name.
-pub fn has_option(command: Option<&str>, long: &str) -> bool {
+pub(crate) fn has_option(command: Option<&str>, long: &str) -> bool {
     let cli = Cli::command();
     let command = command.and_then(|name| cli.find_subcommand(name));
     command.is_some_and(|command| command.get_arguments().any(|option| option.get_long() == Some(long)))
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     Inspect(InspectArgs),
     Merge(MergeArgs),
     Unmerge(UnmergeArgs),
@@ -54,8 +63,9 @@ pub enum Command {
     Combine(CombineArgs),
     /// Show version, backend, threads and processor features, and measure the rate of matrix products for a second
     ///
-    /// The rate is that of square products on all threads: the machine's limit for what takes long here, extraction above all.
-    /// Merging is bound by memory and disk instead. The environment variable RAYON_NUM_THREADS sets the number of threads.
+    /// The rate is that of square products on all threads: the machine's limit for what takes long here, extraction
+    /// above all. Merging is bound by memory and disk instead. The environment variable RAYON_NUM_THREADS sets the
+    /// number of threads.
     #[command(after_help = "Examples:\n  lokr doctor\n  RAYON_NUM_THREADS=1 lokr doctor --json")]
     Doctor,
     Completions(CompletionsArgs),
@@ -69,7 +79,7 @@ Examples:
   lokr completions zsh > ~/.zfunc/_lokr
   lokr completions fish > ~/.config/fish/completions/lokr.fish
   lokr completions powershell >> $PROFILE")]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
-    pub shell: clap_complete::Shell,
+    pub(crate) shell: clap_complete::Shell,
 }

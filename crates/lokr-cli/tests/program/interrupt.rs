@@ -1,5 +1,4 @@
 //! An interrupt in the middle of a job, sent to the built program.
-#![cfg(unix)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 
 use lokr_checkpoint::{FloatType, Overwrite, Tensor, write_tensors};
 use ndarray::Array2;
+
+use crate::support::{entries, program, stderr};
 
 /// Weights of the model, and the side of each.
 const WEIGHTS: usize = 48;
@@ -39,19 +40,12 @@ fn adapter(path: &Path) {
 }
 
 fn merge(base: &Path, adapter: &Path, out: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lokr"));
+    let mut command = program();
     command.args(["merge", "--force", "--base"]).arg(base).arg("--out").arg(out);
     for _ in 0..TIMES {
         command.arg("--adapter").arg(adapter);
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn entries(folder: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 /// Waits until the temporary output, a file or a directory with one, holds a weight.
@@ -81,7 +75,7 @@ fn signal(child: Child, name: &str) -> Output {
 }
 
 fn assert_interrupted(output: &Output) {
-    let error = String::from_utf8_lossy(&output.stderr);
+    let error = stderr(output);
     assert_eq!(output.status.code(), Some(130), "{error}");
     assert!(output.stdout.is_empty());
     assert_eq!(error.lines().last(), Some("error: interrupted"), "{error}");
@@ -146,7 +140,7 @@ fn an_extraction_leaves_nothing() {
         tuned.write_all(&1f32.to_le_bytes()).unwrap();
     }
     let before = entries(folder.path());
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lokr"));
+    let mut command = program();
     command.arg("extract").arg("--base").arg(path("base.safetensors")).arg("--tuned").arg(path("tuned.safetensors"));
     command.arg("--out").arg(path("out")).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();

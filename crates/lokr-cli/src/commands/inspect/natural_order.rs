@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// By name, but layer 2 before layer 10: runs of digits are compared as numbers.
-pub fn natural_order(first: &str, second: &str) -> Ordering {
+pub(super) fn natural_order(first: &str, second: &str) -> Ordering {
     let (mut first_rest, mut second_rest) = (first, second);
     loop {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();

@@ -1,14 +1,8 @@
 //! `lokr extract`, `lokr convert`, `lokr resize` and `lokr combine`.
 
-mod support;
+use std::path::Path;
 
-use support::{bad, case, fails, json, lokr, succeeds};
-
-const MLP: &str = "peft_mlp_rank_alpha_pattern";
-
-fn mlp(file: &str) -> String {
-    case(&format!("{MLP}/{file}"))
-}
+use crate::support::{Folder, MLP, bad, bad_adapters, case, fails, json, lokr, mlp, stderr, succeeds};
 
 /// Whether base and adapter make the merge that PEFT recorded.
 fn makes_the_recorded_merge(adapter: &str) -> bool {
@@ -19,9 +13,8 @@ fn makes_the_recorded_merge(adapter: &str) -> bool {
 
 #[test]
 fn convert_there_and_back_means_the_same() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (lycoris, peft) = (path("a.safetensors"), path("peft"));
+    let folder = Folder::new();
+    let (lycoris, peft) = (folder.path("a.safetensors"), folder.path("peft"));
     let report = json(&["convert", &case(MLP), "--to", "lycoris", "--out", &lycoris]);
     assert_eq!((&report["from"], &report["to"]), (&"PEFT".into(), &"LyCORIS".into()));
     assert!(makes_the_recorded_merge(&lycoris));
@@ -29,26 +22,24 @@ fn convert_there_and_back_means_the_same() {
     fails(&["convert", &lycoris, "--to", "peft", "--out", &peft], 3);
     succeeds(&["convert", &lycoris, "--to", "peft", "--base", &mlp("base.safetensors"), "--out", &peft]);
     assert!(makes_the_recorded_merge(&peft));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left");
+    assert_eq!(folder.count(), 2, "nothing else is left");
 }
 
 #[test]
 fn convert_to_lora_captures_everything_or_what_the_rank_allows() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let report = json(&["convert", &case(MLP), "--to", "lora", "--out", &path("exact")]);
+    let folder = Folder::new();
+    let report = json(&["convert", &case(MLP), "--to", "lora", "--out", &folder.path("exact")]);
     assert!((report["lora"]["energy"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{report}");
-    let report = json(&["convert", &case(MLP), "--to", "lora", "--rank", "1", "--out", &path("best")]);
+    let report = json(&["convert", &case(MLP), "--to", "lora", "--rank", "1", "--out", &folder.path("best")]);
     let energy = report["lora"]["energy"].as_f64().unwrap();
     assert!(energy > 0.0 && energy < 1.0, "{energy}");
-    assert!(folder.path().join("best/adapter_config.json").is_file());
+    assert!(Path::new(&folder.path("best/adapter_config.json")).is_file());
 }
 
 #[test]
 fn extract_finds_the_merged_adapter() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("found");
-    let out = out.to_str().unwrap();
+    let folder = Folder::new();
+    let out = &folder.path("found");
     let (base, tuned) = (mlp("base.safetensors"), mlp("merged.safetensors"));
     let report = json(&["extract", "--base", &base, "--tuned", &tuned, "--out", out]);
     assert_eq!(report["modules"].as_array().unwrap().len(), 3);
@@ -60,11 +51,10 @@ fn extract_finds_the_merged_adapter() {
 
 #[test]
 fn extract_several_terms_into_a_file_that_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (out, merged) = (path("sums.safetensors"), path("merged.safetensors"));
+    let folder = Folder::new();
+    let (out, merged) = (folder.path("sums.safetensors"), folder.path("merged.safetensors"));
     // Two models that differ by more than one product.
-    let (base, tuned) = (mlp("base.safetensors"), path("tuned.safetensors"));
+    let (base, tuned) = (mlp("base.safetensors"), folder.path("tuned.safetensors"));
     succeeds(&["merge", "--base", &base, "--adapter", &case(MLP), "--out", &tuned]);
     let args = ["extract", "--base", &base, "--tuned", &tuned, "--out", &out, "--factor", "2"];
     let error = fails(&[&args[..], &["--terms", "3"]].concat(), 2);
@@ -80,15 +70,14 @@ fn extract_several_terms_into_a_file_that_says_so() {
     assert_eq!(inspected["totals"]["full_weights"]["parameters"], weights, "each weight once");
     succeeds(&["merge", "--base", &base, "--adapter", &out, "--out", &merged]);
     succeeds(&["verify", "--base", &base, "--adapter", &out, "--merged", &merged]);
-    let error = fails(&["convert", &out, "--to", "peft", "--out", &path("peft")], 3);
+    let error = fails(&["convert", &out, "--to", "peft", "--out", &folder.path("peft")], 3);
     assert!(error.contains("several Kronecker products"), "{error}");
 }
 
 #[test]
 fn combine_parts_of_one_adapter_into_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (out, adapter) = (path("sum"), case(MLP));
+    let folder = Folder::new();
+    let (out, adapter) = (folder.path("sum"), case(MLP));
     let args = ["combine", "--out", &out, "--adapter", &adapter, "--weight", "1.5", "--adapter", &adapter];
     fails(&args, 2);
     let report = json(&[&args[..], &["--weight", "-0.5"]].concat());
@@ -99,14 +88,13 @@ fn combine_parts_of_one_adapter_into_it() {
     assert!(error.contains("PEFT") && error.contains("kohya"), "{error}");
     assert!(makes_the_recorded_merge(&out));
     assert_eq!(succeeds(&["combine", "--out", &out, "--force", "--quiet", "--adapter", &adapter]), "");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(folder.count(), 1, "nothing else is left");
 }
 
 /// Whether an adapter makes the same weights as another one.
 fn means_the_same(base: &str, adapter: &str, as_this: &str) -> bool {
-    let folder = tempfile::tempdir().unwrap();
-    let merged = folder.path().join("merged.safetensors");
-    let merged = merged.to_str().unwrap();
+    let folder = Folder::new();
+    let merged = &folder.path("merged.safetensors");
     let merge = ["merge", "--base", base, "--adapter", as_this, "--out", merged, "--quiet"];
     assert_eq!(lokr(&merge).status.code(), Some(0));
     let verify = ["verify", "--base", base, "--merged", merged, "--adapter", adapter, "--tolerance", "16"];
@@ -115,9 +103,8 @@ fn means_the_same(base: &str, adapter: &str, as_this: &str) -> bool {
 
 #[test]
 fn combine_files_of_other_dialects_with_convolutions() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("sum.safetensors");
-    let out = out.to_str().unwrap();
+    let folder = Folder::new();
+    let out = &folder.path("sum.safetensors");
     for name in ["kohya_unet", "lycoris_mlp_wrapper"] {
         let (base, adapter) = (case(&format!("{name}/base.safetensors")), case(&format!("{name}/adapter.safetensors")));
         let args =
@@ -130,9 +117,8 @@ fn combine_files_of_other_dialects_with_convolutions() {
 
 #[test]
 fn resize_keeps_what_it_says() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (out, adapter, base) = (path("small"), case(MLP), mlp("base.safetensors"));
+    let folder = Folder::new();
+    let (out, adapter, base) = (folder.path("small"), case(MLP), mlp("base.safetensors"));
     let report = json(&["resize", &adapter, "--rank", "1", "--out", &out]);
     let energy = report["energy"].as_f64().unwrap();
     assert!(energy > 0.0 && energy < 1.0, "{report}");
@@ -143,21 +129,20 @@ fn resize_keeps_what_it_says() {
     fails(&["resize", &adapter, "--rank", "1", "--out", &out], 2);
     fails(&["resize", &adapter, "--rank", "0", "--out", &out, "--force"], 2);
     for usage in [&["--factor", "4"][..], &[], &["--rank", "1", "--energy", "0.5"]] {
-        let output = lokr(&[&["resize", &adapter, "--out", &path("none")], usage].concat());
+        let output = lokr(&[&["resize", &adapter, "--out", &folder.path("none")], usage].concat());
         assert_eq!(output.status.code(), Some(2), "{usage:?}");
     }
     // All the energy is kept where nothing is taken away; the configuration still makes PEFT build these factors.
     let report = json(&["resize", &adapter, "--energy", "1", "--out", &out, "--force"]);
     assert!((report["energy"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{report}");
     assert!(makes_the_recorded_merge(&out));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(folder.count(), 1, "nothing else is left");
 }
 
 #[test]
 fn resize_splits_convolutions_otherwise() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("split.safetensors");
-    let out = out.to_str().unwrap();
+    let folder = Folder::new();
+    let out = &folder.path("split.safetensors");
     let (base, adapter) = (case("kohya_unet/base.safetensors"), case("kohya_unet/adapter.safetensors"));
     let report = json(&["resize", &adapter, "--base", &base, "--factor", "2", "--out", out]);
     let lines = report["modules"].as_array().unwrap();
@@ -173,44 +158,38 @@ fn resize_splits_convolutions_otherwise() {
 
 #[test]
 fn bad_files_change_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out.safetensors");
+    let folder = Folder::new();
+    let (base, out) = (bad("base.safetensors"), folder.path("out.safetensors"));
     std::fs::write(&out, "mine").unwrap();
-    let (base, out_name) = (bad("base.safetensors"), out.to_str().unwrap());
-    for entry in std::fs::read_dir(bad("")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name == "README.md" || name == "base.safetensors" || name.contains("control_good") {
-            continue;
-        }
-        let args = ["convert", &bad(&name), "--to", "dotted", "--base", &base, "--out", out_name];
+    for name in bad_adapters() {
+        let args = ["convert", &bad(&name), "--to", "dotted", "--base", &base, "--out", &out];
         fails(&args, 2);
         let error = fails(&[&args[..], &["--force"]].concat(), 3);
         assert!(error.contains(&name), "{error}");
     }
     assert_eq!(std::fs::read(&out).unwrap(), b"mine");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert_eq!(folder.count(), 1);
 }
 
 /// Splits that no one factor of PEFT makes are not chosen for PEFT.
 #[test]
 fn extract_a_share_of_the_energy_for_peft() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let folder = Folder::new();
     let (base, tuned) = (case("kohya_unet/base.safetensors"), case("kohya_unet/merged.safetensors"));
-    let args = ["extract", "--base", &base, "--tuned", &tuned, "--energy", "0.5", "--out", &path("adapter")];
+    let args = ["extract", "--base", &base, "--tuned", &tuned, "--energy", "0.5", "--out", &folder.path("adapter")];
     succeeds(&args);
-    let report = json(&["inspect", &path("adapter"), "--base", &base]);
+    let report = json(&["inspect", &folder.path("adapter"), "--base", &base]);
     assert_eq!(report["dialect"], "PEFT");
     // Where it would go is looked at before anything is computed.
-    let error = fails(&["extract", "--base", &base, "--tuned", &tuned, "--out", &path("none/a")], 5);
+    let error = fails(&["extract", "--base", &base, "--tuned", &tuned, "--out", &folder.path("none/a")], 5);
     assert!(error.contains("none"), "{error}");
     let error = fails(
-        &["extract", "--base", &base, "--tuned", &tuned, "--to", "kohya", "--out", &path("adapter"), "--force"],
+        &["extract", "--base", &base, "--tuned", &tuned, "--to", "kohya", "--out", &folder.path("adapter"), "--force"],
         2,
     );
     assert!(error.contains("a directory is in the way of a file"), "{error}");
-    let output = lokr(&["extract", "--base", &base, "--tuned", &tuned, "--rank", "-1", "--out", &path("x")]);
-    let negative = String::from_utf8(output.stderr).unwrap();
+    let output = lokr(&["extract", "--base", &base, "--tuned", &tuned, "--rank", "-1", "--out", &folder.path("x")]);
+    let negative = stderr(&output);
     assert!(output.status.code() == Some(2) && negative.contains("invalid value '-1'"), "{negative}");
 }
 

@@ -1,73 +1,18 @@
-//! The recorded cases through the built program, and the options that say what a file leaves open.
-
-mod support;
+//! The options that say what a file leaves open.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use lokr_checkpoint::{FloatType, Overwrite, Tensor, TensorFile, write_tensors};
 use ndarray::{Array2, ArrayD, IxDyn};
-use serde_json::Value;
-use support::{case, fails, fixtures, json, lokr, stderr, succeeds};
 
-/// Asserts that every adapted weight of `merged` is the recorded one, within the case's own tolerance.
-fn assert_recorded(folder: &Path, case: &Value, kind: &str, merged: &Path, recorded: &Path) {
-    let tolerance = Some(&case["tolerance"][kind]).filter(|t| t.is_object()).unwrap_or(&case["tolerance"]["merged"]);
-    let (atol, rtol) = (tolerance["atol"].as_f64().unwrap(), tolerance["rtol"].as_f64().unwrap());
-    let (merged, recorded) = (TensorFile::open(merged).unwrap(), TensorFile::open(recorded).unwrap());
-    for target in case["targets"].as_array().unwrap() {
-        let name = format!("{}.weight", target["module"].as_str().unwrap());
-        let values = |file: &TensorFile| file.tensor(&name).unwrap().to_array::<f64>(&name).unwrap();
-        for (got, right) in values(&merged).iter().zip(&values(&recorded)) {
-            let close = (got - right).abs() <= atol + rtol * right.abs();
-            assert!(close, "{}: {name}: {got} instead of {right}", folder.display());
-        }
-    }
-}
-
-/// All 52 cases in their own types: what the forward pass of PEFT or LyCORIS uses, and what their merges write.
-#[test]
-fn every_recorded_case_merges() {
-    let output = tempfile::tempdir().unwrap();
-    let out = output.path().join("out.safetensors");
-    let mut cases = 0;
-    for folder in std::fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path()) {
-        let Ok(text) = std::fs::read(folder.join("case.json")) else { continue };
-        let case: Value = serde_json::from_slice(&text).unwrap();
-        let peft = case["peer"] == "peft";
-        let adapter = if peft { folder.clone() } else { folder.join("adapter.safetensors") };
-        let merge = |scale: &str| {
-            let multiplier = case["config"]["multiplier"].as_f64().unwrap_or(1.0).to_string();
-            let path = |path: &Path| path.to_str().unwrap().to_owned();
-            let (base, adapter, out) = (path(&folder.join("base.safetensors")), path(&adapter), path(&out));
-            let args = ["merge", "--base", &base, "--adapter", &adapter, "--out", &out, "--force", "--quiet"];
-            let result =
-                lokr(&[&args[..], &["--multiplier", &multiplier, "--dora", "lycoris", "--scale", scale]].concat());
-            assert_eq!(result.status.code(), Some(0), "{}: {}", folder.display(), stderr(&result));
-        };
-        // The one file that does not hold its scale, √7.
-        let open = folder.ends_with("lycoris_linear_rs_lora_full_matrix");
-        merge(if open { "2.6457513110645907" } else { "trained" });
-        let effective = folder.join("effective.safetensors");
-        let recorded = if effective.exists() { effective } else { folder.join("merged.safetensors") };
-        assert_recorded(&folder, &case, "effective", &out, &recorded);
-        if !peft {
-            merge(if open { "7" } else { "like-lycoris-merge" });
-            let reloaded = folder.join("merged_after_reload.safetensors");
-            let recorded = if reloaded.exists() { reloaded } else { folder.join("merged.safetensors") };
-            assert_recorded(&folder, &case, "merged", &out, &recorded);
-        }
-        cases += 1;
-    }
-    assert_eq!(cases, 52);
-}
+use crate::support::{Folder, case, fails, json, lokr, stderr, succeeds};
 
 /// Everything in one folder: a base `m.weight (6, 10)` and an adapter of those tensors.
-struct Files(tempfile::TempDir);
+struct Files(Folder);
 
 impl Files {
     fn new(adapter: &[(&str, Tensor)]) -> Self {
-        let files = Self(tempfile::tempdir().unwrap());
+        let files = Self(Folder::new());
         let write = |name: &str, tensors: &[(&str, Tensor)]| {
             let tensors: BTreeMap<_, _> =
                 tensors.iter().map(|(key, tensor)| ((*key).to_owned(), tensor.clone())).collect();
@@ -79,7 +24,7 @@ impl Files {
     }
 
     fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().unwrap().to_owned()
+        self.0.path(name)
     }
 
     /// Merges; the exit code, what was said, and the largest value of the result.
@@ -189,18 +134,18 @@ fn values_that_are_not_finite_are_told() {
 /// `μ = 0` gives the base by the default formula and the direction alone by LyCORIS's.
 #[test]
 fn the_strength_of_dora_has_two_formulas() {
-    let folder = tempfile::tempdir().unwrap();
-    let out = folder.path().join("out.safetensors");
+    let folder = Folder::new();
+    let out = &folder.path("out.safetensors");
     let base = case("lycoris_linear_dora_out/base.safetensors");
     let adapter = case("lycoris_linear_dora_out/adapter.safetensors");
-    let args = ["merge", "--base", &base, "--adapter", &adapter, "--out", out.to_str().unwrap(), "--multiplier", "0"];
+    let args = ["merge", "--base", &base, "--adapter", &adapter, "--out", out, "--multiplier", "0"];
     let bytes = |path: &str| TensorFile::open(path).unwrap().tensor("proj.weight").unwrap().bytes().to_vec();
     let text = succeeds(&args);
     assert!(text.contains("DoRA: W + μ·(V·g − W)"), "{text}");
-    assert_eq!(bytes(out.to_str().unwrap()), bytes(&base));
+    assert_eq!(bytes(out), bytes(&base));
     let text = succeeds(&[&args[..], &["--dora", "lycoris", "--force"]].concat());
     assert!(text.contains("DoRA: V·(1 + μ·(g − 1))"), "{text}");
-    assert_ne!(bytes(out.to_str().unwrap()), bytes(&base));
+    assert_ne!(bytes(out), bytes(&base));
 }
 
 #[test]

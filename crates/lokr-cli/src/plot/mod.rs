@@ -1,5 +1,15 @@
 //! A picture of one or two numbers per module, as SVG or PNG.
+//!
+//! - [`bars`]: what a picture shows.
+//! - [`canvas`]: what can be drawn, rectangles and texts.
+//! - [`layout`]: where everything in the picture goes, whatever it is drawn on.
+//! - [`svg`], [`pixels`]: the two things it is drawn on, an SVG and the pixels of a PNG.
+//! - [`font`]: how wide texts are, and which pixels they cover.
+//!
+//! Errors and texts (`error`, `text`) are all that it uses of the program.
 
+mod bars;
+mod canvas;
 mod font;
 mod layout;
 mod pixels;
@@ -8,30 +18,21 @@ mod svg;
 use std::io::Write;
 use std::path::Path;
 
+pub(crate) use self::bars::{Plot, Row};
+use self::font::Font;
+use self::layout::Layout;
 use crate::error::CliError;
-use font::Font;
-use layout::Layout;
-
-/// Colours as red, green and blue.
-type Color = [u8; 3];
-
-const PAPER: Color = [255, 255, 255];
-const INK: Color = [38, 42, 51];
-const FAINT: Color = [110, 116, 128];
-const GRID: Color = [225, 228, 233];
-const BAR: Color = [86, 156, 214];
-const MARK: Color = [213, 94, 0];
 
 /// The kinds of file that can be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     Svg,
     Png,
 }
 
 impl Format {
     /// The format that a name's ending asks for.
-    pub fn of(path: &Path) -> Result<Self, CliError> {
+    pub(crate) fn of(path: &Path) -> Result<Self, CliError> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
         match extension.to_ascii_lowercase().as_str() {
             "svg" => Ok(Self::Svg),
@@ -41,54 +42,8 @@ impl Format {
     }
 }
 
-/// Horizontal bars, one per row.
-pub struct Plot<'a> {
-    pub title: String,
-    /// What the bars show, with its unit.
-    pub axis: &'a str,
-    /// What the marks show, where there are any.
-    pub marks: Option<&'a str>,
-    pub rows: Vec<Row<'a>>,
-}
-
-/// A name and its numbers. Without a value there is no bar.
-pub struct Row<'a> {
-    pub name: &'a str,
-    pub value: Option<f64>,
-    pub mark: Option<f64>,
-}
-
-/// A place in the picture, in units of about a point, from the upper left corner.
-#[derive(Debug, Clone, Copy)]
-struct Point {
-    x: f32,
-    y: f32,
-}
-
-/// Where a text lies from its point on the baseline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Anchor {
-    Start,
-    Middle,
-    End,
-}
-
-/// How a text looks.
-#[derive(Debug, Clone, Copy)]
-struct Style {
-    size: f32,
-    color: Color,
-    anchor: Anchor,
-}
-
-/// What a picture is drawn on.
-trait Canvas {
-    fn rectangle(&mut self, at: Point, width: f32, height: f32, color: Color);
-    fn text(&mut self, at: Point, style: Style, text: &str);
-}
-
 /// Draws the picture, and writes it beside the target and renames it over it.
-pub fn save(path: &Path, format: Format, plot: &Plot<'_>) -> Result<(), CliError> {
+pub(crate) fn save(path: &Path, format: Format, plot: &Plot<'_>) -> Result<(), CliError> {
     let bytes = plot.draw(format)?;
     let write = || {
         let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -97,7 +52,8 @@ pub fn save(path: &Path, format: Format, plot: &Plot<'_>) -> Result<(), CliError
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            // Those of any new file, less what the user's mask takes away; without it the file would be the owner's only.
+            // Those of any new file, less what the user's mask takes away; without it the file would be the owner's
+            // only.
             builder.permissions(std::fs::Permissions::from_mode(0o666));
         }
         let mut file = builder.tempfile_in(directory)?;

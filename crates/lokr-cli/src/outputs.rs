@@ -1,0 +1,22 @@
+//! What may be written where, found before the work and not after it: the library's checks, in the program's words.
+
+use std::path::Path;
+
+use lokr_checkpoint::file::{self, check_output_form};
+use lokr_checkpoint::{CheckpointError, Dialect, OutputError, Overwrite};
+
+use crate::error::CliError;
+
+/// An error unless an output can be at `path`: nothing is there or it may be overwritten, and its name is not that of a
+/// pickle, which no job would read again.
+pub(crate) fn check_output(path: &Path, overwrite: Overwrite) -> Result<(), CliError> {
+    file::check_output(path, overwrite).map_err(|error| match error.cause() {
+        CheckpointError::Output(OutputError::Exists) => CliError::Exists { path: path.to_owned() },
+        _ => error.into(),
+    })
+}
+
+/// An error if a directory is where the dialect's file should go, or the reverse.
+pub(crate) fn check_kind(path: &Path, dialect: Dialect) -> Result<(), CliError> {
+    Ok(check_output_form(path, dialect.form())?)
+}

@@ -1,0 +1,12 @@
+//! The built program `lokr`, run on the recorded files of `lokr-checkpoint`.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // What fails in a helper fails the test.
+
+mod adapters;
+mod command_line;
+mod inspect;
+#[cfg(unix)]
+mod interrupt;
+mod models;
+mod options;
+mod recorded_cases;
+mod support;
