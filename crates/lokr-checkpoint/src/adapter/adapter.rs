@@ -27,14 +27,14 @@ use crate::module::Module;
 /// ```
 #[derive(Debug)]
 pub struct Adapter {
-    pub(crate) path: PathBuf,
-    pub(crate) dialect: Dialect,
-    pub(crate) prefix: String,
-    pub(crate) modules: BTreeMap<String, Module>,
-    pub(crate) modules_to_save: BTreeMap<String, Tensor>,
-    pub(crate) config: Option<PeftConfig>,
-    pub(crate) metadata: BTreeMap<String, String>,
-    pub(crate) warnings: Vec<Warning>,
+    pub(super) path: PathBuf,
+    pub(super) dialect: Dialect,
+    pub(super) prefix: String,
+    pub(super) modules: BTreeMap<String, Module>,
+    pub(super) modules_to_save: BTreeMap<String, Tensor>,
+    pub(super) config: Option<PeftConfig>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 impl Adapter {

@@ -14,13 +14,13 @@ use crate::module::Module;
 
 /// Ranks that a file's metadata state: `ss_network_dim`, and `conv_dim` for convolutions.
 #[derive(Debug, Default)]
-pub(crate) struct StatedRanks {
+pub(super) struct StatedRanks {
     network_dim: Option<f64>,
     conv_dim: Option<f64>,
 }
 
 impl StatedRanks {
-    pub(crate) fn from_metadata(metadata: &BTreeMap<String, String>) -> Self {
+    pub(super) fn from_metadata(metadata: &BTreeMap<String, String>) -> Self {
         let network_dim = metadata.get("ss_network_dim").and_then(|text| text.parse().ok());
         let args: Option<BTreeMap<String, serde_json::Value>> =
             metadata.get("ss_network_args").and_then(|text| serde_json::from_str(text).ok());
@@ -32,7 +32,7 @@ impl StatedRanks {
     }
 
     /// What to store as an `alpha` that is ignored: the rank, so that readers are not warned.
-    pub(crate) fn placeholder(&self) -> f64 {
+    pub(super) fn placeholder(&self) -> f64 {
         self.network_dim.unwrap_or(1.0)
     }
 
@@ -93,7 +93,7 @@ impl StatedRanks {
 
 /// The `alpha` that the target's own rule turns into the module's scale. The stored one is kept where it does so already;
 /// beside two full factors any value does, and `placeholder` is written.
-pub(crate) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64, ModuleError> {
+pub(super) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64, ModuleError> {
     let s = module.scale().ok_or_else(|| ModuleError::ScaleUnknown { module: module.name().to_owned() })?;
     Ok(match (module.rank(), module.alpha()) {
         (None, alpha) => alpha.unwrap_or(placeholder),
@@ -103,7 +103,7 @@ pub(crate) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64, Mod
 }
 
 /// The type `alpha` is written in: exact for all that programs compute in f32.
-pub(crate) fn alpha_type(module: &Module) -> FloatType {
+pub(super) fn alpha_type(module: &Module) -> FloatType {
     let wide = module.tensors().iter().any(|(key, tensor)| tensor.float_type(key).is_ok_and(|t| t == FloatType::F64));
     if wide { FloatType::F64 } else { FloatType::F32 }
 }

@@ -133,12 +133,12 @@ impl Adapter {
 
 /// What an adapter is made from, besides its modules.
 #[derive(Default)]
-pub(crate) struct Origin<'a> {
-    pub(crate) adapter: Option<&'a Adapter>,
+pub(super) struct Origin<'a> {
+    pub(super) adapter: Option<&'a Adapter>,
     /// The prefix of names that stay as they are.
-    pub(crate) kept_prefix: Option<&'a str>,
+    pub(super) kept_prefix: Option<&'a str>,
     /// What of its configuration holds for the modules.
-    pub(crate) config: Holds,
+    pub(super) config: Holds,
 }
 
 pub(super) fn assemble(

@@ -8,19 +8,19 @@ use crate::module::{DoraAxis, Layout, Module, W1, W2};
 
 /// What is known of a module's surroundings.
 #[derive(Clone, Copy)]
-pub(crate) struct Surroundings<'a> {
+pub(super) struct Surroundings<'a> {
     /// The dialect it was read in, if it was.
-    pub(crate) source: Option<Dialect>,
+    pub(super) source: Option<Dialect>,
     /// The dialect to write.
-    pub(crate) target: Dialect,
+    pub(super) target: Dialect,
     /// The shape of the weight, where the base model is known.
-    pub(crate) weight: Option<&'a [usize]>,
+    pub(super) weight: Option<&'a [usize]>,
     /// The scale it stands for.
-    pub(crate) scale: f64,
+    pub(super) scale: f64,
 }
 
 /// The module as `target` writes it, with the same effect; what changed beyond form is in `warnings`.
-pub(crate) fn fit(module: Module, to: Surroundings<'_>, warnings: &mut Vec<Warning>) -> Result<Module> {
+pub(super) fn fit(module: Module, to: Surroundings<'_>, warnings: &mut Vec<Warning>) -> Result<Module> {
     if !to.scale.is_finite() {
         return Err(ModuleError::AlphaNotFinite { module: module.name().to_owned(), alpha: to.scale }.into());
     }

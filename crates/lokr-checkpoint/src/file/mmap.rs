@@ -8,7 +8,7 @@ use crate::error::{FileError, Result};
 
 /// The bytes of a file, mapped, or bytes held in memory.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(super) enum Source {
     /// A mapping; pages are read when they are touched and can be dropped by the system at any time.
     Mapped(memmap2::Mmap),
     /// Bytes of our own.
@@ -17,7 +17,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Maps a file for reading.
-    pub(crate) fn map(path: &Path) -> Result<Self> {
+    pub(super) fn map(path: &Path) -> Result<Self> {
         // Asked before it is opened: opening a pipe waits for who writes into it.
         match std::fs::metadata(path)? {
             other if other.is_dir() => return Err(FileError::NotAFile { found: "a directory" }.into()),

@@ -138,7 +138,7 @@ fn enough(needed: u64, available: u64) -> Result<(), OutputError> {
 }
 
 /// A file beside `path` that vanishes unless committed.
-pub(crate) fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
+pub(super) fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
     let mut builder = Builder::new();
     builder.prefix(PREFIX);
     #[cfg(unix)]
@@ -152,7 +152,7 @@ pub(crate) fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
 
 /// Gives a complete file its name. What takes the place of another file is made safe on disk first: of the two, a loss of
 /// power leaves one. Where there is nothing to lose, nobody waits for the disk.
-pub(crate) fn commit_file(file: NamedTempFile, path: &Path, overwrite: Overwrite) -> Result<()> {
+pub(super) fn commit_file(file: NamedTempFile, path: &Path, overwrite: Overwrite) -> Result<()> {
     match overwrite {
         Overwrite::Refuse => {
             file.persist_noclobber(path).map_err(|error| match error.error.kind() {

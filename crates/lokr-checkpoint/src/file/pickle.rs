@@ -21,7 +21,7 @@ pub(crate) fn check_name(path: &Path) -> Result<(), FileError> {
 /// `error`, or that the bytes which caused it are a pickle.
 ///
 /// Only asked once the bytes have failed as safetensors: a header of 640 bytes begins like a pickle of protocol 2.
-pub(crate) fn or_pickle(bytes: &[u8], error: FileError) -> FileError {
+pub(super) fn or_pickle(bytes: &[u8], error: FileError) -> FileError {
     match bytes {
         [b'P', b'K', 3, 4, ..] => FileError::Pickle { format: "zip archive, as PyTorch writes its pickles" },
         [0x80, 2..=5, ..] => FileError::Pickle { format: "Python pickle" },

@@ -18,23 +18,23 @@ use super::shape::byte_size;
 use crate::error::{FileError, Result};
 
 /// The `safetensors` crate's cap.
-pub(crate) const HEADER_LIMIT: u64 = 100_000_000;
-pub(crate) const METADATA: &str = "__metadata__";
+pub(super) const HEADER_LIMIT: u64 = 100_000_000;
+pub(super) const METADATA: &str = "__metadata__";
 
 /// Where a tensor lies, and what it is.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) dtype: Dtype,
-    pub(crate) shape: Vec<usize>,
+pub(super) struct Entry {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
     /// Within the file.
-    pub(crate) bytes: Range<usize>,
+    pub(super) bytes: Range<usize>,
 }
 
 /// A checked header.
 #[derive(Debug, Default)]
-pub(crate) struct Header {
-    pub(crate) tensors: BTreeMap<String, Entry>,
-    pub(crate) metadata: BTreeMap<String, String>,
+pub(super) struct Header {
+    pub(super) tensors: BTreeMap<String, Entry>,
+    pub(super) metadata: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +79,7 @@ impl<'de> Deserialize<'de> for RawHeader {
 }
 
 /// Reads and checks the header of a whole file.
-pub(crate) fn parse(file: &[u8]) -> Result<Header, FileError> {
+pub(super) fn parse(file: &[u8]) -> Result<Header, FileError> {
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
         return Err(FileError::NoHeader { length: file.len() });
     };

@@ -8,7 +8,7 @@ pub(crate) fn product(sizes: &[usize]) -> usize {
 }
 
 /// Bytes of a tensor, or `None` where their number overflows or is no whole number.
-pub(crate) fn byte_size(shape: &[usize], dtype: Dtype) -> Option<usize> {
+pub(super) fn byte_size(shape: &[usize], dtype: Dtype) -> Option<usize> {
     // Axes of length 0 are left out: no array can have the others if their product alone is too large.
     let elements = shape.iter().filter(|&&axis| axis > 0).try_fold(1usize, |n, &axis| n.checked_mul(axis))?;
     let bits = elements.checked_mul(dtype.bitsize())?;

@@ -92,7 +92,7 @@ impl Tensor {
     }
 
     /// The tensor that lies there in a file whose header has been checked.
-    pub(crate) fn at(source: Arc<Source>, dtype: Dtype, shape: Vec<usize>, range: Range<usize>) -> Self {
+    pub(super) fn at(source: Arc<Source>, dtype: Dtype, shape: Vec<usize>, range: Range<usize>) -> Self {
         Self { dtype, shape, source, range }
     }
 

@@ -21,7 +21,7 @@ pub struct TensorSpec {
 }
 
 /// Bytes of a tensor.
-pub(crate) fn size_of(spec: &TensorSpec) -> Result<usize, FileError> {
+pub(super) fn size_of(spec: &TensorSpec) -> Result<usize, FileError> {
     byte_size(&spec.shape, spec.dtype)
         .ok_or_else(|| FileError::ShapeOverflow { key: spec.name.clone(), shape: spec.shape.clone() })
 }

@@ -2,7 +2,7 @@
 
 /// From the norm of each module's change and the share of its square captured: the captured part of the sum of squares, and 1
 /// where nothing changes.
-pub(crate) fn captured(modules: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
+pub(super) fn captured(modules: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
     let sum: f64 = modules.clone().map(|(norm, _)| norm.powi(2)).sum();
     let captured: f64 = modules.map(|(norm, energy)| energy * norm.powi(2)).sum();
     if sum > 0.0 { captured / sum } else { 1.0 }

@@ -12,7 +12,7 @@ const TURN: usize = 2;
 
 /// Does `work` on all items, on all threads, and tells of each in order. The results, and which error is returned, do not
 /// depend on the number of threads.
-pub(crate) fn for_all<I: Sync, R: Send>(
+pub(super) fn for_all<I: Sync, R: Send>(
     items: &[I],
     name: impl Fn(&I) -> &str,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,

@@ -11,15 +11,15 @@ const THIRDS: [&str; 3] = ["q_proj", "k_proj", "v_proj"];
 
 /// Some rows of a tensor that stand for a parameter of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Third {
+pub(super) struct Third {
     /// The tensor's name.
-    pub(crate) tensor: String,
-    pub(crate) rows: Range<usize>,
-    pub(crate) shape: Vec<usize>,
+    pub(super) tensor: String,
+    pub(super) rows: Range<usize>,
+    pub(super) shape: Vec<usize>,
 }
 
 /// The thirds of a tensor with their names, in the order of rows; none unless it is a fused one whose rows divide by three.
-pub(crate) fn thirds(tensor: &str, shape: &[usize]) -> Vec<(String, Third)> {
+pub(super) fn thirds(tensor: &str, shape: &[usize]) -> Vec<(String, Third)> {
     let name = |(fused, parameter)| Some((tensor.strip_suffix(fused)?, parameter));
     let (Some((path, parameter)), Some((&all, rest))) = (FUSED.into_iter().find_map(name), shape.split_first()) else {
         return Vec::new();

@@ -90,7 +90,7 @@ impl W1 {
         Ok(())
     }
 
-    pub(crate) fn to_factor<T: Scalar>(&self) -> Result<Factor<'static, T>> {
+    pub(super) fn to_factor<T: Scalar>(&self) -> Result<Factor<'static, T>> {
         match self {
             Self::Full(w) => Ok(matrix(w, "lokr_w1")?.into()),
             Self::LowRank { a, b } => Ok(Factor::low_rank(matrix(a, "lokr_w1_a")?, matrix(b, "lokr_w1_b")?)?),
@@ -174,7 +174,7 @@ impl W2 {
 
     /// The factor flattened to `(p, q·K)`. A Tucker factor is low-rank too: `aᵀ (p, r)` times
     /// `C[i, y·K + k] = Σ_j core[i, j, k]·b[j, y]`.
-    pub(crate) fn to_factor<T: Scalar>(&self) -> Result<Factor<'static, T>> {
+    pub(super) fn to_factor<T: Scalar>(&self) -> Result<Factor<'static, T>> {
         match self {
             Self::Full(w) => Ok(flattened(w.to_array("lokr_w2")?).into()),
             Self::LowRank { a, b } => {
@@ -228,7 +228,7 @@ fn check_axes(
 type Inner<'a> = (&'static str, &'a Tensor, usize);
 
 /// An error unless two inner sizes agree.
-pub(crate) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> Result<(), ModuleError> {
+pub(super) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> Result<(), ModuleError> {
     let ((first, a, a_axis), (second, b, b_axis)) = (first, second);
     let (first_rank, second_rank) = (a.shape()[a_axis], b.shape()[b_axis]);
     if first_rank == second_rank {

@@ -18,9 +18,9 @@ const TOLERANCE: f64 = 64.0;
 /// What to expect of the merged weight on the probe vector: row `r` gives `Σᵥ coefficient[v][r]·(W·x[v])[r] + constant[r]`.
 /// Without DoRA over inputs, there is one term, and its vector is the probe itself.
 #[derive(Debug)]
-pub(crate) struct Expected<T> {
-    pub(crate) probe: Vec<T>,
-    pub(crate) vectors: Vec<Vec<T>>,
+pub(super) struct Expected<T> {
+    pub(super) probe: Vec<T>,
+    pub(super) vectors: Vec<Vec<T>>,
     coefficients: Vec<Array1<f64>>,
     constant: Array1<f64>,
     /// `‖constant‖` without cancellation among the adapters.
@@ -37,7 +37,7 @@ struct Affine {
 
 impl<T: Scalar> Expected<T> {
     /// Runs the adapters' forward passes.
-    pub(crate) fn new(steps: &Steps<T>) -> Result<Self> {
+    pub(super) fn new(steps: &Steps<T>) -> Result<Self> {
         let probe = signs(steps.columns);
         let Affine { terms, constant, magnitude } = forward(steps, &steps.steps, &probe)?;
         let cast = |x: &Array1<f64>| x.iter().map(|&x| T::from_f64_lossy(x)).collect();
@@ -49,7 +49,7 @@ impl<T: Scalar> Expected<T> {
     /// The relative error of `merged (out)`, the merged weight's products with the probe, beside `base[v] (out)`, the base
     /// weight's products with [`Expected::vectors`]; and whether it is small enough. `norms` is `‖merged‖` and that of the change. Rows
     /// whose expected value is not finite are left out: an adapter with such values was asked for. NaN where no row is left.
-    pub(crate) fn compare(&self, base: &[Vec<f64>], merged: &[f64], norms: f64) -> (f64, bool) {
+    pub(in crate::jobs) fn compare(&self, base: &[Vec<f64>], merged: &[f64], norms: f64) -> (f64, bool) {
         let (mut square, mut compared) = (0.0, false);
         for (r, merged) in merged.iter().enumerate() {
             let terms = base.iter().zip(&self.coefficients).map(|(product, c)| c[r] * product[r]);

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::options::{MergeOptions, Run};
-use super::other_files::{file_name, others};
+use super::other_files::{file_name, other_files};
 use super::plan::{Direction, Plan};
 use super::report::MergeReport;
 use super::weight::merge_weight;
@@ -121,7 +121,7 @@ impl Job<'_> {
             left_out: Vec::new(),
         };
         let directory = self.base.directory();
-        let others = directory.map(|directory| others(directory, self.base)).transpose()?.unwrap_or_default();
+        let others = directory.map(|directory| other_files(directory, self.base)).transpose()?.unwrap_or_default();
         (report.copied_files, report.left_out) = (others.copied.iter().map(file_name).collect(), others.left_out);
         let (mut tensors, mut bytes) = (0, others.bytes);
         for file in self.base.files() {

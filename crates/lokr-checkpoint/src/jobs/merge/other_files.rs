@@ -7,7 +7,7 @@ use crate::model::BaseModel;
 
 /// The files beside a model's tensors.
 #[derive(Default)]
-pub(super) struct Others {
+pub(super) struct OtherFiles {
     pub(super) copied: Vec<PathBuf>,
     pub(super) left_out: Vec<String>,
     pub(super) bytes: u64,
@@ -30,13 +30,13 @@ const WEIGHTS: [&str; 12] = [
 ];
 
 /// Sorts the entries of a model's directory: its index and its small files are copied.
-pub(super) fn others(directory: &Path, base: &BaseModel) -> Result<Others> {
+pub(super) fn other_files(directory: &Path, base: &BaseModel) -> Result<OtherFiles> {
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(directory).in_file(directory)? {
         entries.push(entry.in_file(directory)?.path());
     }
     entries.sort();
-    let mut others = Others::default();
+    let mut others = OtherFiles::default();
     for path in entries {
         let name = file_name(&path);
         if base.files().iter().any(|file| file.path().file_name() == path.file_name()) {

@@ -13,26 +13,26 @@ use crate::module::{DoraStrength, ScaleRule, Strength};
 
 /// Whether adapters go into a model or out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Direction {
+pub(in crate::jobs) enum Direction {
     In,
     Out,
 }
 
 /// What to do to each tensor that is not only copied.
 #[derive(Debug)]
-pub(crate) struct Plan<'a> {
+pub(in crate::jobs) struct Plan<'a> {
     policy: Unmatched,
     direction: Direction,
     /// By the names of weights, which may be thirds of a fused tensor.
-    pub(crate) applied: BTreeMap<String, Vec<Applied<'a>>>,
+    pub(in crate::jobs) applied: BTreeMap<String, Vec<Applied<'a>>>,
     /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
-    pub(crate) modules_to_save: BTreeMap<String, Tensor>,
-    pub(crate) adapters: Vec<AdapterReport>,
+    pub(in crate::jobs) modules_to_save: BTreeMap<String, Tensor>,
+    pub(in crate::jobs) adapters: Vec<AdapterReport>,
 }
 
 impl<'a> Plan<'a> {
     /// The plan for adapters in the order in which they are to be applied.
-    pub(crate) fn new(
+    pub(in crate::jobs) fn new(
         base: &BaseModel,
         adapters: &[(&'a Adapter, Strength)],
         policy: Unmatched,
@@ -113,7 +113,12 @@ impl<'a> Plan<'a> {
 
     /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself; each with
     /// the name of the weight it is, and in the order of their rows.
-    pub(crate) fn pieces(&self, base: &BaseModel, name: &str, tensor: &Tensor) -> Result<Vec<(String, Tensor)>> {
+    pub(in crate::jobs) fn pieces(
+        &self,
+        base: &BaseModel,
+        name: &str,
+        tensor: &Tensor,
+    ) -> Result<Vec<(String, Tensor)>> {
         let thirds = base.thirds(name);
         if !thirds.iter().any(|third| self.applied.contains_key(third)) {
             return Ok(vec![(name.to_owned(), tensor.clone())]);
@@ -122,7 +127,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The report's line of a weight, nothing measured yet.
-    pub(crate) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
+    pub(super) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
         let mut modules = Vec::new();
         for Applied { adapter, module, strength } in self.applied.get(name).into_iter().flatten() {
             modules.push(AppliedModule {

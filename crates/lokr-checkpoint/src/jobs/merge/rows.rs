@@ -14,7 +14,7 @@ use crate::file::{FloatType, rows_mut};
 
 /// Sums over some rows.
 #[derive(Default)]
-pub(crate) struct Sums {
+pub(in crate::jobs) struct Sums {
     merged: f64,
     delta: f64,
     rounding: f64,
@@ -26,22 +26,22 @@ pub(crate) struct Sums {
 }
 
 /// The task of one thread.
-pub(crate) struct MergeRows<'a, T> {
-    pub(crate) steps: &'a Steps<T>,
-    pub(crate) expected: &'a Expected<T>,
-    pub(crate) dtype: FloatType,
+pub(super) struct MergeRows<'a, T> {
+    pub(in crate::jobs) steps: &'a Steps<T>,
+    pub(super) expected: &'a Expected<T>,
+    pub(super) dtype: FloatType,
     /// The rows of the weight.
-    pub(crate) rows: Range<usize>,
+    pub(super) rows: Range<usize>,
     /// Their stored bytes.
-    pub(crate) base: &'a [u8],
+    pub(super) base: &'a [u8],
     /// Where to put those of the merged rows.
-    pub(crate) out: &'a mut [u8],
+    pub(super) out: &'a mut [u8],
 }
 
 impl<T: Scalar> MergeRows<'_, T> {
     /// Applies the steps to the rows, in the widest registers there are. The compiler makes a version of all that is inlined
     /// here for each instruction set; they do the same operations in the same order.
-    pub(crate) fn run(self) -> Sums {
+    pub(super) fn run(self) -> Sums {
         Arch::new().dispatch(self)
     }
 }
@@ -140,7 +140,7 @@ fn overflows<T: Scalar>(dtype: FloatType, merged: &[T], out: &[u8]) -> usize {
 
 impl Sums {
     /// Joins the sums of the rows that follow.
-    pub(crate) fn append(&mut self, next: Self) {
+    pub(super) fn append(&mut self, next: Self) {
         self.merged += next.merged;
         self.delta += next.delta;
         self.rounding += next.rounding;
@@ -154,7 +154,7 @@ impl Sums {
     }
 
     /// The verdict over a whole weight.
-    pub(crate) fn finish<T: Scalar>(self, key: &str, dtype: FloatType, expected: &Expected<T>) -> Result<Measured> {
+    pub(super) fn finish<T: Scalar>(self, key: &str, dtype: FloatType, expected: &Expected<T>) -> Result<Measured> {
         if self.overflows > 0 {
             let (key, dtype) = (key.to_owned(), dtype.dtype());
             return Err(FileError::OutOfRange { key, dtype, count: self.overflows, too_large: true }.into());

@@ -13,29 +13,29 @@ use crate::module::{Dora, DoraAxis, Module, Strength, gains, squared_norms};
 
 /// A module with how it is applied.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Applied<'a> {
+pub(in crate::jobs) struct Applied<'a> {
     /// The number of the adapter.
-    pub(crate) adapter: usize,
-    pub(crate) module: &'a Module,
-    pub(crate) strength: Strength,
+    pub(in crate::jobs) adapter: usize,
+    pub(in crate::jobs) module: &'a Module,
+    pub(in crate::jobs) strength: Strength,
 }
 
 /// The modules of one weight, in order, ready to be applied.
 #[derive(Debug)]
-pub(crate) struct Steps<T> {
-    pub(crate) steps: Vec<Step<T>>,
-    pub(crate) rows: usize,
-    pub(crate) columns: usize,
-    pub(crate) kernel: usize,
+pub(in crate::jobs) struct Steps<T> {
+    pub(in crate::jobs) steps: Vec<Step<T>>,
+    pub(in crate::jobs) rows: usize,
+    pub(in crate::jobs) columns: usize,
+    pub(in crate::jobs) kernel: usize,
 }
 
 #[derive(Debug)]
-pub(crate) struct Step<T> {
+pub(in crate::jobs) struct Step<T> {
     delta: Delta<T>,
     /// `s`, without the multiplier.
-    pub(crate) scale: f64,
-    pub(crate) multiplier: f64,
-    pub(crate) dora: Option<Dora>,
+    pub(in crate::jobs) scale: f64,
+    pub(in crate::jobs) multiplier: f64,
+    pub(in crate::jobs) dora: Option<Dora>,
 }
 
 /// The change without scale, `(out, in·K)`.
@@ -49,7 +49,7 @@ enum Delta<T> {
 
 impl<T: Scalar> Steps<T> {
     /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
-    pub(crate) fn new(applied: &[Applied<'_>], base: &Tensor, dtype: FloatType) -> Result<Self> {
+    pub(in crate::jobs) fn new(applied: &[Applied<'_>], base: &Tensor, dtype: FloatType) -> Result<Self> {
         let shape = base.shape();
         let kernel = product(&shape[2..]);
         let mut all = Self { steps: Vec::new(), rows: shape[0], columns: shape[1] * kernel, kernel };
@@ -75,12 +75,12 @@ impl<T: Scalar> Steps<T> {
     }
 
     /// No steps, for a tensor of any shape taken as a column.
-    pub(crate) fn none(elements: usize) -> Self {
+    pub(in crate::jobs) fn none(elements: usize) -> Self {
         Self { steps: Vec::new(), rows: elements, columns: 1, kernel: 1 }
     }
 
     /// Rows of a tile.
-    pub(crate) fn tile_rows(&self) -> usize {
+    pub(in crate::jobs) fn tile_rows(&self) -> usize {
         (PASS_TILE / self.columns.max(1)).max(1)
     }
 
@@ -114,7 +114,7 @@ impl<T: Scalar> Steps<T> {
 
     /// All steps on some rows of the weight.
     #[inline(always)] // Into the caller's instruction set.
-    pub(crate) fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
+    pub(in crate::jobs) fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
         for step in &self.steps {
             step.apply(w, rows.clone(), self.kernel);
         }
@@ -156,7 +156,7 @@ impl<T: Scalar> Step<T> {
     }
 
     /// The adapter's own forward pass, without forming the product: `Δ·x` without scale.
-    pub(crate) fn forward(&self, x: &Array1<f64>) -> Result<Array1<f64>> {
+    pub(super) fn forward(&self, x: &Array1<f64>) -> Result<Array1<f64>> {
         match &self.delta {
             Delta::Product { stored, .. } => {
                 let x = x.view().insert_axis(Axis(0));

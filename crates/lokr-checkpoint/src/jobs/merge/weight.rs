@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::file::{FloatType, Tensor, TensorWriter};
 
 /// Computes a weight and writes it: the next bytes of the tensor `name`, all of them or a part.
-pub(crate) fn merge_weight<T: Scalar>(
+pub(super) fn merge_weight<T: Scalar>(
     writer: &mut TensorWriter,
     name: &str,
     base: &Tensor,
