@@ -1,5 +1,5 @@
-//! Writes adapters for `tests/interop/compare.py`: one folder per recorded case, with what `lokr` makes of its adapter (other
-//! dialects, LoRA, resized, combined), and beside each file the weights that it stands for.
+//! Writes adapters for `tests/interop/compare.py`: one folder per recorded case, with what `lokr` makes of its adapter
+//! (other dialects, LoRA, resized, combined), and beside each file the weights that it stands for.
 //!
 //! ```sh
 //! cargo run -p lokr-checkpoint --example interop -- interop-files

@@ -1,4 +1,5 @@
-//! The dialects there are. The room `dialect` says what each means; this is apart and below it, because errors name them.
+//! The dialects there are. The room `dialect` says what each means; this is apart and below it, because errors name
+//! them.
 
 use std::fmt;
 
@@ -14,7 +15,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Dialect {
-    /// PEFT: a directory, the bare names of an injected model, or a live model's state with `.default` behind each name.
+    /// PEFT: a directory, the bare names of an injected model, or a live model's state with `.default` behind each
+    /// name.
     Peft,
     /// LyCORIS's wrapper: one prefix, then the module's path with `_` for `.`.
     Lycoris,
@@ -22,9 +24,9 @@ pub enum Dialect {
     Kohya,
     /// ai-toolkit and ComfyUI: the path as it is, behind the name of a model or nothing.
     Dotted,
-    /// `lokr`'s own, for sums of several Kronecker products, which no other dialect holds: a module per term, named by the
-    /// path and `.term0`, `.term1` and so on. The file's header says `lokr_format: sum_of_terms`; other programs find no
-    /// module of theirs in it.
+    /// `lokr`'s own, for sums of several Kronecker products, which no other dialect holds: a module per term, named by
+    /// the path and `.term0`, `.term1` and so on. The file's header says `lokr_format: sum_of_terms`; other programs
+    /// find no module of theirs in it.
     Terms,
 }
 

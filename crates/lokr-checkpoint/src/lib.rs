@@ -1,18 +1,42 @@
 //! LoKr adapters and base models on disk.
 //!
-//! Programs that train LoKr adapters differ in how they name tensors, where they keep `alpha` and what scale that means.
-//! This crate reads what PEFT, LyCORIS, kohya's scripts, ai-toolkit, `OneTrainer` and `ComfyUI` write into one model, with the
-//! scale each adapter was *trained* with, and computes the weights it stands for. What a file leaves open is an error or a
-//! [`Warning`], never a guess.
+//! Programs that train LoKr adapters differ in how they name tensors, where they keep `alpha` and what scale that
+//! means. This crate reads what PEFT, LyCORIS, kohya's scripts, ai-toolkit, `OneTrainer` and `ComfyUI` write into one
+//! model, with the scale each adapter was *trained* with, and computes the weights it stands for. What a file leaves
+//! open is an error or a [`Warning`], never a guess.
 //!
-//! - [`TensorFile`]: a checked, memory-mapped safetensors file; [`Tensor`]: one tensor of it, as stored.
-//! - [`Adapter`]: an adapter of any [`Dialect`]; [`Module`]: the adapter of one layer, its shapes checked.
-//! - [`BaseModel`]: the model to adapt, one file or shards; [`Adapter::resolve`] finds each module's weight in it.
-//! - [`TensorWriter`], [`write_tensors`], [`OutputDirectory`]: outputs that appear whole or not at all.
-//! - [`merge()`], [`unmerge`], [`verify()`]: jobs on whole models, streamed.
-//! - [`Adapter::convert`], [`Adapter::from_modules`] and [`Adapter::write`]: to other dialects and to disk.
-//! - [`Module::to_layer`] and [`Module::from_layer`]: from and to the trainable adapters of `lokr-layers`.
-//! - [`Module::merge_into`]: the adapted weight, plain or DoRA, at any [`Strength`].
+//! # What it does, by task
+//! | to | use |
+//! |---|---|
+//! | read an adapter of any [`Dialect`] | [`Adapter::read`], [`ReadOptions`]; its parts [`Module`], [`W1`], [`W2`] |
+//! | open the model to adapt, one file or shards | [`BaseModel::open`] |
+//! | find each module's weight in it | [`Adapter::resolve`] |
+//! | merge adapters into a model, and take them out again | [`merge()`] and [`unmerge`], at any [`Strength`] |
+//! | check a merged model | [`verify()`] |
+//! | adapt one weight in memory | [`Module::merge_into`], [`Module::delta`], [`Module::kron`] |
+//! | write an adapter in another dialect or element type | [`Adapter::convert`], [`Adapter::write`] |
+//! | make an adapter of what two models differ by | [`extract()`] |
+//! | make an adapter smaller, or split it otherwise | [`resize()`] |
+//! | make one adapter of several | [`combine()`] |
+//! | make a LoRA of an adapter | [`to_lora`] |
+//! | make an adapter of modules of your own | [`Module::new`], [`Adapter::from_modules`] |
+//! | train on from an adapter, and save what was trained | [`Module::to_layer`], [`Module::from_layer`] |
+//! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
+//! | write files that appear whole or not at all | [`OutputDirectory`], [`file::check_output`] |
+//! | know what went wrong | [`CheckpointError`], and behind it a type for each group of errors |
+//!
+//! # Rooms
+//! - [`file`]: tensors as they lie in files, and outputs that appear whole or not at all.
+//! - [`module`]: the adapter of one layer, and the weight it makes of another.
+//! - [`model`]: the model that is adapted.
+//! - [`dialect`]: how programs name tensors and where they keep the scale.
+//! - [`adapter`]: a whole adapter, read, resolved, converted and written.
+//! - [`jobs`]: what is done with adapters and models.
+//! - [`error`]: what can go wrong.
+//!
+//! A file passes through them in one direction: `file` shows its tensors, `dialect` takes its keys apart, `module` puts
+//! the tensors of one layer together, `adapter` gathers the modules, and a job of `jobs` uses them, beside the weights
+//! of `model`.
 //!
 //! # Conventions
 //! A weight is `(out, in)` or `(out, in, kernel…)` with `out = m·p` and `in = n·q`; `w1` is `(m, n)`, `w2` is

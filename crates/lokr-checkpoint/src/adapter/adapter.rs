@@ -63,8 +63,9 @@ impl Adapter {
         self.dialect
     }
 
-    /// What stands before every name of this file: PEFT's prefix, which [`Adapter::modules`] leaves out, or LyCORIS's, which
-    /// it keeps. Empty for names of the other dialects, whose prefixes differ from module to module, and for PEFT's bare ones.
+    /// What stands before every name of this file: PEFT's prefix, which [`Adapter::modules`] leaves out, or LyCORIS's,
+    /// which it keeps. Empty for names of the other dialects, whose prefixes differ from module to module, and for
+    /// PEFT's bare ones.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix

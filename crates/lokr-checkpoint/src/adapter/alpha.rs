@@ -1,8 +1,8 @@
 //! The factor `s` before the Kronecker product.
 //!
-//! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors full
-//! there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in its configuration and
-//! divides in both cases.
+//! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors
+//! full there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in its
+//! configuration and divides in both cases.
 
 use std::collections::BTreeMap;
 
@@ -91,8 +91,8 @@ impl StatedRanks {
     }
 }
 
-/// The `alpha` that the target's own rule turns into the module's scale. The stored one is kept where it does so already;
-/// beside two full factors any value does, and `placeholder` is written.
+/// The `alpha` that the target's own rule turns into the module's scale. The stored one is kept where it does so
+/// already; beside two full factors any value does, and `placeholder` is written.
 pub(super) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64, ModuleError> {
     let s = module.scale().ok_or_else(|| ModuleError::ScaleUnknown { module: module.name().to_owned() })?;
     Ok(match (module.rank(), module.alpha()) {

@@ -19,13 +19,15 @@ use crate::model::BaseModel;
 use crate::module::{Module, ScaleRule, W1, W2};
 
 impl Adapter {
-    /// An adapter of modules that are named by their paths in the base model, such as `layers.0.q_proj`, to be written in
-    /// `dialect`: names are made from the paths, scales are placed as the dialect demands, and PEFT's configuration is made.
+    /// An adapter of modules that are named by their paths in the base model, such as `layers.0.q_proj`, to be written
+    /// in `dialect`: names are made from the paths, scales are placed as the dialect demands, and PEFT's configuration
+    /// is made.
     ///
     /// # Errors
-    /// [`ModuleError::CannotHold`], [`ConfigError::Factors`], [`ModuleError::NotKronecker`] for what the
-    /// dialect has no place for; [`NameError::DuplicateTarget`] for paths that become one name;
-    /// [`ModuleError::ScaleUnknown`], [`ModuleError::AlphaNotFinite`]; [`NameError::NotLokr`] without modules.
+    /// [`ModuleError::CannotHold`], [`ConfigError::Factors`](crate::ConfigError::Factors),
+    /// [`ModuleError::NotKronecker`] for what the dialect has no place for; [`NameError::DuplicateTarget`] for paths
+    /// that become one name; [`ModuleError::ScaleUnknown`], [`ModuleError::AlphaNotFinite`]; [`NameError::NotLokr`]
+    /// without modules.
     /// # Examples
     /// ```
     /// use lokr_checkpoint::{Adapter, Dialect, FloatType, Module, Tensor, W1, W2};
@@ -57,8 +59,8 @@ impl Adapter {
         assemble(placed, &namer, &Origin::default(), ScaleRule::Trained)
     }
 
-    /// An adapter of sums of modules, in [`Dialect::Terms`]: a weight's change is the sum of the modules of its path, one of
-    /// each map.
+    /// An adapter of sums of modules, in [`Dialect::Terms`]: a weight's change is the sum of the modules of its path,
+    /// one of each map.
     pub(crate) fn from_terms(sums: Vec<BTreeMap<String, Module>>) -> Result<Self> {
         let of_term = |(term, modules): (usize, BTreeMap<String, Module>)| {
             modules.into_iter().map(move |(path, module)| {
@@ -71,8 +73,9 @@ impl Adapter {
         assemble(placed, &namer, &Origin { kept_prefix: Some(""), ..Origin::default() }, ScaleRule::Trained)
     }
 
-    /// An adapter like this one, in its dialect and with its metadata, of other modules and `modules_to_save`, named as those of
-    /// this file are. What PEFT's configuration says of shapes, ranks and scales is made anew where it no longer holds.
+    /// An adapter like this one, in its dialect and with its metadata, of other modules and `modules_to_save`, named as
+    /// those of this file are. What PEFT's configuration says of shapes, ranks and scales is made anew where it no
+    /// longer holds.
     pub(crate) fn with_modules(
         &self,
         modules: BTreeMap<String, Module>,

@@ -28,8 +28,8 @@ use crate::module::ScaleRule;
 pub struct ConvertOptions {
     /// The dialect to write.
     pub dialect: Dialect,
-    /// What stands before every name, in place of what is usual: `base_model.model.` in PEFT, `lycoris_`, a prefix per model
-    /// in kohya's files, nothing before dotted names.
+    /// What stands before every name, in place of what is usual: `base_model.model.` in PEFT, `lycoris_`, a prefix per
+    /// model in kohya's files, nothing before dotted names.
     pub prefix: Option<String>,
     /// The type to round the tensors to; their own otherwise. `alpha` is not touched.
     pub dtype: Option<FloatType>,
@@ -68,15 +68,15 @@ pub struct Rounding {
 impl Adapter {
     /// This adapter in another dialect or element type, with the same effect.
     ///
-    /// Underscored names cannot be undone, so from LyCORIS's or kohya's dialect to PEFT's or the dotted one the base model
-    /// is needed. Where it is given, the new names are those of its modules, and the result is checked to mean the same
-    /// weights. In its own dialect the adapter keeps its names, unless a prefix is given.
+    /// Underscored names cannot be undone, so from LyCORIS's or kohya's dialect to PEFT's or the dotted one the base
+    /// model is needed. Where it is given, the new names are those of its modules, and the result is checked to mean
+    /// the same weights. In its own dialect the adapter keeps its names, unless a prefix is given.
     ///
     /// # Cost
     /// Tensors that change neither type nor value share the bytes of this adapter.
     /// # Errors
-    /// Those of [`Adapter::from_modules`]; [`NameError::BaseNeeded`]; with a base those of [`Adapter::resolve`];
-    /// [`JobError::SeveralTerms`] from [`Dialect::Terms`] to another one;
+    /// Those of [`Adapter::from_modules`]; [`NameError::BaseNeeded`](crate::NameError::BaseNeeded); with a base those
+    /// of [`Adapter::resolve`]; [`JobError::SeveralTerms`] from [`Dialect::Terms`] to another one;
     /// [`ModuleError::CannotHold`] for `modules_to_save` outside of PEFT; [`ModuleError::NonFinite`] for values that
     /// overflow the new type.
     pub fn convert(&self, options: &ConvertOptions, base: Option<&BaseModel>) -> Result<Conversion> {

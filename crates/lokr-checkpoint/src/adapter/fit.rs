@@ -49,8 +49,8 @@ fn axes(w2: &W2, to: Surroundings<'_>) -> usize {
     to.weight.map_or_else(|| w2.kernel().map_or(0, |kernel| 2 + kernel.len()), <[usize]>::len)
 }
 
-/// Low-rank halves as matrices; Tucker cores of conv1d with the trailing axis that PEFT alone gives them; full factors of 1×1
-/// convolutions with the axes of the kernel.
+/// Low-rank halves as matrices; Tucker cores of conv1d with the trailing axis that PEFT alone gives them; full factors
+/// of 1×1 convolutions with the axes of the kernel.
 fn shape_w2(module: Module, to: Surroundings<'_>) -> Result<Module> {
     let w2 = match module.w2() {
         W2::LowRank { a, b } if b.shape().len() > 2 => {

@@ -3,8 +3,8 @@
 //! - `adapter`: what it holds; `warning`: what the user should know of it.
 //! - `options`, `read_adapter`, `sort_tensors`, `alpha`: from files, in this order.
 //! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
-//! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them, and an
-//!   adapter of such modules.
+//! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them,
+//!   and an adapter of such modules.
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
 //!

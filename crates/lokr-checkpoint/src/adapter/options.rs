@@ -21,8 +21,9 @@ pub struct ReadOptions {
     pub prefix: Option<String>,
     /// PEFT's `adapter_config.json`, where it is not beside the tensors.
     pub config: Option<PathBuf>,
-    /// Beginnings of names; where there are any, only modules whose names begin with one of them are kept, such as `lora_te2_`
-    /// for an adapter of a whole pipeline on a model that is its second text encoder alone. PEFT's prefix does not count.
+    /// Beginnings of names; where there are any, only modules whose names begin with one of them are kept, such as
+    /// `lora_te2_` for an adapter of a whole pipeline on a model that is its second text encoder alone. PEFT's prefix
+    /// does not count.
     pub only: Vec<String>,
     /// NaN and infinite values in factors.
     pub non_finite: NonFinite,

@@ -23,14 +23,16 @@ impl Adapter {
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
     /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, and for
-    /// [`ReadOptions::only`] where no module is left; of the
-    /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of
-    /// keys, [`NameError::NotLokr`], [`NameError::MixedDialects`], [`NameError::DialectUnclear`],
-    /// [`NameError::NotPeft`], [`NameError::OtherAlgorithm`], [`NameError::TuckerFirstFactor`],
-    /// [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
-    /// [`NameError::DuplicateTarget`]; of one module, [`ModuleError::HalfMissing`],
-    /// [`ModuleError::FactorMissing`], [`ModuleError::FactorTwice`], [`ModuleError::NonFinite`],
-    /// [`ModuleError::AlphaNotFinite`], [`ModuleError::AlphaZero`] and those of [`Module::new`].
+    /// [`ReadOptions::only`] where no module is left; of the configuration, those of [`PeftConfig::read`] and
+    /// [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`], [`NameError::MixedDialects`],
+    /// [`NameError::DialectUnclear`], [`NameError::NotPeft`], [`NameError::OtherAlgorithm`],
+    /// [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
+    /// [`NameError::DuplicateTarget`]; of one module, [`ModuleError::HalfMissing`](crate::ModuleError::HalfMissing),
+    /// [`ModuleError::FactorMissing`](crate::ModuleError::FactorMissing),
+    /// [`ModuleError::FactorTwice`](crate::ModuleError::FactorTwice),
+    /// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite),
+    /// [`ModuleError::AlphaNotFinite`](crate::ModuleError::AlphaNotFinite),
+    /// [`ModuleError::AlphaZero`](crate::ModuleError::AlphaZero) and those of [`Module::new`].
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let (file, config) = find_files(path, options).in_file(path)?;

@@ -1,7 +1,7 @@
 //! Finding an adapter's modules in a base model.
 //!
-//! Underscored names cannot be undone by rule, because names contain underscores themselves. So the base model's names are
-//! flattened, and an adapter's name is looked up among them; a name that several modules share is an error.
+//! Underscored names cannot be undone by rule, because names contain underscores themselves. So the base model's names
+//! are flattened, and an adapter's name is looked up among them; a name that several modules share is an error.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -23,7 +23,8 @@ pub enum Unmatched {
     Allow,
 }
 
-/// Which weight of the base model each module of an adapter belongs to; several modules of one only in [`Dialect::Terms`].
+/// Which weight of the base model each module of an adapter belongs to; several modules of one only in
+/// [`Dialect::Terms`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     targets: BTreeMap<String, String>,
@@ -55,7 +56,8 @@ impl Adapter {
     /// # Errors
     /// In the adapter's file: [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`],
     /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], and those of
-    /// [`Module::check_weight`](crate::Module::check_weight). In the base model's: [`FileError::QuantizedBase`].
+    /// [`Module::check_weight`](crate::Module::check_weight). In the base model's:
+    /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase).
     pub fn resolve(&self, base: &BaseModel, unmatched: Unmatched) -> Result<Resolution> {
         self.find_targets(base, unmatched).in_file(self.path())
     }

@@ -37,8 +37,8 @@ impl Target<'_> {
     }
 }
 
-/// An error for a factor stored flat that must be a convolution's, because PEFT's configuration splits channels so and would split
-/// a linear layer otherwise, while no base model tells its kernel. Files of other dialects do not say.
+/// An error for a factor stored flat that must be a convolution's, because PEFT's configuration splits channels so and
+/// would split a linear layer otherwise, while no base model tells its kernel. Files of other dialects do not say.
 pub(crate) fn check_kernels(adapter: &Adapter, targets: &[Target<'_>]) -> Result<()> {
     let Some(config) = adapter.config() else {
         return Ok(());

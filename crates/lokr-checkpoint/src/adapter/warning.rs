@@ -18,8 +18,8 @@ pub enum Warning {
         /// The value.
         alpha: f64,
     },
-    /// Both factors are full, so `alpha` is ignored and the scale is 1; but the value is not the rank that programs with
-    /// this rule store there, so the writer may have meant another scale.
+    /// Both factors are full, so `alpha` is ignored and the scale is 1; but the value is not the rank that programs
+    /// with this rule store there, so the writer may have meant another scale.
     AlphaIgnored {
         /// The module.
         module: String,

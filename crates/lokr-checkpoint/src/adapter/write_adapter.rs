@@ -18,7 +18,8 @@ impl Adapter {
     /// The tensors of its file by their keys, `alpha` included where the dialect stores it.
     ///
     /// # Errors
-    /// [`ModuleError::ScaleUnknown`]; [`FileError::OutOfRange`] for an `alpha` beyond the type it is stored in.
+    /// [`ModuleError::ScaleUnknown`](crate::ModuleError::ScaleUnknown);
+    /// [`FileError::OutOfRange`](crate::FileError::OutOfRange) for an `alpha` beyond the type it is stored in.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
         let placeholder = StatedRanks::from_metadata(self.metadata()).placeholder();
         // LyCORIS's prefix is part of its modules' names.
@@ -39,11 +40,11 @@ impl Adapter {
     }
 
     /// Writes it in its dialect: a directory with `adapter_config.json` and `adapter_model.safetensors` for PEFT, one
-    /// safetensors file for the others. What is there is replaced only as a whole and at the end; the same adapter gives the
-    /// same bytes.
+    /// safetensors file for the others. What is there is replaced only as a whole and at the end; the same adapter
+    /// gives the same bytes.
     ///
     /// # Errors
-    /// [`ModuleError::ScaleUnknown`]; for PEFT without a configuration those of
+    /// [`ModuleError::ScaleUnknown`](crate::ModuleError::ScaleUnknown); for PEFT without a configuration those of
     /// making one, as in [`Adapter::from_modules`]; those of [`write_tensors`] and [`OutputDirectory`].
     /// # Examples
     /// ```

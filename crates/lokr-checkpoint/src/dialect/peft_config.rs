@@ -51,10 +51,10 @@ impl PeftConfig {
     /// Checks a configuration's text.
     ///
     /// # Errors
-    /// [`FileError::Json`], [`FileError::DuplicateKey`]; [`ConfigError::Field`] for another
-    /// `peft_type`, an `r` that is no positive integer, an `alpha` that is no finite number, and patterns with such values;
-    /// [`ConfigError::Pattern`] for a pattern that is no regular expression (look-around and back-references,
-    /// which Python knows, are none here).
+    /// [`FileError::Json`](crate::FileError::Json), [`FileError::DuplicateKey`](crate::FileError::DuplicateKey);
+    /// [`ConfigError::Field`] for another `peft_type`, an `r` that is no positive integer, an `alpha` that is no finite
+    /// number, and patterns with such values; [`ConfigError::Pattern`] for a pattern that is no regular expression
+    /// (look-around and back-references, which Python knows, are none here).
     pub fn parse(json: &[u8]) -> Result<Self> {
         let fields: Fields<Value> = serde_json::from_slice(json)?;
         let fields: Map<String, Value> = fields.unique()?.into_iter().collect();
@@ -91,8 +91,9 @@ impl PeftConfig {
 
     /// The scale `alpha / r` of a module. `rank` is that of its tensors, or `None` when both factors are full.
     ///
-    /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that does,
-    /// but saves them sorted, so that their order is lost; several are accepted only where they agree in the scale.
+    /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that
+    /// does, but saves them sorted, so that their order is lost; several are accepted only where they agree in the
+    /// scale.
     ///
     /// # Errors
     /// [`ConfigError::Rank`] when no rank that may be meant is that of the tensors,

@@ -20,7 +20,8 @@ impl Dialect {
         if self == Self::Peft { OutputForm::Directory } else { OutputForm::File }
     }
 
-    /// Whether all modules of an adapter have to be split by one factor, because the dialect states one for all of them.
+    /// Whether all modules of an adapter have to be split by one factor, because the dialect states one for all of
+    /// them.
     ///
     /// # Examples
     /// ```
@@ -34,7 +35,8 @@ impl Dialect {
         self == Self::Peft
     }
 
-    /// A module's name without the number of its term, where the dialect has terms: modules of one path change one weight.
+    /// A module's name without the number of its term, where the dialect has terms: modules of one path change one
+    /// weight.
     ///
     /// # Examples
     /// ```

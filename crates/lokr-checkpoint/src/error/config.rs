@@ -51,7 +51,8 @@ pub enum ConfigError {
         /// The patterns.
         patterns: Vec<String>,
     },
-    /// Factors that PEFT would not make: it takes their shapes from the layer's and one `decompose_factor`, not from the file.
+    /// Factors that PEFT would not make: it takes their shapes from the layer's and one `decompose_factor`, not from
+    /// the file.
     #[error(
         "{module}: no decompose_factor makes PEFT split ({}, {}) into w1 {w1:?} and w2 {w2:?}, and the modules before it \
          as they are",

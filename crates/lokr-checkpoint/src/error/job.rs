@@ -123,8 +123,8 @@ pub enum JobError {
         /// What was to be done with it.
         operation: &'static str,
     },
-    /// A low-rank factor stored flat whose sizes PEFT would not make for a linear layer: it is a convolution's, and the base
-    /// model tells its kernel.
+    /// A low-rank factor stored flat whose sizes PEFT would not make for a linear layer: it is a convolution's, and the
+    /// base model tells its kernel.
     #[error(
         "{module}: the low-rank factors are those of a convolution, whose kernel only the base model tells; give it"
     )]

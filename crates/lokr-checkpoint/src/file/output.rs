@@ -37,9 +37,9 @@ pub enum OutputForm {
     Directory,
 }
 
-/// Checks, before any work is done, that an output can be at `path`, whatever its form: its name is not that of a pickle,
-/// which no job would read again; no device is there; nothing else is, or it may be replaced; and there is a directory to put
-/// it in.
+/// Checks, before any work is done, that an output can be at `path`, whatever its form: its name is not that of a
+/// pickle, which no job would read again; no device is there; nothing else is, or it may be replaced; and there is a
+/// directory to put it in.
 ///
 /// # Errors
 /// In the file: [`OutputError::Name`], [`OutputError::InTheWay`], [`OutputError::Exists`]; [`CheckpointError::Io`].
@@ -150,8 +150,8 @@ pub(super) fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(parent(path))
 }
 
-/// Gives a complete file its name. What takes the place of another file is made safe on disk first: of the two, a loss of
-/// power leaves one. Where there is nothing to lose, nobody waits for the disk.
+/// Gives a complete file its name. What takes the place of another file is made safe on disk first: of the two, a loss
+/// of power leaves one. Where there is nothing to lose, nobody waits for the disk.
 pub(super) fn commit_file(file: NamedTempFile, path: &Path, overwrite: Overwrite) -> Result<()> {
     match overwrite {
         Overwrite::Refuse => {

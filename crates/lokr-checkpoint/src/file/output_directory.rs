@@ -8,10 +8,11 @@ use tempfile::{Builder, TempDir};
 use super::output::{Overwrite, PREFIX, check_directory, check_others, names, parent, sync_directory};
 use crate::error::{InFile, Result};
 
-/// A directory being written: its files are put into a temporary directory beside the target, which takes the target's name
-/// in [`OutputDirectory::finish`]. One that is dropped leaves nothing.
+/// A directory being written: its files are put into a temporary directory beside the target, which takes the target's
+/// name in [`OutputDirectory::finish`]. One that is dropped leaves nothing.
 ///
-/// An existing directory is replaced as a whole, and only if the new one has all its names, so that nothing else is lost.
+/// An existing directory is replaced as a whole, and only if the new one has all its names, so that nothing else is
+/// lost.
 ///
 /// # Examples
 /// ```
@@ -37,8 +38,8 @@ impl OutputDirectory {
     /// Starts a directory.
     ///
     /// # Errors
-    /// [`OutputError::Exists`], [`OutputError::InTheWay`] where a file is in the way;
-    /// [`CheckpointError::Io`].
+    /// [`OutputError::Exists`](crate::OutputError::Exists), [`OutputError::InTheWay`](crate::OutputError::InTheWay)
+    /// where a file is in the way; [`CheckpointError::Io`](crate::CheckpointError::Io).
     pub fn create(target: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
         let target = target.as_ref();
         Self::start(target, overwrite).in_file(target)
@@ -68,8 +69,8 @@ impl OutputDirectory {
     /// Puts the directory in its place. One that takes the place of another is safely on disk first.
     ///
     /// # Errors
-    /// [`OutputError::Exists`]; [`OutputError::Others`] if the existing directory holds a name that the
-    /// new one does not; [`CheckpointError::Io`].
+    /// [`OutputError::Exists`](crate::OutputError::Exists); [`OutputError::Others`](crate::OutputError::Others) if the
+    /// existing directory holds a name that the new one does not; [`CheckpointError::Io`](crate::CheckpointError::Io).
     pub fn finish(self) -> Result<()> {
         let target = self.target.clone();
         self.commit().in_file(&target)

@@ -1,8 +1,8 @@
 //! The header of a safetensors file, checked whole before any tensor is shown.
 //!
-//! Eight bytes with the length of the header, little-endian; the header, a JSON object of tensors with their byte ranges;
-//! the data, which the ranges cover without gap or overlap. The checks are those of the `safetensors` crate, made here
-//! because its errors do not say which tensor is wrong, and because it takes the last of two equal keys.
+//! Eight bytes with the length of the header, little-endian; the header, a JSON object of tensors with their byte
+//! ranges; the data, which the ranges cover without gap or overlap. The checks are those of the `safetensors` crate,
+//! made here because its errors do not say which tensor is wrong, and because it takes the last of two equal keys.
 
 use std::collections::BTreeMap;
 use std::fmt;

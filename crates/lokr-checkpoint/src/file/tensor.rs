@@ -15,8 +15,8 @@ use crate::error::{FileError, Result};
 
 /// A tensor as it is stored: element type, shape and little-endian bytes in row-major order, mapped or owned.
 ///
-/// Cloning shares the bytes. Nothing is converted before [`Tensor::to_array`], so a tensor that is only passed on keeps its
-/// bits.
+/// Cloning shares the bytes. Nothing is converted before [`Tensor::to_array`], so a tensor that is only passed on keeps
+/// its bits.
 ///
 /// # Examples
 /// ```

@@ -42,11 +42,11 @@ impl TensorFile {
     /// another file over it is fine.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`]; [`FileError::NotAFile`]; [`FileError::Pickle`] for a `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with
-    /// such content; for a damaged file [`FileError::NoHeader`], [`FileError::HeaderLength`],
-    /// [`FileError::Json`], [`FileError::DuplicateKey`], [`FileError::UnknownDtype`],
-    /// [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`] or
-    /// [`FileError::DataLength`].
+    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::Pickle`] for a
+    /// `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with such content; for a damaged file
+    /// [`FileError::NoHeader`], [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
+    /// [`FileError::UnknownDtype`], [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`]
+    /// or [`FileError::DataLength`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         pickle::check_name(path).in_file(path)?;

@@ -13,16 +13,16 @@ use super::tensor::Tensor;
 use super::write_header::{TensorSpec, header, size_of};
 use crate::error::{FileError, InFile, Result};
 
-/// A safetensors file being written: its header is made first, from names, types and shapes alone; then come the tensors'
-/// bytes, in any number of parts, so that no tensor has to be in memory whole.
+/// A safetensors file being written: its header is made first, from names, types and shapes alone; then come the
+/// tensors' bytes, in any number of parts, so that no tensor has to be in memory whole.
 ///
-/// The bytes go into a temporary file beside the target, which takes the target's name in [`TensorWriter::finish`]. Until
-/// then, and after any failure, an older file of that name is as it was, and a writer that is dropped leaves nothing. Where
-/// there is an older file, the new one is safely on disk before it takes its place, so that a loss of power leaves one of
-/// the two; otherwise the system writes it out in its own time, as after any copy.
+/// The bytes go into a temporary file beside the target, which takes the target's name in [`TensorWriter::finish`].
+/// Until then, and after any failure, an older file of that name is as it was, and a writer that is dropped leaves
+/// nothing. Where there is an older file, the new one is safely on disk before it takes its place, so that a loss of
+/// power leaves one of the two; otherwise the system writes it out in its own time, as after any copy.
 ///
-/// The same tensors and metadata give the same bytes: tensors lie in the order of the `safetensors` crate, types with larger
-/// alignment first and by name among one type, and metadata are sorted.
+/// The same tensors and metadata give the same bytes: tensors lie in the order of the `safetensors` crate, types with
+/// larger alignment first and by name among one type, and metadata are sorted.
 ///
 /// # Examples
 /// ```
@@ -64,9 +64,10 @@ impl TensorWriter {
     /// Starts a file with these tensors, given in any order, and these free texts.
     ///
     /// # Errors
-    /// [`OutputError::Exists`], [`OutputError::InTheWay`] where a directory is in the way;
-    /// [`FileError::DuplicateKey`] for two tensors of one name, or one named as the metadata are;
-    /// [`FileError::ShapeOverflow`]; [`FileError::HeaderLength`]; [`CheckpointError::Io`].
+    /// [`OutputError::Exists`](crate::OutputError::Exists), [`OutputError::InTheWay`](crate::OutputError::InTheWay)
+    /// where a directory is in the way; [`FileError::DuplicateKey`] for two tensors of one name, or one named as the
+    /// metadata are; [`FileError::ShapeOverflow`]; [`FileError::HeaderLength`];
+    /// [`CheckpointError::Io`](crate::CheckpointError::Io).
     pub fn create(
         path: impl AsRef<Path>,
         specs: Vec<TensorSpec>,
@@ -98,12 +99,12 @@ impl TensorWriter {
         &self.specs
     }
 
-    /// Writes the next bytes of a tensor, all of them or a part: little-endian, row-major. Tensors follow each other in the
-    /// order of [`TensorWriter::specs`]; those without bytes may be left out.
+    /// Writes the next bytes of a tensor, all of them or a part: little-endian, row-major. Tensors follow each other in
+    /// the order of [`TensorWriter::specs`]; those without bytes may be left out.
     ///
     /// # Errors
     /// [`FileError::WriteOrder`] for another tensor than the one whose turn it is; [`FileError::TensorSize`] for
-    /// more bytes than it has; [`CheckpointError::Io`].
+    /// more bytes than it has; [`CheckpointError::Io`](crate::CheckpointError::Io).
     pub fn write(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         self.write_next(name, bytes).in_file(&self.path)
     }
@@ -118,8 +119,8 @@ impl TensorWriter {
         Ok(())
     }
 
-    /// Lets `fill` write the next `length` bytes of a tensor: pieces of them may come from any thread in any order. They are
-    /// taken as complete when `fill` returns.
+    /// Lets `fill` write the next `length` bytes of a tensor: pieces of them may come from any thread in any order.
+    /// They are taken as complete when `fill` returns.
     pub(crate) fn write_pieces<R>(
         &mut self,
         name: &str,
@@ -168,8 +169,8 @@ impl TensorWriter {
     /// Puts the complete file in its place.
     ///
     /// # Errors
-    /// [`FileError::WriteOrder`] if a tensor is not complete; [`OutputError::Exists`] if a file has appeared
-    /// meanwhile under [`Overwrite::Refuse`]; [`CheckpointError::Io`].
+    /// [`FileError::WriteOrder`] if a tensor is not complete; [`OutputError::Exists`](crate::OutputError::Exists) if a
+    /// file has appeared meanwhile under [`Overwrite::Refuse`]; [`CheckpointError::Io`](crate::CheckpointError::Io).
     pub fn finish(mut self) -> Result<()> {
         self.skip_complete();
         let (path, overwrite) = (self.path, self.overwrite);
@@ -190,8 +191,8 @@ pub(crate) struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// Writes the bytes that begin `offset` bytes into the tensor. Where a system lets only one thread write to a file at a
-    /// time, it knows best how the others wait.
+    /// Writes the bytes that begin `offset` bytes into the tensor. Where a system lets only one thread write to a file
+    /// at a time, it knows best how the others wait.
     pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> Result<()> {
         let written = write_all_at(self.file, bytes, self.start + offset as u64);
         written.in_file(self.path)

@@ -28,8 +28,8 @@ use crate::module::{FactorSize, Module, NewModule, ScaleRule, is_low_rank, size_
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CombineOptions {
-    /// How `w2` of a sum is held. `None`: at the sum of the ranks where all summands are low-rank, which loses nothing, and
-    /// full otherwise. A share of the energy is of the best single LoKr's.
+    /// How `w2` of a sum is held. `None`: at the sum of the ranks where all summands are low-rank, which loses nothing,
+    /// and full otherwise. A share of the energy is of the best single LoKr's.
     pub size: Option<FactorSize>,
     /// The type sums are stored in; `None`: the widest of the summands'.
     pub dtype: Option<FloatType>,
@@ -38,8 +38,8 @@ pub struct CombineOptions {
 /// What [`combine`] made.
 #[derive(Debug)]
 pub struct Combination {
-    /// The sum, in the adapters' dialect, with the names, the metadata and the configuration of the first one. Modules of
-    /// several adapters have scale 1. Tensors that replace whole tensors of the base model are taken over.
+    /// The sum, in the adapters' dialect, with the names, the metadata and the configuration of the first one. Modules
+    /// of several adapters have scale 1. Tensors that replace whole tensors of the base model are taken over.
     pub adapter: Adapter,
     /// How well single products capture the sums.
     pub report: CombineReport,
@@ -71,20 +71,22 @@ pub struct CombinedModule {
 
 /// The best single LoKr of a weighted sum of LoKrs, module by module.
 ///
-/// The sum of Kronecker products is in general not one. Averaging the factors, the usual advice, is another and worse answer;
-/// this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
+/// The sum of Kronecker products is in general not one. Averaging the factors, the usual advice, is another and worse
+/// answer; this is the best one ([`nearest_to_sum`]), and no matrix of the weight's size is formed.
 ///
-/// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone has is
-/// passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those of one adapter.
-/// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
-/// layer's, which is wrong where the sum's `w2` comes out full; the adapter then does not fit the model, and merging says so.
+/// Each adapter comes with its weight, by which its own trained scale is multiplied. A module that one adapter alone
+/// has is passed on as it is stored, its scale times the weight. Of [`Dialect::Terms`] all terms are summed, also those
+/// of one adapter. `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2`
+/// is taken for a linear layer's, which is wrong where the sum's `w2` comes out full; the adapter then does not fit the
+/// model, and merging says so.
 /// # Errors
 /// [`JobError::Option`] without adapters and for weights that are not finite; [`JobError::CombineDialects`];
-/// [`JobError::CombineShapes`]; [`JobError::Dora`] for DoRA modules, which add up to nothing, unless passed on
-/// with weight 1; [`JobError::CombineModulesToSave`]; [`JobError::KernelUnknown`]; [`ModuleError::NonFinite`];
-/// [`FileError::OutOfRange`] for values that the type to store cannot size_factor; [`JobError::Interrupted`]; those of
-/// [`Module::kron`] and [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for
-/// what the dialect cannot size_factor.
+/// [`JobError::CombineShapes`]; [`JobError::Dora`] for DoRA modules, which add up to nothing, unless passed on with
+/// weight 1; [`JobError::CombineModulesToSave`]; [`JobError::KernelUnknown`];
+/// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite); [`FileError::OutOfRange`](crate::FileError::OutOfRange)
+/// for values that the type to store cannot size_factor; [`JobError::Interrupted`]; those of [`Module::kron`] and
+/// [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the
+/// dialect cannot size_factor.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -92,7 +94,8 @@ pub struct CombinedModule {
 ///
 /// let style = Adapter::read("style.safetensors", &ReadOptions::default())?;
 /// let person = Adapter::read("person.safetensors", &ReadOptions::default())?;
-/// let both = combine(&[(&style, 0.7), (&person, 1.0)], None, &CombineOptions::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let summands = [(&style, 0.7), (&person, 1.0)];
+/// let both = combine(&summands, None, &CombineOptions::default(), &mut |_| ControlFlow::Continue(()))?;
 /// println!("{:.1} % of the sum", 100.0 * both.report.energy);
 /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
 /// ```

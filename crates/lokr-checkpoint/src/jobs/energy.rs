@@ -1,7 +1,7 @@
 //! The share of energy that several modules capture together.
 
-/// From the norm of each module's change and the share of its square captured: the captured part of the sum of squares, and 1
-/// where nothing changes.
+/// From the norm of each module's change and the share of its square captured: the captured part of the sum of squares,
+/// and 1 where nothing changes.
 pub(super) fn captured(modules: impl Iterator<Item = (f64, f64)> + Clone) -> f64 {
     let sum: f64 = modules.clone().map(|(norm, _)| norm.powi(2)).sum();
     let captured: f64 = modules.map(|(norm, energy)| energy * norm.powi(2)).sum();

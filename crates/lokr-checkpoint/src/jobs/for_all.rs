@@ -10,8 +10,8 @@ use crate::error::Result;
 /// Modules that a thread takes before the caller can stop the job: a few, so that threads seldom wait for each other.
 const TURN: usize = 2;
 
-/// Does `work` on all items, on all threads, and tells of each in order. The results, and which error is returned, do not
-/// depend on the number of threads.
+/// Does `work` on all items, on all threads, and tells of each in order. The results, and which error is returned, do
+/// not depend on the number of threads.
 pub(super) fn for_all<I: Sync, R: Send>(
     items: &[I],
     name: impl Fn(&I) -> &str,

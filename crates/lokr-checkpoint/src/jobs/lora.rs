@@ -38,7 +38,8 @@ pub enum LoraRank {
 /// A LoRA in PEFT's layout.
 #[derive(Debug, Clone)]
 pub struct Lora {
-    /// `base_model.model.<module>.lora_A.weight (r, in, kernel…)` and `.lora_B.weight (out, r, 1…)`, and the adapter's `modules_to_save`.
+    /// `base_model.model.<module>.lora_A.weight (r, in, kernel…)` and `.lora_B.weight (out, r, 1…)`, and the adapter's
+    /// `modules_to_save`.
     pub tensors: BTreeMap<String, Tensor>,
     /// The fields of `adapter_config.json`. Every module's `alpha` is its rank, so that all scales are 1.
     pub config: Map<String, Value>,
@@ -75,19 +76,19 @@ pub struct LoraModule {
 /// The LoRA of every module of an adapter, by small decompositions: no matrix of the weight's size is formed.
 ///
 /// # Method
-/// Exact: with `w1 = A₁·A₂` and `w2 = B₁·B₂`, as they are held or with an identity, `w1 ⊗ w2 = (A₁ ⊗ B₁)·(A₂ ⊗ B₂)`. Best:
-/// the singular values of `w1 ⊗ w2` are the products of those of `w1` and `w2`, and its singular vectors Kronecker products of
-/// theirs. Of a sum of terms ([`Dialect::Terms`](crate::Dialect::Terms)) the halves are set side by side, and the best of a rank
-/// comes from their singular values.
+/// Exact: with `w1 = A₁·A₂` and `w2 = B₁·B₂`, as they are held or with an identity, `w1 ⊗ w2 = (A₁ ⊗ B₁)·(A₂ ⊗ B₂)`.
+/// Best: the singular values of `w1 ⊗ w2` are the products of those of `w1` and `w2`, and its singular vectors
+/// Kronecker products of theirs. Of a sum of terms ([`Dialect::Terms`](crate::Dialect::Terms)) the halves are set side
+/// by side, and the best of a rank comes from their singular values.
 ///
-/// `base` gives the modules their names and shapes. Without it a PEFT or dotted adapter's own names are taken, and a low-rank
-/// `w2` whose file does not tell its kernel is taken for a linear layer's. `dtype` is the type to store; `None`: that of the
-/// factors.
+/// `base` gives the modules their names and shapes. Without it a PEFT or dotted adapter's own names are taken, and a
+/// low-rank `w2` whose file does not tell its kernel is taken for a linear layer's. `dtype` is the type to store;
+/// `None`: that of the factors.
 /// # Errors
-/// [`JobError::Option`] for rank 0; [`NameError::BaseNeeded`], [`JobError::KernelUnknown`];
-/// [`JobError::Dora`]; [`FileError::OutOfRange`] for values that the type to store cannot size_factor;
-/// [`ModuleError::WeightShape`] for terms of one sum that build different weights; those of
-/// [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`JobError::Interrupted`].
+/// [`JobError::Option`] for rank 0; [`NameError::BaseNeeded`](crate::NameError::BaseNeeded),
+/// [`JobError::KernelUnknown`]; [`JobError::Dora`]; [`FileError::OutOfRange`](crate::FileError::OutOfRange) for values
+/// that the type to store cannot size_factor; [`ModuleError::WeightShape`] for terms of one sum that build different
+/// weights; those of [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`JobError::Interrupted`].
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -151,7 +152,8 @@ pub fn to_lora(
 }
 
 impl Lora {
-    /// Writes a PEFT directory: `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same LoRA.
+    /// Writes a PEFT directory: `adapter_config.json` and `adapter_model.safetensors`, the same bytes for the same
+    /// LoRA.
     ///
     /// # Errors
     /// Those of [`OutputDirectory`](crate::OutputDirectory) and [`write_tensors`](crate::write_tensors).

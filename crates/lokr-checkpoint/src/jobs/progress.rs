@@ -43,8 +43,8 @@ pub enum Progress<'a> {
     },
     /// Of a job on all of a model: all tensors are on their way; the files are being completed.
     Finishing,
-    /// Of a job on modules, or on tensors of two models that are compared: which one comes next. The last event of the job has
-    /// `done == total`.
+    /// Of a job on modules, or on tensors of two models that are compared: which one comes next. The last event of the
+    /// job has `done == total`.
     Module {
         /// Those finished, or being worked on by other threads.
         done: usize,

@@ -32,8 +32,8 @@ pub struct ResizeOptions {
     pub factor: Option<i64>,
     /// Whose rule splits.
     pub rule: FactorizationRule,
-    /// How `w2` is held. `None`: as it is while the split stays, full after another split. A share of the energy is of the
-    /// best LoKr of the new split.
+    /// How `w2` is held. `None`: as it is while the split stays, full after another split. A share of the energy is of
+    /// the best LoKr of the new split.
     pub size: Option<FactorSize>,
     /// The type to store; `None`: that of the factors.
     pub dtype: Option<FloatType>,
@@ -81,20 +81,22 @@ pub struct ResizedModule {
 /// The nearest LoKr of other factor shapes or ranks, module by module.
 ///
 /// # Method
-/// A rank is lowered by the singular value decomposition of `w2`, which is the best for the split. For another split, where
-/// the new `m` and `n` divide the old ones or are multiples of them, only one factor has to be split: `A ≈ A'⊗C` gives
-/// `A'⊗(C⊗B)`, and `B ≈ C⊗B'` gives `(A⊗C)⊗B'`, both the best there are. Otherwise the module's change is formed, `out·in`
-/// values in f64, and its nearest product found ([`nearest_kron`]). A module that stays as it is keeps its bytes.
+/// A rank is lowered by the singular value decomposition of `w2`, which is the best for the split. For another split,
+/// where the new `m` and `n` divide the old ones or are multiples of them, only one factor has to be split: `A ≈ A'⊗C`
+/// gives `A'⊗(C⊗B)`, and `B ≈ C⊗B'` gives `(A⊗C)⊗B'`, both the best there are. Otherwise the module's change is formed,
+/// `out·in` values in f64, and its nearest product found ([`nearest_kron`]). A module that stays as it is keeps its
+/// bytes.
 ///
 /// DoRA's norms are kept: they then belong to a slightly different direction.
 ///
-/// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a linear
-/// layer's, which another split or a full `w2` makes wrong; the new adapter then does not fit the model, and merging says so.
+/// `base` tells the kernels of convolutions whose low-rank `w2` is stored flat. Without it such a `w2` is taken for a
+/// linear layer's, which another split or a full `w2` makes wrong; the new adapter then does not fit the model, and
+/// merging says so.
 /// # Errors
 /// [`JobError::Option`], [`JobError::Interrupted`]; [`JobError::KernelUnknown`];
-/// [`FileError::OutOfRange`] for values that the type to store cannot size_factor; [`JobError::SeveralTerms`] for another
-/// split of sums; those of [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; those of [`Adapter::from_modules`]
-/// for what the dialect cannot size_factor.
+/// [`FileError::OutOfRange`](crate::FileError::OutOfRange) for values that the type to store cannot size_factor;
+/// [`JobError::SeveralTerms`] for another split of sums; those of [`Adapter::resolve`], [`Module::kron`] and
+/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot size_factor.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;
@@ -156,7 +158,8 @@ pub fn resize(
     Ok(Resized { adapter, report })
 }
 
-/// The share of the energy of sums of terms that is kept. Terms need not be orthogonal, so that their own shares do not add up.
+/// The share of the energy of sums of terms that is kept. Terms need not be orthogonal, so that their own shares do not
+/// add up.
 fn kept_of_sums(targets: &[Target<'_>], modules: &BTreeMap<String, Module>) -> Result<f64> {
     type Sums<'a> = BTreeMap<&'a str, Vec<(f64, Kron<'static, f64>)>>;
     let (mut sums, mut differences) = (Sums::new(), Sums::new());

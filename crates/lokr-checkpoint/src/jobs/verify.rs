@@ -19,9 +19,9 @@ use crate::module::Strength;
 pub struct VerifyOptions {
     /// Modules that the base model does not have.
     pub unmatched: Unmatched,
-    /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the base's and
-    /// the exact value. 1 allows for one rounding in each of two programs; programs that compute in half types, as PEFT does
-    /// for such models, need more.
+    /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the
+    /// base's and the exact value. 1 allows for one rounding in each of two programs; programs that compute in half
+    /// types, as PEFT does for such models, need more.
     pub tolerance: f64,
 }
 
@@ -68,8 +68,8 @@ pub struct TensorCheck {
     pub largest_error: f64,
     /// The largest absolute error relative to the tensor's largest value.
     pub relative_error: f64,
-    /// How much of the adapters' change the model holds, by least squares: 1 where all is right, 0 where it was not merged,
-    /// the scale for a scale applied twice. Nothing where nothing should change.
+    /// How much of the adapters' change the model holds, by least squares: 1 where all is right, 0 where it was not
+    /// merged, the scale for a scale applied twice. Nothing where nothing should change.
     pub share: Option<f64>,
 }
 
@@ -96,8 +96,9 @@ pub struct VerifyReport {
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).
 ///
 /// # Errors
-/// [`JobError::Option`]; those of [`Adapter::resolve`], [`ModuleError::ScaleUnknown`],
-/// [`JobError::ReplacementShape`], [`NameError::DuplicateTarget`]; [`JobError::Interrupted`].
+/// [`JobError::Option`]; those of [`Adapter::resolve`],
+/// [`ModuleError::ScaleUnknown`](crate::ModuleError::ScaleUnknown), [`JobError::ReplacementShape`],
+/// [`NameError::DuplicateTarget`](crate::NameError::DuplicateTarget); [`JobError::Interrupted`].
 ///
 /// # Examples
 /// ```no_run

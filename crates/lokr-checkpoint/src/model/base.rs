@@ -15,12 +15,12 @@ use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
 ///
-/// Headers are read and checked at once; data are mapped and read tensor by tensor, so that a model of any size takes no
-/// memory of its own.
+/// Headers are read and checked at once; data are mapped and read tensor by tensor, so that a model of any size takes
+/// no memory of its own.
 ///
-/// Where attention's query, key and value lie in one tensor, `….in_proj_weight` as torch's `MultiheadAttention` stores them, its
-/// thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and so are those of
-/// `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
+/// Where attention's query, key and value lie in one tensor, `….in_proj_weight` as torch's `MultiheadAttention` stores
+/// them, its thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and
+/// so are those of `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
 ///
 /// # Examples
 /// ```no_run

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-/// What torch's `MultiheadAttention`, and with it OpenCLIP, stores the rows of query, key and value in, one after another,
-/// and what each would be called on its own.
+/// What torch's `MultiheadAttention`, and with it OpenCLIP, stores the rows of query, key and value in, one after
+/// another, and what each would be called on its own.
 const FUSED: [(&str, &str); 2] = [("in_proj_weight", "weight"), ("in_proj_bias", "bias")];
 
 /// The thirds in their order, as `transformers` names them.
@@ -18,7 +18,8 @@ pub(super) struct Third {
     pub(super) shape: Vec<usize>,
 }
 
-/// The thirds of a tensor with their names, in the order of rows; none unless it is a fused one whose rows divide by three.
+/// The thirds of a tensor with their names, in the order of rows; none unless it is a fused one whose rows divide by
+/// three.
 pub(super) fn thirds(tensor: &str, shape: &[usize]) -> Vec<(String, Third)> {
     let name = |(fused, parameter)| Some((tensor.strip_suffix(fused)?, parameter));
     let (Some((path, parameter)), Some((&all, rest))) = (FUSED.into_iter().find_map(name), shape.split_first()) else {

@@ -11,9 +11,10 @@ impl BaseModel {
     /// The linear layer of a module of this model: `<module>.weight (out, in)`, and `<module>.bias` or zeros.
     ///
     /// # Errors
-    /// [`FileError::TensorMissing`], [`FileError::QuantizedBase`]; [`ModuleError::Axes`] for another weight
-    /// than a matrix or another bias than a vector; [`CheckpointError::Layer`] for values that are not finite or a bias of
-    /// another length.
+    /// [`FileError::TensorMissing`](crate::FileError::TensorMissing),
+    /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase); [`ModuleError::Axes`] for another weight than a
+    /// matrix or another bias than a vector; [`CheckpointError::Layer`](crate::CheckpointError::Layer) for values that
+    /// are not finite or a bias of another length.
     pub fn fully_connected<T: Scalar>(&self, module: &str, activation: Activation) -> Result<FullyConnected<T>> {
         let (weight, bias) = self.linear(module).in_file(self.path())?;
         Ok(FullyConnected::from_arrays(weight, bias, activation)?)

@@ -21,7 +21,8 @@ pub(crate) struct NewModule<'a> {
 }
 
 impl NewModule<'_> {
-    /// The module of two factors, `b` flattened to `(p, q·K)`, each value rounded once to the type, which must hold them.
+    /// The module of two factors, `b` flattened to `(p, q·K)`, each value rounded once to the type, which must hold
+    /// them.
     pub(crate) fn of(&self, a: &Array2<f64>, b: &Factor<'_, f64>) -> Result<Module> {
         let Self { name, kernel, dtype, scale } = *self;
         let key = |factor| format!("{name}.{factor}");

@@ -31,7 +31,7 @@ impl Module {
     /// The lazy product `w1 ⊗ w2` without scale, `(m·p, n·q·K)`: the weight's change with its kernel axes flattened.
     ///
     /// # Errors
-    /// [`ModuleError::NotKronecker`]; [`CheckpointError::Kron`] when the sizes overflow.
+    /// [`ModuleError::NotKronecker`]; [`CheckpointError::Kron`](crate::CheckpointError::Kron) when the sizes overflow.
     pub fn kron<T: Scalar>(&self) -> Result<Kron<'static, T>> {
         if !self.is_kronecker() {
             return Err(self.not_kronecker().into());

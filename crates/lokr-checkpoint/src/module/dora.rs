@@ -69,8 +69,8 @@ pub(crate) struct Dora<G = f64> {
 }
 
 impl<G: Scalar> Dora<G> {
-    /// Makes of `V` the weight at multiplier `mu`, on the rows from `first` on; `kernel` is the number of the kernel's elements.
-    /// `base` has the rows of the base weight where [`DoraStrength::needs_base`] says so.
+    /// Makes of `V` the weight at multiplier `mu`, on the rows from `first` on; `kernel` is the number of the kernel's
+    /// elements. `base` has the rows of the base weight where [`DoraStrength::needs_base`] says so.
     pub(crate) fn apply<T: Scalar>(
         &self,
         v: &mut ArrayViewMut2<'_, T>,
@@ -101,8 +101,8 @@ impl<G: Scalar> Dora<G> {
     }
 }
 
-/// `g = dora_scale / (‖V‖ + eps)` from the squares of the norms. `eps` is that of f32, in which LyCORIS keeps `dora_scale` when
-/// it trains and when it loads a file of half types; for f64 that of f64.
+/// `g = dora_scale / (‖V‖ + eps)` from the squares of the norms. `eps` is that of f32, in which LyCORIS keeps
+/// `dora_scale` when it trains and when it loads a file of half types; for f64 that of f64.
 pub(crate) fn gains(dora_scale: &Tensor, squared_norms: &Array1<f64>) -> Result<Array1<f64>> {
     let eps = dora_scale.float_type("dora_scale")?.wider(FloatType::F32).epsilon();
     let dora_scale = dora_scale.to_array::<f64>("dora_scale")?;

@@ -7,10 +7,11 @@ use super::low_rank::is_low_rank;
 use crate::error::{JobError, Result};
 use crate::file::product;
 
-/// How `w2` is to be held by [`extract`](crate::extract), [`resize`](crate::resize()) and [`combine`](crate::combine()).
+/// How `w2` is to be held by [`extract`](crate::extract), [`resize`](crate::resize()) and
+/// [`combine`](crate::combine()).
 ///
-/// A rank is used only where LyCORIS and PEFT use one too, `rank < max(p, q)/2` with `q` counted without the kernel; they
-/// take everything else for full.
+/// A rank is used only where LyCORIS and PEFT use one too, `rank < max(p, q)/2` with `q` counted without the kernel;
+/// they take everything else for full.
 ///
 /// # Examples
 /// ```

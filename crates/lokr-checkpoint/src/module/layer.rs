@@ -14,7 +14,8 @@ impl Module {
     ///
     /// # Errors
     /// [`JobError::Dora`]; those of [`Module::check_weight`] for the layer's weight `(out, in)`, of
-    /// [`Module::scale_by`] and [`Module::kron`]; [`CheckpointError::Layer`] for values that are not finite.
+    /// [`Module::scale_by`] and [`Module::kron`]; [`CheckpointError::Layer`](crate::CheckpointError::Layer) for values
+    /// that are not finite.
     /// # Examples
     /// ```
     /// use lokr_checkpoint::{FloatType, Module, ScaleRule, Tensor, W1, W2};

@@ -46,7 +46,7 @@ impl Module {
     /// A module of two factors with scale `s`; the name is for errors and for writing.
     ///
     /// # Errors
-    /// [`FileError::TensorDtype`], [`ModuleError::ZeroAxis`], [`ModuleError::Axes`],
+    /// [`FileError::TensorDtype`](crate::FileError::TensorDtype), [`ModuleError::ZeroAxis`], [`ModuleError::Axes`],
     /// [`ModuleError::InnerRank`] and [`ModuleError::TuckerCore`] for factors that are none.
     pub fn new(name: impl Into<String>, w1: W1, w2: W2, scale: f64) -> Result<Self> {
         let name = name.into();
@@ -62,7 +62,7 @@ impl Module {
     /// The same module with the norms of DoRA, `(out, 1, …)` or `(1, in, 1, …)`.
     ///
     /// # Errors
-    /// [`FileError::TensorDtype`], [`ModuleError::ZeroAxis`].
+    /// [`FileError::TensorDtype`](crate::FileError::TensorDtype), [`ModuleError::ZeroAxis`].
     pub fn with_dora_scale(mut self, dora_scale: Tensor) -> Result<Self> {
         dora_scale.float_type(&format!("{}.{DORA_SCALE}", self.name))?;
         if dora_scale.shape().contains(&0) {

@@ -3,7 +3,9 @@
 use super::module::Module;
 use crate::error::{ModuleError, Result};
 
-/// Which scale to apply.
+/// Which scale `s` to apply: the number that an adapter *on disk* stands for, as it follows from `alpha`, the rank or a
+/// configuration. The `scaling` of an adapter in training ([`LoKrAdapter::scaling`](lokr_layers::LoKrAdapter::scaling))
+/// is the same number once it is settled, for a layer that is at hand.
 ///
 /// # Examples
 /// ```

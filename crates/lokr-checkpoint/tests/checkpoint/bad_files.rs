@@ -215,8 +215,8 @@ fn peft_config_r_string() {
     );
 }
 
-/// The header is checked here, not by the `safetensors` crate; the two agree on every file, except that the crate takes the
-/// last of two equal keys.
+/// The header is checked here, not by the `safetensors` crate; the two agree on every file, except that the crate takes
+/// the last of two equal keys.
 #[test]
 fn the_safetensors_crate_gives_the_same_verdict() {
     let mut files: Vec<_> = std::fs::read_dir(fixtures().join("bad"))
@@ -234,8 +234,8 @@ fn the_safetensors_crate_gives_the_same_verdict() {
     }
 }
 
-/// Whatever single byte of a small file is changed, reading it ends in a file or an error, as in the `safetensors` crate; so
-/// does any cut.
+/// Whatever single byte of a small file is changed, reading it ends in a file or an error, as in the `safetensors`
+/// crate; so does any cut.
 #[test]
 fn no_damage_makes_the_reader_panic() {
     let bytes = std::fs::read(path("control_good.safetensors")).unwrap();

@@ -228,3 +228,21 @@ fn double_precision_gives_the_same_weights() {
         }
     }
 }
+
+/// The file that was read, and a bound of the rank that the recorded weights keep.
+#[test]
+fn an_adapter_says_where_its_tensors_are_and_how_large_its_ranks_are_at_most() {
+    for case in Case::all() {
+        let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+        let name = if case.is_peft() { "adapter_model.safetensors" } else { "adapter.safetensors" };
+        assert_eq!(adapter.tensors_path(), case.folder.join(name));
+        for (name, module) in adapter.modules().iter().filter(|(_, module)| module.is_kronecker()) {
+            let kron = module.kron::<f64>().unwrap();
+            assert_eq!(module.rank_bound(), kron.a().rank_bound() * kron.b().rank_bound(), "{} {name}", case.name());
+            let ((m, n), (p, columns)) = (module.w1().dim(), module.w2().dim());
+            assert!(module.w1().rank_bound() <= m.min(n) && module.w2().rank_bound() <= p.min(columns));
+            let lowest = module.rank().unwrap_or(usize::MAX);
+            assert!(module.w1().rank_bound().min(module.w2().rank_bound()) <= lowest);
+        }
+    }
+}

@@ -1,5 +1,5 @@
-//! Files damaged at random: whatever is wrong with them, jobs give an error or a result, never a panic, and leave nothing behind
-//! after an error.
+//! Files damaged at random: whatever is wrong with them, jobs give an error or a result, never a panic, and leave
+//! nothing behind after an error.
 
 use std::ops::ControlFlow;
 use std::path::Path;

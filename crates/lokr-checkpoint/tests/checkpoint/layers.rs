@@ -1,4 +1,5 @@
-//! Recorded adapters of linear layers, loaded into `lokr-layers`: outputs and gradients are those that PEFT and LyCORIS had.
+//! Recorded adapters of linear layers, loaded into `lokr-layers`: outputs and gradients are those that PEFT and LyCORIS
+//! had.
 
 use std::collections::BTreeMap;
 

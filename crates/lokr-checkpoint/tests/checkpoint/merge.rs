@@ -133,7 +133,8 @@ fn every_type_of_base_is_rounded_once() {
     }
 }
 
-/// A weight of several blocks, whose rows do not come in whole blocks, at 1 thread and at 3: the plain sum, and the same bits.
+/// A weight of several blocks, whose rows do not come in whole blocks, at 1 thread and at 3: the plain sum, and the
+/// same bits.
 #[test]
 fn blocks_and_threads_do_not_show() {
     let folder = Folder::new();

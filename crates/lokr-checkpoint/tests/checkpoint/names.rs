@@ -313,7 +313,8 @@ fn low_rank_and_tucker_factors_follow_the_definition() {
     assert!((&delta - &slow).iter().all(|d| d.abs() < 1e-12));
 }
 
-/// PEFT's conv1d layout from its definition, `T[a, i·q + b, j·k + t] = w1[i, j]·w2[a, b, t]` read flat, also for kernel 1.
+/// PEFT's conv1d layout from its definition, `T[a, i·q + b, j·k + t] = w1[i, j]·w2[a, b, t]` read flat, also for kernel
+/// 1.
 #[test]
 fn pefts_conv1d_layout_is_applied_and_is_no_kronecker_product() {
     for k in [1, 3] {

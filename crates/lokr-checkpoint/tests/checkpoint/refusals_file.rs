@@ -1,4 +1,5 @@
-//! Bad files, names and configurations, row by row of section 9 of the format notes: a test and an error of its own each.
+//! Bad files, names and configurations, row by row of section 9 of the format notes: a test and an error of its own
+//! each.
 
 use crate::support::build::{CONFIG, Folder, base, cause, filled, lycoris, peft, raw, read, read_with, tensor};
 use lokr_checkpoint::{

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use lokr_checkpoint::file::{OutputForm, check_output, check_output_form};
 use lokr_checkpoint::{
     CheckpointError, Dtype, FileError, FloatType, OutputDirectory, OutputError, Overwrite, Tensor, TensorFile,
     TensorSpec, TensorWriter, write_tensors,
@@ -282,4 +283,62 @@ fn arrays_go_there_and_back() {
     let tensors = BTreeMap::from([("x".to_owned(), Tensor::from_array(&x, FloatType::Bf16))]);
     write_tensors(&path, &tensors, &BTreeMap::new(), Overwrite::Refuse).unwrap();
     assert_eq!(TensorFile::open(&path).unwrap().tensor("x").unwrap().to_array::<f32>("x").unwrap(), x.into_dyn());
+}
+
+/// What the program asks before it begins: the name, what is there, and whether there is a place at all.
+#[test]
+fn an_output_is_checked_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("file"), "old").unwrap();
+    for name in ["new", "new.safetensors", "folder.with.dots"] {
+        check_output(path(name), Overwrite::Refuse).unwrap();
+    }
+    let refused = |name: &str, overwrite| {
+        let error = check_output(path(name), overwrite).unwrap_err();
+        assert_eq!(error.path(), Some(&*path(name)));
+        error
+    };
+    for name in ["a.bin", "a.PT", "a.pth", "a.ckpt", "a.pkl"] {
+        let error = refused(name, Overwrite::Replace);
+        let right = matches!(error.cause(), CheckpointError::Output(OutputError::Name { expected: ".safetensors" }));
+        assert!(right, "{error}");
+    }
+    let error = refused("file", Overwrite::Refuse);
+    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Exists)), "{error}");
+    check_output(path("file"), Overwrite::Replace).unwrap();
+    let error = refused("nowhere/new", Overwrite::Refuse);
+    assert!(matches!(error.cause(), CheckpointError::Io(_)), "{error}");
+}
+
+#[test]
+fn a_directory_is_not_written_over_a_file_nor_a_file_over_a_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "old").unwrap();
+    check_output_form(&file, OutputForm::File).unwrap();
+    check_output_form(folder.path(), OutputForm::Directory).unwrap();
+    check_output_form(folder.path().join("new"), OutputForm::Directory).unwrap();
+    let wrong = [
+        (&*file, OutputForm::Directory, "a file is in the way of a directory"),
+        (folder.path(), OutputForm::File, "a directory is in the way of a file"),
+    ];
+    for (path, form, text) in wrong {
+        let error = check_output_form(path, form).unwrap_err();
+        assert_eq!(error.cause().to_string(), text);
+        assert_eq!(error.path(), Some(path));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn devices_and_links_to_nowhere_are_there() {
+    let device = check_output("/dev/null", Overwrite::Replace).unwrap_err();
+    assert_eq!(device.to_string(), "/dev/null: a pipe or device is in the way of the output");
+    let folder = tempfile::tempdir().unwrap();
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink("nowhere", &link).unwrap();
+    let error = check_output(&link, Overwrite::Refuse).unwrap_err();
+    assert!(matches!(error.cause(), CheckpointError::Output(OutputError::Exists)), "{error}");
+    check_output(&link, Overwrite::Replace).unwrap();
 }

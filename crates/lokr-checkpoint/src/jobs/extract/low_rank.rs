@@ -22,9 +22,9 @@ pub(super) struct Improved {
 /// Improves `a ⊗ b`, where `b` is of low rank, as an approximation of `w`: each factor in turn becomes the best one for
 /// the other.
 ///
-/// For a unit `A` the best `B` is the best approximation of that rank of `C = Σ A[i, j]·W_ij`, over the blocks of `W`; one
-/// step of subspace iteration towards it is made, `B = U·Uᵀ·C` with `U` spanning `C·V`, which never captures less. For a
-/// given `B` the best `A` is `⟨W_ij, B⟩/‖B‖²`. What is captured is `‖B‖²`, and it never falls.
+/// For a unit `A` the best `B` is the best approximation of that rank of `C = Σ A[i, j]·W_ij`, over the blocks of `W`;
+/// one step of subspace iteration towards it is made, `B = U·Uᵀ·C` with `U` spanning `C·V`, which never captures less.
+/// For a given `B` the best `A` is `⟨W_ij, B⟩/‖B‖²`. What is captured is `‖B‖²`, and it never falls.
 /// # Cost
 /// Two passes over `w` and two decompositions of matrices with `r` columns per round.
 pub(super) fn improve<T: Scalar>(w: &ArrayRef2<T>, a: &Array2<f64>, b: &LowRank<'_, f64>) -> Result<Improved> {

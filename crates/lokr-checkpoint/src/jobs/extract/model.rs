@@ -19,8 +19,8 @@ use crate::module::Module;
 pub struct Extraction {
     /// The adapters, one per term: modules by the base model's names, scale 1.
     ///
-    /// The best sum of several Kronecker products is no LoKr, and no other program's dialect holds it; [`Dialect::Terms`]
-    /// does. The first `j` are the best sum of `j` terms.
+    /// The best sum of several Kronecker products is no LoKr, and no other program's dialect holds it;
+    /// [`Dialect::Terms`] does. The first `j` are the best sum of `j` terms.
     pub terms: Vec<BTreeMap<String, Module>>,
     /// How well they capture the difference, and what else differs.
     pub report: ExtractReport,
@@ -49,19 +49,20 @@ impl Extraction {
 /// The nearest LoKr of every weight that differs between a model and its fine-tuned version.
 ///
 /// # Method
-/// For each weight `(out, in, kernel…)` with `D = tuned − base`, flattened to `(out, in·K)`, the nearest Kronecker product by
-/// [`lokr_core::nearest_kron`], the kernel belonging to `w2`. With a rank and one term, both factors are then improved in turn, each the
-/// best for the other, until nothing is gained; with several terms each `w2` is cut to its best approximation of that rank.
-/// A weight's arithmetic is in f64 if either model stores it so, else in f32; factors are computed in f64 and rounded once.
+/// For each weight `(out, in, kernel…)` with `D = tuned − base`, flattened to `(out, in·K)`, the nearest Kronecker
+/// product by [`lokr_core::nearest_kron`], the kernel belonging to `w2`. With a rank and one term, both factors are
+/// then improved in turn, each the best for the other, until nothing is gained; with several terms each `w2` is cut to
+/// its best approximation of that rank. A weight's arithmetic is in f64 if either model stores it so, else in f32;
+/// factors are computed in f64 and rounded once.
 /// # Cost
-/// Some tens of passes over each difference. Two matrices of the size of one weight are held at a time. No singular value
-/// decomposition of a weight; that of `w2` where a share of energy or a rank asks for it.
+/// Some tens of passes over each difference. Two matrices of the size of one weight are held at a time. No singular
+/// value decomposition of a weight; that of `w2` where a share of energy or a rank asks for it.
 /// # Reproducibility
 /// The same files and options give the same bits, whatever the number of threads.
 /// # Errors
-/// [`JobError::Option`], [`ConfigError::Pattern`], [`JobError::NothingShared`],
-/// [`JobError::NothingChanged`]; [`ModuleError::NonFinite`] in the model it is in;
-/// [`FileError::OutOfRange`] for factors that the type to store cannot hold;
+/// [`JobError::Option`], [`JobError::Pattern`], [`JobError::NothingShared`],
+/// [`JobError::NothingChanged`]; [`ModuleError::NonFinite`](crate::ModuleError::NonFinite) in the model it is in;
+/// [`FileError::OutOfRange`](crate::FileError::OutOfRange) for factors that the type to store cannot hold;
 /// [`JobError::Interrupted`].
 /// # Examples
 /// ```no_run

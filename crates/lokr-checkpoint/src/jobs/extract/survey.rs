@@ -50,8 +50,8 @@ impl<'a> Survey<'a> {
         Ok(base.union(&tuned).flat_map(|name| weights(self.base, self.tuned, name)).collect())
     }
 
-    /// Looks at one of them. Those that differ in no bit, or in the type alone, are found here; a candidate's values may yet
-    /// turn out the same.
+    /// Looks at one of them. Those that differ in no bit, or in the type alone, are found here; a candidate's values
+    /// may yet turn out the same.
     pub(super) fn look_at(&self, name: &str) -> Result<Finding> {
         let (base, tuned) = (self.base, self.tuned);
         let ((base_stored, base_shape), (stored, shape)) = match (base.info(name), tuned.info(name)) {

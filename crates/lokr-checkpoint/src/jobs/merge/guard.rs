@@ -1,6 +1,7 @@
-//! The guard of a merge: on a probe vector `x`, the merged weight must do what the base weight and the adapters' own forward
-//! passes do together. The merge walks rows and forms each of the product's elements; the forward pass never does. DoRA's formula
-//! is written here a second time on purpose: what the two have in common, the guard cannot find wrong.
+//! The guard of a merge: on a probe vector `x`, the merged weight must do what the base weight and the adapters' own
+//! forward passes do together. The merge walks rows and forms each of the product's elements; the forward pass never
+//! does. DoRA's formula is written here a second time on purpose: what the two have in common, the guard cannot find
+//! wrong.
 
 use lokr_core::Scalar;
 use ndarray::Array1;
@@ -15,8 +16,9 @@ use crate::module::{Dora, DoraAxis, DoraStrength};
 /// products with random signs is about `√N` times that of one, which is what the Frobenius norm times epsilon is.
 const TOLERANCE: f64 = 64.0;
 
-/// What to expect of the merged weight on the probe vector: row `r` gives `Σᵥ coefficient[v][r]·(W·x[v])[r] + constant[r]`.
-/// Without DoRA over inputs, there is one term, and its vector is the probe itself.
+/// What to expect of the merged weight on the probe vector: row `r` gives
+/// `Σᵥ coefficient[v][r]·(W·x[v])[r] + constant[r]`. Without DoRA over inputs, there is one term, and its vector is the
+/// probe itself.
 #[derive(Debug)]
 pub(super) struct Expected<T> {
     pub(super) probe: Vec<T>,
@@ -46,9 +48,10 @@ impl<T: Scalar> Expected<T> {
         Ok(Self { probe, vectors, coefficients, constant, magnitude })
     }
 
-    /// The relative error of `merged (out)`, the merged weight's products with the probe, beside `base[v] (out)`, the base
-    /// weight's products with [`Expected::vectors`]; and whether it is small enough. `norms` is `‖merged‖` and that of the change. Rows
-    /// whose expected value is not finite are left out: an adapter with such values was asked for. NaN where no row is left.
+    /// The relative error of `merged (out)`, the merged weight's products with the probe, beside `base[v] (out)`, the
+    /// base weight's products with [`Expected::vectors`]; and whether it is small enough. `norms` is `‖merged‖` and
+    /// that of the change. Rows whose expected value is not finite are left out: an adapter with such values was asked
+    /// for. NaN where no row is left.
     pub(in crate::jobs) fn compare(&self, base: &[Vec<f64>], merged: &[f64], norms: f64) -> (f64, bool) {
         let (mut square, mut compared) = (0.0, false);
         for (r, merged) in merged.iter().enumerate() {

@@ -18,30 +18,32 @@ use crate::module::Strength;
 
 /// Merges adapters into a base model, one after another: `W ← W + μ·s·(w1 ⊗ w2)` for each, or the formula of DoRA.
 ///
-/// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an index,
-/// with the same file names, the index, and the other files of the base's directory such as `config.json` and the tokenizer.
-/// Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors that no adapter changes
-/// are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's `modules_to_save` take the
-/// place of the base's, rounded to its types.
+/// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an
+/// index, with the same file names, the index, and the other files of the base's directory such as `config.json` and
+/// the tokenizer. Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
+/// that no adapter changes are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's
+/// `modules_to_save` take the place of the base's, rounded to its types.
 ///
-/// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters' own
-/// forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is as it
-/// was and nothing else is left. One that takes the place of an older one is safely on disk first.
+/// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters'
+/// own forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is
+/// as it was and nothing else is left. One that takes the place of an older one is safely on disk first.
 ///
 /// `progress` is told of every tensor and can stop the job.
 ///
 /// # Cost
-/// One read and one write of the model. Weights are worked on in blocks of rows on all threads, each of which writes what it
-/// has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model. DoRA takes one
-/// more pass over the weights it changes. The bytes written do not depend on the number of threads.
+/// One read and one write of the model. Weights are worked on in blocks of rows on all threads, each of which writes
+/// what it has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model.
+/// DoRA takes one more pass over the weights it changes. The bytes written do not depend on the number of threads.
 ///
 /// # Errors
-/// Before anything is written: those of [`Adapter::resolve`], [`ModuleError::ScaleUnknown`],
-/// [`JobError::Option`] for a multiplier that the arithmetic's type cannot hold,
-/// [`JobError::ReplacementShape`], [`NameError::DuplicateTarget`] for a tensor both adapted and replaced,
-/// [`OutputError::Exists`], [`OutputError::InTheWay`], [`OutputError::DiskSpace`]. Later:
-/// [`JobError::Guard`], [`FileError::OutOfRange`], [`JobError::Interrupted`], [`CheckpointError::Io`];
-/// those of [`OutputDirectory::finish`].
+/// Before anything is written: those of [`Adapter::resolve`],
+/// [`ModuleError::ScaleUnknown`](crate::ModuleError::ScaleUnknown), [`JobError::Option`] for a multiplier that the
+/// arithmetic's type cannot hold, [`JobError::ReplacementShape`],
+/// [`NameError::DuplicateTarget`](crate::NameError::DuplicateTarget) for a tensor both adapted and replaced,
+/// [`OutputError::Exists`](crate::OutputError::Exists), [`OutputError::InTheWay`](crate::OutputError::InTheWay),
+/// [`OutputError::DiskSpace`](crate::OutputError::DiskSpace). Later: [`JobError::Guard`],
+/// [`FileError::OutOfRange`](crate::FileError::OutOfRange), [`JobError::Interrupted`],
+/// [`CheckpointError::Io`](crate::CheckpointError::Io); those of [`OutputDirectory::finish`].
 ///
 /// # Examples
 /// ```no_run
@@ -70,8 +72,8 @@ pub fn merge(
 
 /// Takes merged adapters out of a model again, in the reverse order: `W ← W − μ·s·(w1 ⊗ w2)`.
 ///
-/// `merged` is the model that they were merged into, `adapters` what was given to [`merge`], in the same order. Rounding of the
-/// merge stays: in bf16 and f16 the result is the base only up to that.
+/// `merged` is the model that they were merged into, `adapters` what was given to [`merge`], in the same order.
+/// Rounding of the merge stays: in bf16 and f16 the result is the base only up to that.
 ///
 /// # Errors
 /// [`JobError::CannotUnmerge`] for adapters with DoRA, which lose the base weight's norms, and with `modules_to_save`,

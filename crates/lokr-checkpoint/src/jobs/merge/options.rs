@@ -3,7 +3,8 @@
 use crate::adapter::Unmatched;
 use crate::file::Overwrite;
 
-/// Choices of [`merge`] and [`unmerge`]. The default refuses what is doubtful and replaces nothing.
+/// Choices of [`merge`](crate::merge()) and [`unmerge`](crate::unmerge). The default refuses what is doubtful and
+/// replaces nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MergeOptions {
     /// Modules that the base model does not have.

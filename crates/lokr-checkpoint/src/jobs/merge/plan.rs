@@ -111,8 +111,8 @@ impl<'a> Plan<'a> {
         Ok(missing)
     }
 
-    /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself; each with
-    /// the name of the weight it is, and in the order of their rows.
+    /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself;
+    /// each with the name of the weight it is, and in the order of their rows.
     pub(in crate::jobs) fn pieces(
         &self,
         base: &BaseModel,

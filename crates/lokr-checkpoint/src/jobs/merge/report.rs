@@ -76,12 +76,12 @@ pub struct Measured {
     pub delta_norm: f64,
     /// What rounding to the stored type adds to the weight: `‖rounded − exact‖`.
     pub rounding_norm: f64,
-    /// The share of the change lost: `‖rounded − exact‖ / ‖exact − base‖`; above 1 the change drowns in rounding. 0 where
-    /// nothing changes.
+    /// The share of the change lost: `‖rounded − exact‖ / ‖exact − base‖`; above 1 the change drowns in rounding. 0
+    /// where nothing changes.
     pub lost: f64,
     /// The largest error of rounding in one value.
     pub largest_error: f64,
-    /// The guard: how far the merged weight (before rounding) times a probe vector is from the base weight times it plus
-    /// the adapters' own forward pass, relative to the norms involved. NaN where no row of the weight is finite.
+    /// The guard: how far the merged weight (before rounding) times a probe vector is from the base weight times it
+    /// plus the adapters' own forward pass, relative to the norms involved. NaN where no row of the weight is finite.
     pub guard_error: f64,
 }

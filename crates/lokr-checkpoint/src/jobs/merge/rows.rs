@@ -39,8 +39,8 @@ pub(super) struct MergeRows<'a, T> {
 }
 
 impl<T: Scalar> MergeRows<'_, T> {
-    /// Applies the steps to the rows, in the widest registers there are. The compiler makes a version of all that is inlined
-    /// here for each instruction set; they do the same operations in the same order.
+    /// Applies the steps to the rows, in the widest registers there are. The compiler makes a version of all that is
+    /// inlined here for each instruction set; they do the same operations in the same order.
     pub(super) fn run(self) -> Sums {
         Arch::new().dispatch(self)
     }
@@ -93,7 +93,8 @@ struct Measure<'a, T> {
 }
 
 impl<T: Scalar> Measure<'_, T> {
-    /// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the cache.
+    /// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the
+    /// cache.
     #[inline(always)]
     fn row(&mut self, base: &[u8], merged: &[T], out: &mut [u8]) {
         let Self { expected, dtype, norms, sums } = self;
@@ -171,8 +172,8 @@ impl Sums {
     }
 }
 
-/// Sums over a block in the arithmetic's type: of the squares of the weight, of the change and of the rounding; the products
-/// of the weight with the probe and of the base weight with the vector. `largest` is kept up to date.
+/// Sums over a block in the arithmetic's type: of the squares of the weight, of the change and of the rounding; the
+/// products of the weight with the probe and of the base weight with the vector. `largest` is kept up to date.
 #[inline(always)]
 fn sums_of_block<T: Scalar>(values: [&[T]; 3], vectors: [&[T]; 2], largest: &mut [T; LANES]) -> [[T; LANES]; 5] {
     let [mut squares, mut deltas, mut roundings, mut merged_products, mut base_products] = [[T::zero(); LANES]; 5];

@@ -84,8 +84,8 @@ impl<T: Scalar> Steps<T> {
         (PASS_TILE / self.columns.max(1)).max(1)
     }
 
-    /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by tile
-    /// in a fixed order.
+    /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by
+    /// tile in a fixed order.
     fn squared_norms(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, dtype: FloatType) -> Array1<f64> {
         let row_bytes = self.columns * dtype.size();
         let tile = self.tile_rows();

@@ -1,4 +1,5 @@
-//! One weight, from the base to the output: computed in chunks on all threads, each of which writes what it has computed.
+//! One weight, from the base to the output: computed in chunks on all threads, each of which writes what it has
+//! computed.
 
 use lokr_core::Scalar;
 use rayon::prelude::*;

@@ -120,8 +120,8 @@ fn linear(x: &ArrayD<f64>, weight: &ArrayD<f64>, bias: Option<&ArrayD<f64>>) -> 
     y.into_shape_with_order(IxDyn(&shape)).unwrap()
 }
 
-/// The plain definition of a convolution (cross-correlation) with stride, padding, dilation and groups, for any number of
-/// spatial axes: `y[n, o, t…] = bias[o] + Σ x[n, c, t·stride + k·dilation − padding] · w[o, c, k…]`.
+/// The plain definition of a convolution (cross-correlation) with stride, padding, dilation and groups, for any number
+/// of spatial axes: `y[n, o, t…] = bias[o] + Σ x[n, c, t·stride + k·dilation − padding] · w[o, c, k…]`.
 fn convolution(layer: &Value, x: &ArrayD<f64>, weight: &ArrayD<f64>, bias: Option<&ArrayD<f64>>) -> ArrayD<f64> {
     let list = |key: &str| -> Vec<usize> {
         layer[key].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as usize).collect()
