@@ -83,8 +83,7 @@ fn core_shape(module: &Module, core: &[usize], to: Surroundings<'_>) -> Result<V
                 module: module.name().to_owned(),
                 dialect: to.target,
                 reason: "its lokr_t2 may be that of a conv1d or of a conv2d; give the base model",
-            }
-            .into()),
+            }),
             _ => Ok(core.to_vec()),
         },
         _ => Ok(core.to_vec()),

@@ -75,8 +75,7 @@ impl Module {
                     key: "lokr_w2",
                     expected,
                     found: w.shape().to_vec(),
-                }
-                .into());
+                });
             }
             (W2::Full(_), Some(kernel)) => ("lokr_w2", kernel),
             (_, None) => return Ok(()),
