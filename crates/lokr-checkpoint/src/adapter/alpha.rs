@@ -1,4 +1,4 @@
-//! The factor `s` before the Kronecker product.
+//! What a stored `alpha` means, and which to store: the factor `s` before the Kronecker product.
 //!
 //! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors
 //! full there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in its

@@ -39,7 +39,7 @@ pub struct CombineOptions {
 #[derive(Debug)]
 pub struct Combination {
     /// The sum, in the adapters' dialect, with the names, the metadata and the configuration of the first one. Modules
-    /// of several adapters have scale 1. Tensors that replace whole tensors of the base model are taken over.
+    /// of several adapters have scale 1. Their `modules_to_save` are taken over.
     pub adapter: Adapter,
     /// How well single products capture the sums.
     pub report: CombineReport,
@@ -84,9 +84,9 @@ pub struct CombinedModule {
 /// [`JobError::CombineShapes`]; [`JobError::Dora`] for DoRA modules, which add up to nothing, unless passed on with
 /// weight 1; [`JobError::CombineModulesToSave`]; [`JobError::KernelUnknown`];
 /// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite); [`FileError::OutOfRange`](crate::FileError::OutOfRange)
-/// for values that the type to store cannot size_factor; [`JobError::Interrupted`]; those of [`Module::kron`] and
+/// for values that the type to store cannot hold; [`JobError::Interrupted`]; those of [`Module::kron`] and
 /// [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the
-/// dialect cannot size_factor.
+/// dialect cannot hold.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;

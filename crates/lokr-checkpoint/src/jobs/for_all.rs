@@ -8,7 +8,7 @@ use super::progress::Progress;
 use crate::error::Result;
 
 /// Modules that a thread takes before the caller can stop the job: a few, so that threads seldom wait for each other.
-const TURN: usize = 2;
+const PER_THREAD: usize = 2;
 
 /// Does `work` on all items, on all threads, and tells of each in order. The results, and which error is returned, do
 /// not depend on the number of threads.
@@ -20,7 +20,7 @@ pub(super) fn for_all<I: Sync, R: Send>(
 ) -> Result<Vec<R>> {
     let total = items.len();
     let mut results = Vec::with_capacity(total);
-    for turn in items.chunks(TURN * rayon::current_num_threads()) {
+    for turn in items.chunks(PER_THREAD * rayon::current_num_threads()) {
         for (i, item) in turn.iter().enumerate() {
             Progress::Module { done: results.len() + i, total, name: name(item) }.tell(progress)?;
         }

@@ -87,7 +87,7 @@ pub struct LoraModule {
 /// # Errors
 /// [`JobError::Option`] for rank 0; [`NameError::BaseNeeded`](crate::NameError::BaseNeeded),
 /// [`JobError::KernelUnknown`]; [`JobError::Dora`]; [`FileError::OutOfRange`](crate::FileError::OutOfRange) for values
-/// that the type to store cannot size_factor; [`ModuleError::WeightShape`] for terms of one sum that build different
+/// that the type to store cannot hold; [`ModuleError::WeightShape`] for terms of one sum that build different
 /// weights; those of [`Adapter::resolve`], [`Module::kron`] and [`Module::scale_by`]; [`JobError::Interrupted`].
 /// # Examples
 /// ```no_run

@@ -94,9 +94,9 @@ pub struct ResizedModule {
 /// merging says so.
 /// # Errors
 /// [`JobError::Option`], [`JobError::Interrupted`]; [`JobError::KernelUnknown`];
-/// [`FileError::OutOfRange`](crate::FileError::OutOfRange) for values that the type to store cannot size_factor;
+/// [`FileError::OutOfRange`](crate::FileError::OutOfRange) for values that the type to store cannot hold;
 /// [`JobError::SeveralTerms`] for another split of sums; those of [`Adapter::resolve`], [`Module::kron`] and
-/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot size_factor.
+/// [`Module::scale_by`]; those of [`Adapter::from_modules`] for what the dialect cannot hold.
 /// # Examples
 /// ```no_run
 /// use std::ops::ControlFlow;

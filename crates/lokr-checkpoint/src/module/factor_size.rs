@@ -51,7 +51,7 @@ pub(crate) struct SizedFactor {
 }
 
 /// Up to this shorter side all singular values are computed; beyond it, where the rank is known, the leading ones only.
-const SMALL: usize = 512;
+const DIRECT_SIDE: usize = 512;
 
 /// `b (p, q·K)` as `size` says, where `q` is `b`'s columns over `kernel`.
 pub(crate) fn size_factor(b: Factor<'_, f64>, kernel: &[usize], size: FactorSize) -> Result<SizedFactor> {
@@ -68,7 +68,7 @@ pub(crate) fn size_factor(b: Factor<'_, f64>, kernel: &[usize], size: FactorSize
             if rank >= bound {
                 return Ok(SizedFactor { factor: b.into_owned(), energy: 1.0 });
             }
-            if bound > SMALL { leading(&b.dense().into_owned(), rank) } else { truncated(&b, |_| Some(rank)) }
+            if bound > DIRECT_SIDE { leading(&b.dense().into_owned(), rank) } else { truncated(&b, |_| Some(rank)) }
         }
         FactorSize::Energy(share) => truncated(&b, |values| {
             let total: f64 = values.iter().map(|x| x * x).sum();

@@ -9,8 +9,8 @@ use crate::error::{CheckpointError, Result};
 use crate::file::product;
 use crate::module::{FactorSize, size_factor};
 
-/// Splits tried where a share of the energy alone is asked for, besides the even one.
-const FACTORS: [i64; 7] = [-1, 64, 32, 16, 8, 4, 2];
+/// The factors of the splits tried where a share of the energy alone is asked for, besides the even one.
+const SPLITS: [i64; 7] = [-1, 64, 32, 16, 8, 4, 2];
 
 /// Looser is not exact to rounding in f32, whose own limit is a little above.
 const TOLERANCE: f64 = 1e-6;
@@ -33,7 +33,7 @@ pub(super) fn find<T: Scalar>(flat: &ArrayRef2<T>, weight: &[usize], options: &E
     let FactorSize::Energy(share) = options.size else {
         return sized(flat, split(options.factor.unwrap_or(-1))?, kernel, options);
     };
-    let factors = options.factor.map_or(FACTORS.to_vec(), |factor| vec![factor]);
+    let factors = options.factor.map_or(SPLITS.to_vec(), |factor| vec![factor]);
     let mut shapes = factors.into_iter().map(split).collect::<Result<Vec<_>>>()?;
     shapes.sort_by_key(|shape| (shape.parameter_count(), shape.m));
     shapes.dedup();

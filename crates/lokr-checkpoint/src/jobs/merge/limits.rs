@@ -1,4 +1,5 @@
-//! How much is worked on at a time. None of these changes a bit of what is written, only how fast.
+//! How much is worked on at a time. Chosen for speed; but they are also the pieces in which sums are formed, so that
+//! with other values DoRA's norms and what is measured would differ in their last bits.
 
 /// Elements of a pass over a weight that is not written: all buffers of such a tile stay in a core's cache.
 pub(super) const PASS_TILE: usize = 1 << 15;
