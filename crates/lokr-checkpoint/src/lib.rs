@@ -26,7 +26,7 @@
 //! | know what went wrong | [`CheckpointError`], and behind it a type for each group of errors |
 //!
 //! # Rooms
-//! - [`file`]: tensors as they lie in files, and outputs that appear whole or not at all.
+//! - [`mod@file`]: tensors as they lie in files, and outputs that appear whole or not at all.
 //! - [`module`]: the adapter of one layer, and the weight it makes of another.
 //! - [`model`]: the model that is adapted.
 //! - [`dialect`]: how programs name tensors and where they keep the scale.
