@@ -8,7 +8,7 @@ use super::report::ExtractedModule;
 use super::survey::Candidate;
 use super::terms::{find, reaches};
 use crate::error::{InFile, ModuleError, Result};
-use crate::file::product;
+use crate::file::flattened;
 use crate::model::BaseModel;
 use crate::module::{FactorSize, Module, NewModule};
 
@@ -30,9 +30,7 @@ pub(super) fn extract_weight<T: Scalar>(
         return Ok(None);
     }
     let weight = difference.shape().to_vec();
-    let (out, columns) = (weight[0], product(&weight[1..]));
-    #[allow(clippy::expect_used)] // The array is row-major and has these sizes.
-    let flat = difference.into_shape_with_order((out, columns)).expect("as many elements as before");
+    let flat = flattened(difference);
     let found = find(&flat, &weight, options)?;
 
     let dtype = options.dtype.unwrap_or(candidate.dtype);
