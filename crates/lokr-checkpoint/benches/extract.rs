@@ -1,9 +1,9 @@
 //! How long the nearest LoKr of a fine-tuned 4096 × 4096 weight takes.
 //!
-//! `cargo bench -p lokr-checkpoint --bench extract`: two f32 models of one such weight are made in a temporary folder; their difference
-//! is a Kronecker product and noise a tenth as large. Several splits, in full, of a rank, of a share of energy, and three terms. It prints the
-//! median of five runs, reading the files included, the share of energy captured, and the peak of anonymous memory where the system
-//! tells it.
+//! `cargo bench -p lokr-checkpoint --bench extract`: two f32 models of one such weight are made in a temporary folder;
+//! their difference is a Kronecker product and noise a tenth as large. Several splits, in full, of a rank, of a share
+//! of energy, and three terms. It prints the median of five runs, reading the files included, the share of energy
+//! captured, and the peak of anonymous memory where the system tells it.
 
 #[path = "support/memory.rs"]
 mod memory;

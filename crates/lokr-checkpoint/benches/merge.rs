@@ -1,10 +1,12 @@
 //! Merging into a synthetic model beside `cp -R` of its files, in turns.
 //!
-//! `cargo bench -p lokr-checkpoint --bench merge -- [GIBIBYTES] [FOLDER]`: a bf16 model of 4096-wide layers in shards of 1 GiB, of
-//! 1 GiB by default, in a temporary folder there. All matrices are adapted, one of five with a low-rank factor. It prints the
-//! rate of each side in each turn, the median of the turns' ratios, and the peak of anonymous memory where the system tells it.
+//! `cargo bench -p lokr-checkpoint --bench merge -- [GIBIBYTES] [FOLDER]`: a bf16 model of 4096-wide layers in shards
+//! of 1 GiB, of 1 GiB by default, in a temporary folder there. All matrices are adapted, one of five with a low-rank
+//! factor. It prints the rate of each side in each turn, the median of the turns' ratios, and the peak of anonymous
+//! memory where the system tells it.
 //!
-//! The model is in the system's cache when the turns begin, if that is large enough, and neither side waits for the disk.
+//! The model is in the system's cache when the turns begin, if that is large enough, and neither side waits for the
+//! disk.
 
 #[path = "support/memory.rs"]
 mod memory;

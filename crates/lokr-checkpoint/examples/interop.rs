@@ -1,5 +1,5 @@
-//! Writes adapters for `tests/interop/compare.py`: one folder per recorded case, with what `lokr` makes of its adapter (other
-//! dialects, LoRA, resized, combined), and beside each file the weights that it stands for.
+//! Writes adapters for `tests/interop/compare.py`: one folder per recorded case, with what `lokr` makes of its adapter
+//! (other dialects, LoRA, resized, combined), and beside each file the weights that it stands for.
 //!
 //! ```sh
 //! cargo run -p lokr-checkpoint --example interop -- interop-files
@@ -11,9 +11,9 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, FactorSize, FloatType,
-    JobProgress, LoraRank, Overwrite, ReadOptions, ResizeOptions, Strength, Tensor, Unmatched, combine, resize,
-    to_lora, write_tensors,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConfigError, ConvertOptions, Dialect, FactorSize,
+    FloatType, JobError, LoraRank, ModuleError, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
+    Unmatched, combine, resize, to_lora, write_tensors,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -133,7 +133,10 @@ impl Case {
         match made {
             Ok(made) => Ok(Some(made)),
             Err(error) => match error.cause() {
-                E::CannotHold { .. } | E::PeftFactors { .. } | E::Dora { .. } | E::NotKronecker { .. } => {
+                E::Module(ModuleError::CannotHold { .. })
+                | E::Config(ConfigError::Factors { .. })
+                | E::Job(JobError::Dora { .. })
+                | E::Module(ModuleError::NotKronecker { .. }) => {
                     println!("{}: no {name}: {}", self.out.display(), error.cause());
                     Ok(None)
                 }
@@ -143,6 +146,6 @@ impl Case {
     }
 }
 
-fn go_on(_: JobProgress<'_>) -> ControlFlow<()> {
+fn go_on(_: Progress<'_>) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

@@ -1,18 +1,42 @@
 //! LoKr adapters and base models on disk.
 //!
-//! Programs that train LoKr adapters differ in how they name tensors, where they keep `alpha` and what scale that means.
-//! This crate reads what PEFT, LyCORIS, kohya's scripts, ai-toolkit, `OneTrainer` and `ComfyUI` write into one model, with the
-//! scale each adapter was *trained* with, and computes the weights it stands for. What a file leaves open is an error or a
-//! [`Warning`], never a guess.
+//! Programs that train LoKr adapters differ in how they name tensors, where they keep `alpha` and what scale that
+//! means. This crate reads what PEFT, LyCORIS, kohya's scripts, ai-toolkit, `OneTrainer` and `ComfyUI` write into one
+//! model, with the scale each adapter was *trained* with, and computes the weights it stands for. What a file leaves
+//! open is an error or a [`Warning`], never a guess.
 //!
-//! - [`TensorFile`]: a checked, memory-mapped safetensors file; [`Tensor`]: one tensor of it, as stored.
-//! - [`Adapter`]: an adapter of any [`Dialect`]; [`Module`]: the adapter of one layer, its shapes checked.
-//! - [`BaseModel`]: the model to adapt, one file or shards; [`Adapter::resolve`] finds each module's weight in it.
-//! - [`TensorWriter`], [`write_tensors`], [`OutputDirectory`]: outputs that appear whole or not at all.
-//! - [`merge()`], [`unmerge`], [`verify()`]: jobs on whole models, streamed.
-//! - [`Adapter::convert`], [`Adapter::from_modules`] and [`Adapter::write`]: to other dialects and to disk.
-//! - [`Module::to_layer`] and [`Module::from_layer`]: from and to the trainable adapters of `lokr-layers`.
-//! - [`Module::merge_into`]: the adapted weight, plain or DoRA, at any [`Strength`].
+//! # What it does, by task
+//! | to | use |
+//! |---|---|
+//! | read an adapter of any [`Dialect`] | [`Adapter::read`], [`ReadOptions`]; its parts [`Module`], [`W1`], [`W2`] |
+//! | open the model to adapt, one file or shards | [`BaseModel::open`] |
+//! | find each module's weight in it | [`Adapter::resolve`] |
+//! | merge adapters into a model, and take them out again | [`merge()`] and [`unmerge`], at any [`Strength`] |
+//! | check a merged model | [`verify()`] |
+//! | adapt one weight in memory | [`Module::merge_into`], [`Module::delta`], [`Module::kron`] |
+//! | write an adapter in another dialect or element type | [`Adapter::convert`], [`Adapter::write`] |
+//! | make an adapter of what two models differ by | [`extract()`] |
+//! | make an adapter smaller, or split it otherwise | [`resize()`] |
+//! | make one adapter of several | [`combine()`] |
+//! | make a LoRA of an adapter | [`to_lora`] |
+//! | make an adapter of modules of your own | [`Module::new`], [`Adapter::from_modules`] |
+//! | train on from an adapter, and save what was trained | [`Module::to_layer`], [`Module::from_layer`] |
+//! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
+//! | write files that appear whole or not at all | [`OutputDirectory`], [`file::check_output`] |
+//! | know what went wrong | [`CheckpointError`], and behind it a type for each group of errors |
+//!
+//! # Rooms
+//! - [`mod@file`]: tensors as they lie in files, and outputs that appear whole or not at all.
+//! - [`module`]: the adapter of one layer, and the weight it makes of another.
+//! - [`model`]: the model that is adapted.
+//! - [`dialect`]: how programs name tensors and where they keep the scale.
+//! - [`adapter`]: a whole adapter, read, resolved, converted and written.
+//! - [`jobs`]: what is done with adapters and models.
+//! - [`error`]: what can go wrong.
+//!
+//! A file passes through them in one direction: `file` shows its tensors, `dialect` takes its keys apart, `module` puts
+//! the tensors of one layer together, `adapter` gathers the modules, and a job of `jobs` uses them, beside the weights
+//! of `model`.
 //!
 //! # Conventions
 //! A weight is `(out, in)` or `(out, in, kernel…)` with `out = m·p` and `in = n·q`; `w1` is `(m, n)`, `w2` is
@@ -31,75 +55,33 @@
 //! }
 //! # Ok::<(), lokr_checkpoint::CheckpointError>(())
 //! ```
-#![warn(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
-mod adapter;
-mod assemble;
-mod base;
-mod combine;
-mod convert;
-mod delta;
-mod dialect;
-mod dora;
-mod dtype;
-mod energy;
-mod error;
-mod extract;
-mod factor;
-mod fit;
-mod fused;
-mod header;
-mod job_progress;
-mod json;
-mod layers;
-mod lora;
-mod merge;
-mod mmap;
-mod module;
-mod names;
-mod options;
-mod output;
-mod parts;
-mod pickle;
-mod reader;
-mod rename;
-mod resize;
-mod save;
-mod scale;
-mod size;
-mod targets;
-mod tensor;
-mod verify;
-mod warning;
-mod writer;
+pub mod adapter;
+pub mod dialect;
+mod dialects;
+pub mod error;
+pub mod file;
+pub mod jobs;
+pub mod model;
+pub mod module;
 
-pub use adapter::Adapter;
-pub use base::BaseModel;
-pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, combine};
-pub use convert::{Conversion, ConvertOptions, Rounding};
-pub use delta::Strength;
-pub use dialect::Dialect;
-pub use dialect::peft_config::PeftConfig;
-pub use dora::{DoraAxis, DoraStrength};
-pub use dtype::FloatType;
-pub use error::{CheckpointError, Result};
-pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
-pub use factor::{W1, W2};
-pub use job_progress::JobProgress;
-pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
-pub use merge::report::{AdapterReport, AppliedModule, Measured, MergeReport, Progress, WeightReport};
-pub use merge::{MergeOptions, Run, merge, unmerge};
-pub use module::Module;
-pub use names::{Resolution, Unmatched};
-pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
-pub use output::OutputDirectory;
-pub use reader::TensorFile;
-pub use resize::{ResizeOptions, ResizeReport, Resized, ResizedModule, resize};
-/// The element types a safetensors file can hold.
-pub use safetensors::Dtype;
-pub use scale::ScaleRule;
-pub use size::FactorSize;
-pub use tensor::Tensor;
-pub use verify::{Expectation, TensorCheck, Verdict, VerifyOptions, VerifyReport, verify};
-pub use warning::Warning;
-pub use writer::{Overwrite, TensorSpec, TensorWriter, write_tensors};
+pub use adapter::{
+    Adapter, Conversion, ConvertOptions, ForeignTensors, NonFinite, ReadOptions, Resolution, Rounding, Unmatched,
+    Warning, ZeroAlpha,
+};
+pub use dialect::{Dialect, PeftConfig};
+pub use error::{CheckpointError, ConfigError, FileError, JobError, ModuleError, NameError, OutputError, Result};
+pub use file::{
+    Dtype, FloatType, OutputDirectory, Overwrite, Tensor, TensorFile, TensorSpec, TensorWriter, write_tensors,
+};
+#[allow(deprecated)] // For those who use it still.
+pub use jobs::JobProgress;
+pub use jobs::{
+    AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
+    ExtractOptions, ExtractReport, ExtractedModule, Extraction, Lora, LoraModule, LoraRank, LoraReport, Measured,
+    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, ResizeOptions, ResizeReport, Resized,
+    ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport, combine, extract, merge,
+    resize, to_lora, unmerge, verify,
+};
+pub use model::BaseModel;
+pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};

@@ -1,49 +1,19 @@
 //! What a merge allocates, counted by the allocator itself.
-#![allow(unsafe_code)] // A global allocator is unsafe by nature; this one forwards every call.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // In helpers too, a failure is the test's.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use lokr_checkpoint::{
     Adapter, BaseModel, FloatType, MergeOptions, Overwrite, ReadOptions, Strength, Tensor, VerifyOptions, merge,
     verify, write_tensors,
 };
+use lokr_testing::CountingAllocator;
 use ndarray::Array2;
 
-/// Counts the bytes alive, and the most that ever were at once.
-struct Counting;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let live = LIVE.fetch_add(layout.size(), SeqCst) + layout.size();
-        PEAK.fetch_max(live, SeqCst);
-        // SAFETY: the caller's contract is the system allocator's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), SeqCst);
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn peak(work: impl FnOnce()) -> usize {
-    let live = LIVE.load(SeqCst);
-    PEAK.store(live, SeqCst);
-    work();
-    PEAK.load(SeqCst) - live
-}
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
 
 /// Rows and columns of a layer: 2 MiB in bf16.
 const SIZE: usize = 1024;
@@ -80,11 +50,11 @@ fn memory_does_not_grow_with_the_model() {
         let (adapters, out) = ([(&adapter, Strength::default())], folder.path().join("out.safetensors"));
         let go_on = &mut |_: lokr_checkpoint::Progress<'_>| ControlFlow::Continue(());
         pool.install(|| {
-            let merging = peak(|| {
+            let (_, merging) = ALLOCATOR.count(|| {
                 merge(&base, &adapters, &out, &MergeOptions::default(), go_on).unwrap();
             });
             let merged = BaseModel::open(&out).unwrap();
-            let verifying = peak(|| {
+            let (_, verifying) = ALLOCATOR.count(|| {
                 verify(&base, &adapters, &merged, &VerifyOptions::default(), go_on).unwrap();
             });
             [merging, verifying]

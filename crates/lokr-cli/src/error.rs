@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use lokr_checkpoint::{CheckpointError, Dialect};
+use lokr_checkpoint::{CheckpointError, ConfigError, Dialect, JobError, ModuleError, NameError, OutputError};
 use thiserror::Error;
 
 use crate::text::counted;
@@ -21,14 +21,10 @@ pub(crate) enum CliError {
     Checkpoint(#[from] CheckpointError),
     #[error("{}: exists; --force overwrites it", path.display())]
     Exists { path: PathBuf },
-    #[error("{}: a pipe or device is in the way of the output", path.display())]
-    Device { path: PathBuf },
     #[error("{}: expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
     #[error("{} for {}; give none, or one for each", counted(*given, what), counted(*adapters, "adapter"))]
     OneForEach { what: &'static str, adapters: usize, given: usize },
-    #[error("{}: {found} is in the way of {expected}", path.display())]
-    InTheWay { path: PathBuf, found: &'static str, expected: &'static str },
     #[error(
         "{terms} terms per module are no LoKr and need --to terms, a file that only lokr reads; {dialect} holds one"
     )]
@@ -51,21 +47,15 @@ impl CliError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Checkpoint(error) => match error.cause() {
-                CheckpointError::Io(_) | CheckpointError::DiskSpace { .. } => INPUT_OUTPUT,
-                CheckpointError::OutputExists
-                | CheckpointError::OutputKind { .. }
-                | CheckpointError::OutputOthers { .. }
-                | CheckpointError::JobOption { .. } => USAGE,
-                // The configuration's patterns are in a file.
-                CheckpointError::ConfigPattern { field: "include" | "exclude", .. } => USAGE,
-                CheckpointError::Interrupted => INTERRUPTED,
+                CheckpointError::Io(_) | CheckpointError::Output(OutputError::DiskSpace { .. }) => INPUT_OUTPUT,
+                CheckpointError::Output(_)
+                | CheckpointError::Job(JobError::Option { .. } | JobError::Pattern { .. }) => USAGE,
+                CheckpointError::Job(JobError::Interrupted) => INTERRUPTED,
                 _ => BAD_INPUT,
             },
             Self::Exists { .. }
-            | Self::Device { .. }
             | Self::Extension { .. }
             | Self::OneForEach { .. }
-            | Self::InTheWay { .. }
             | Self::NoEffect { .. }
             | Self::Terms { .. } => USAGE,
             Self::Mismatch { .. } => MISMATCH,
@@ -78,23 +68,30 @@ impl CliError {
 pub(crate) fn hint(error: &CliError) -> Option<(&'static str, &'static str)> {
     let CliError::Checkpoint(error) = error else { return None };
     Some(match error.cause() {
-        CheckpointError::AlphaZero { .. } => ("zero-alpha", "--zero-alpha rank or --zero-alpha zero"),
-        CheckpointError::BaseNeeded { .. } | CheckpointError::KernelUnknown { .. } => ("base", "--base MODEL"),
-        CheckpointError::PeftFactors { .. } | CheckpointError::CannotHold { dialect: Dialect::Peft, .. } => {
+        CheckpointError::Module(ModuleError::AlphaZero { .. }) => {
+            ("zero-alpha", "--zero-alpha rank or --zero-alpha zero")
+        }
+        CheckpointError::Name(NameError::BaseNeeded { .. }) | CheckpointError::Job(JobError::KernelUnknown { .. }) => {
+            ("base", "--base MODEL")
+        }
+        CheckpointError::Config(ConfigError::Factors { .. })
+        | CheckpointError::Module(ModuleError::CannotHold { dialect: Dialect::Peft, .. }) => {
             ("to", "--to lycoris may hold it")
         }
-        CheckpointError::DialectUnclear { .. } => ("dialect", "--dialect peft or --dialect dotted"),
-        CheckpointError::NonFinite { key, .. } if *key != "weight" => {
+        CheckpointError::Name(NameError::DialectUnclear { .. }) => ("dialect", "--dialect peft or --dialect dotted"),
+        CheckpointError::Module(ModuleError::NonFinite { key, .. }) if *key != "weight" => {
             ("allow-non-finite", "--allow-non-finite reads it")
         }
-        CheckpointError::OtherAlgorithm { .. } | CheckpointError::UnknownKey { .. } => {
+        CheckpointError::Name(NameError::OtherAlgorithm { .. } | NameError::UnknownKey { .. }) => {
             ("skip-foreign", "--skip-foreign leaves such tensors out")
         }
-        CheckpointError::OutputExists => ("force", "--force"),
-        CheckpointError::ScaleUnknown { .. } => {
+        CheckpointError::Output(OutputError::Exists) => ("force", "--force"),
+        CheckpointError::Module(ModuleError::ScaleUnknown { .. }) => {
             ("config", "--config FILE, or --scale NUMBER where there is such an option")
         }
-        CheckpointError::UnmatchedModules { .. } => ("allow-unmatched", "--allow-unmatched goes on without them"),
+        CheckpointError::Name(NameError::UnmatchedModules { .. }) => {
+            ("allow-unmatched", "--allow-unmatched goes on without them")
+        }
         _ => return None,
     })
 }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use lokr_checkpoint::{JobProgress, Progress};
+use lokr_checkpoint::Progress;
 use serde::{Serialize, Serializer};
 
 use crate::error::CliError;
@@ -106,12 +106,14 @@ impl Reporter {
     /// Runs a job under a bar over the modules of an adapter; an interrupt stops it.
     pub(crate) fn job_over_modules<R>(
         &self,
-        job: impl FnOnce(&mut dyn FnMut(JobProgress<'_>) -> ControlFlow<()>) -> R,
+        job: impl FnOnce(&mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> R,
     ) -> R {
         let bar = self.module_bar(0);
         let result = job(&mut |event| {
-            bar.set_length(event.total as u64);
-            bar.set_position(event.done as u64);
+            if let Progress::Module { done, total, .. } = event {
+                bar.set_length(total as u64);
+                bar.set_position(done as u64);
+            }
             interrupt::continue_unless_interrupted()
         });
         bar.finish_and_clear();

@@ -7,7 +7,7 @@ const PREFIXES: [&str; 6] =
     ["base_model.model.", "model.diffusion_model.", "diffusion_model.", "transformer.", "unet.", "model."];
 
 /// Whether no other dialect writes names that begin so.
-pub(crate) fn is_unmistakable(module: &str) -> bool {
+pub(super) fn is_unmistakable(module: &str) -> bool {
     ["diffusion_model.", "model.diffusion_model.", "text_encoders."].iter().any(|prefix| module.starts_with(prefix))
 }
 

@@ -1,6 +1,6 @@
 //! Taking a key apart.
 
-use crate::parts::{ALPHA, DORA_SCALE, FACTORS};
+use crate::module::{ALPHA, DORA_SCALE, FACTORS};
 
 /// A key of a LoKr tensor: `<module>.<suffix>`, or `<module>.<suffix>.<adapter>` in the state of a live PEFT model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,8 +32,8 @@ pub(crate) fn split(name: &str) -> Option<(&'static str, &'static [&'static str]
     COMPONENTS.iter().find_map(|(prefix, places)| Some((*prefix, *places, name.strip_prefix(prefix)?)))
 }
 
-/// The name of a module by its path in a base model: the prefix of the model it is in, and the rest of the path. Whatever
-/// is no text encoder is taken for the image model. `encoders` is the number of text encoders.
+/// The name of a module by its path in a base model: the prefix of the model it is in, and the rest of the path.
+/// Whatever is no text encoder is taken for the image model. `encoders` is the number of text encoders.
 pub(crate) fn name(path: &str, encoders: TextEncoders) -> String {
     const SECOND: [&str; 3] =
         ["text_encoder_2.", "conditioner.embedders.1.transformer.", "conditioner.embedders.1.model."];

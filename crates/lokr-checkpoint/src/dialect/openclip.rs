@@ -1,5 +1,5 @@
-//! The two names of each module of an OpenCLIP text encoder, which SDXL's second one and that of Stable Diffusion 2 are: its
-//! own, in checkpoints of one file, and those of `transformers`, which adapters carry.
+//! The two names of each module of an OpenCLIP text encoder, which SDXL's second one and that of Stable Diffusion 2
+//! are: its own, in checkpoints of one file, and those of `transformers`, which adapters carry.
 
 /// The parts of a block: OpenCLIP's names and those of `transformers`.
 const BLOCK: [(&str, &str); 6] = [
@@ -11,8 +11,8 @@ const BLOCK: [(&str, &str); 6] = [
     ("mlp_c_proj", "mlp_fc2"),
 ];
 
-/// The underscored name that `transformers` has for an underscored one of OpenCLIP, or `None` when it is not one of a linear
-/// layer.
+/// The underscored name that `transformers` has for an underscored one of OpenCLIP, or `None` when it is not one of a
+/// linear layer.
 pub(crate) fn to_transformers(name: &str) -> Option<String> {
     let (number, part) = name.strip_prefix("transformer_resblocks_")?.split_once('_')?;
     let number = number.parse::<u16>().ok()?;

@@ -2,10 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::Tensor;
+use crate::file::Tensor;
 
 /// What stands before the names of a saved adapter; an injected model's adapter has bare names.
 pub(crate) const PREFIX: &str = "base_model.model.";
+
+/// The files of a PEFT directory, and what it holds instead if it was saved as a pickle.
+pub(crate) const TENSORS: &str = "adapter_model.safetensors";
+pub(crate) const CONFIG: &str = "adapter_config.json";
+pub(crate) const PICKLE: &str = "adapter_model.bin";
 
 /// A name without PEFT's prefix.
 pub(crate) fn strip(name: &str) -> &str {
@@ -16,7 +21,7 @@ pub(crate) fn strip(name: &str) -> &str {
 ///
 /// A saved adapter holds nothing but adapters and such tensors, under their plain names. The state of a live model
 /// (`live`) holds the whole base model too, and marks them.
-pub(crate) fn saved_tensor(key: &str, live: bool) -> Option<String> {
+pub(crate) fn tensor_to_save(key: &str, live: bool) -> Option<String> {
     let key = strip(key);
     if !live {
         return Some(key.to_owned());
@@ -27,7 +32,7 @@ pub(crate) fn saved_tensor(key: &str, live: bool) -> Option<String> {
 }
 
 /// The modules of such tensors.
-pub(crate) fn whole_modules(tensors: &BTreeMap<String, Tensor>) -> BTreeSet<&str> {
+pub(crate) fn modules_to_save(tensors: &BTreeMap<String, Tensor>) -> BTreeSet<&str> {
     tensors.keys().map(|key| key.rsplit_once('.').map_or(key.as_str(), |(module, _)| module)).collect()
 }
 
@@ -37,10 +42,9 @@ mod tests {
 
     #[test]
     fn modules_to_save_replace_tensors_of_the_base() {
-        let saved = |key, live| saved_tensor(key, live);
-        assert_eq!(saved("base_model.model.classifier.weight", false).as_deref(), Some("classifier.weight"));
+        assert_eq!(tensor_to_save("base_model.model.classifier.weight", false).as_deref(), Some("classifier.weight"));
         let key = "base_model.model.head.out.modules_to_save.default.bias";
-        assert_eq!(saved(key, true).as_deref(), Some("head.out.bias"));
-        assert_eq!(saved("base_model.model.fc.base_layer.weight", true), None);
+        assert_eq!(tensor_to_save(key, true).as_deref(), Some("head.out.bias"));
+        assert_eq!(tensor_to_save("base_model.model.fc.base_layer.weight", true), None);
     }
 }

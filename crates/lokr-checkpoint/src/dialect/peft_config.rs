@@ -6,8 +6,8 @@ use std::path::Path;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use crate::json::Fields;
-use crate::{CheckpointError, Result};
+use crate::error::{CheckpointError, ConfigError, InFile, Result};
+use crate::file::Fields;
 
 /// The configuration of a PEFT adapter: what the scale depends on, read, and all fields as they were.
 ///
@@ -51,16 +51,16 @@ impl PeftConfig {
     /// Checks a configuration's text.
     ///
     /// # Errors
-    /// [`CheckpointError::Json`], [`CheckpointError::DuplicateKey`]; [`CheckpointError::ConfigField`] for another
-    /// `peft_type`, an `r` that is no positive integer, an `alpha` that is no finite number, and patterns with such values;
-    /// [`CheckpointError::ConfigPattern`] for a pattern that is no regular expression (look-around and back-references,
-    /// which Python knows, are none here).
+    /// [`FileError::Json`](crate::FileError::Json), [`FileError::DuplicateKey`](crate::FileError::DuplicateKey);
+    /// [`ConfigError::Field`] for another `peft_type`, an `r` that is no positive integer, an `alpha` that is no finite
+    /// number, and patterns with such values; [`ConfigError::Pattern`] for a pattern that is no regular expression
+    /// (look-around and back-references, which Python knows, are none here).
     pub fn parse(json: &[u8]) -> Result<Self> {
         let fields: Fields<Value> = serde_json::from_slice(json)?;
         let fields: Map<String, Value> = fields.unique()?.into_iter().collect();
         match fields.get("peft_type") {
             Some(Value::String(kind)) if kind == "LOKR" => {}
-            other => return Err(field_error("peft_type", "\"LOKR\"", other)),
+            other => return Err(field_error("peft_type", "\"LOKR\"", other).into()),
         }
         let r = fields.get("r").map_or(Ok(DEFAULT_RANK), |value| rank("r", value))?;
         let alpha = fields.get("alpha").map_or(Ok(DEFAULT_ALPHA), |value| finite("alpha", value))?;
@@ -91,24 +91,20 @@ impl PeftConfig {
 
     /// The scale `alpha / r` of a module. `rank` is that of its tensors, or `None` when both factors are full.
     ///
-    /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that does,
-    /// but saves them sorted, so that their order is lost; several are accepted only where they agree in the scale.
+    /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that
+    /// does, but saves them sorted, so that their order is lost; several are accepted only where they agree in the
+    /// scale.
     ///
     /// # Errors
-    /// [`CheckpointError::ConfigRank`] when no rank that may be meant is that of the tensors,
-    /// [`CheckpointError::AmbiguousPattern`].
+    /// [`ConfigError::Rank`] when no rank that may be meant is that of the tensors,
+    /// [`ConfigError::AmbiguousPattern`].
     pub fn scale(&self, module: &str, rank: Option<usize>) -> Result<f64> {
         let (mut texts, ranks) = matches(&self.rank_patterns, module, self.r);
         let (alpha_texts, alphas) = matches(&self.alpha_patterns, module, self.alpha);
         let ranks = match rank {
             Some(found) if !ranks.contains(&found) => {
                 let field = if texts.is_empty() { "r" } else { "rank_pattern" };
-                return Err(CheckpointError::ConfigRank {
-                    module: module.to_owned(),
-                    field,
-                    expected: ranks[0],
-                    found,
-                });
+                return Err(ConfigError::Rank { module: module.to_owned(), field, expected: ranks[0], found }.into());
             }
             Some(found) => vec![found],
             None => ranks,
@@ -119,7 +115,7 @@ impl PeftConfig {
             Some(&bits) if scales.len() == 1 => Ok(f64::from_bits(bits)),
             _ => {
                 texts.extend(alpha_texts);
-                Err(CheckpointError::AmbiguousPattern { module: module.to_owned(), patterns: texts })
+                Err(ConfigError::AmbiguousPattern { module: module.to_owned(), patterns: texts }.into())
             }
         }
     }
@@ -135,8 +131,8 @@ fn matches<V: Copy>(patterns: &[Pattern<V>], module: &str, default: V) -> (Vec<S
 fn patterns<V>(
     fields: &Map<String, Value>,
     field: &'static str,
-    read: impl Fn(&str, &Value) -> Result<V>,
-) -> Result<Vec<Pattern<V>>> {
+    read: impl Fn(&str, &Value) -> Result<V, ConfigError>,
+) -> Result<Vec<Pattern<V>>, ConfigError> {
     let entries: BTreeMap<&String, &Value> = match fields.get(field) {
         None | Some(Value::Null) => BTreeMap::new(),
         Some(Value::Object(entries)) => entries.iter().collect(),
@@ -144,31 +140,34 @@ fn patterns<V>(
     };
     let compile = |(text, value): (&String, &Value)| {
         // `(.*\.)?(key)$` from the start of the name.
-        let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{text})$")).map_err(|source| {
-            CheckpointError::ConfigPattern { field, pattern: text.clone(), source: Box::new(source) }
+        let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{text})$")).map_err(|source| ConfigError::Pattern {
+            field,
+            pattern: text.clone(),
+            source: Box::new(source),
         })?;
         Ok(Pattern { text: text.clone(), regex, value: read(&format!("{field}.{text}"), value)? })
     };
     entries.into_iter().map(compile).collect()
 }
 
-fn rank(field: &str, value: &Value) -> Result<usize> {
+fn rank(field: &str, value: &Value) -> Result<usize, ConfigError> {
     let rank = value.as_u64().and_then(|rank| usize::try_from(rank).ok()).filter(|&rank| rank > 0);
     rank.ok_or_else(|| field_error(field, "a positive integer", Some(value)))
 }
 
-fn finite(field: &str, value: &Value) -> Result<f64> {
+fn finite(field: &str, value: &Value) -> Result<f64, ConfigError> {
     value.as_f64().filter(|x| x.is_finite()).ok_or_else(|| field_error(field, "a finite number", Some(value)))
 }
 
-fn field_error(field: &str, expected: &'static str, found: Option<&Value>) -> CheckpointError {
+fn field_error(field: &str, expected: &'static str, found: Option<&Value>) -> ConfigError {
     let found = found.map_or_else(|| "not there".to_owned(), Value::to_string);
-    CheckpointError::ConfigField { field: field.to_owned(), expected, found }
+    ConfigError::Field { field: field.to_owned(), expected, found }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::FileError;
 
     fn config(rest: &str) -> Result<PeftConfig> {
         PeftConfig::parse(format!(r#"{{"peft_type": "LOKR", {rest}}}"#).as_bytes())
@@ -195,11 +194,17 @@ mod tests {
             (r#""alpha_pattern": {"fc": true}"#, "alpha_pattern.fc"),
         ] {
             let error = config(text).unwrap_err();
-            assert!(matches!(&error, CheckpointError::ConfigField { field, .. } if field == wrong), "{text}: {error}");
+            assert!(
+                matches!(&error, CheckpointError::Config(ConfigError::Field { field, .. }) if field == wrong),
+                "{text}: {error}"
+            );
         }
         let error = PeftConfig::parse(br#"{"peft_type": "LORA"}"#).unwrap_err();
-        assert!(matches!(&error, CheckpointError::ConfigField { field, .. } if field == "peft_type"), "{error}");
-        assert!(matches!(PeftConfig::parse(b"{}"), Err(CheckpointError::ConfigField { .. })));
+        assert!(
+            matches!(&error, CheckpointError::Config(ConfigError::Field { field, .. }) if field == "peft_type"),
+            "{error}"
+        );
+        assert!(matches!(PeftConfig::parse(b"{}"), Err(CheckpointError::Config(ConfigError::Field { .. }))));
     }
 
     #[test]
@@ -227,11 +232,11 @@ mod tests {
         // The tensors tell the rank, not the alpha.
         for rank in [Some(2), None] {
             let error = config.scale("fc", rank).unwrap_err();
-            assert!(matches!(&error, CheckpointError::AmbiguousPattern { .. }), "{error}");
+            assert!(matches!(&error, CheckpointError::Config(ConfigError::AmbiguousPattern { .. })), "{error}");
         }
         let same = super::tests::config(r#""rank_pattern": {"fc": 2, ".*fc": 4}, "alpha": 8"#).unwrap();
         assert_eq!(same.scale("fc", Some(4)).unwrap(), 2.0);
-        assert!(matches!(same.scale("fc", None), Err(CheckpointError::AmbiguousPattern { .. })));
+        assert!(matches!(same.scale("fc", None), Err(CheckpointError::Config(ConfigError::AmbiguousPattern { .. }))));
         let agree = super::tests::config(r#""r": 2, "alpha_pattern": {"fc": 6, ".*fc": 6}"#).unwrap();
         assert_eq!(agree.scale("fc", None).unwrap(), 3.0);
     }
@@ -242,24 +247,27 @@ mod tests {
         let error = config.scale("fc", Some(4)).unwrap_err();
         let expected = "rank_pattern";
         assert!(
-            matches!(&error, CheckpointError::ConfigRank { field, expected: 2, found: 4, .. } if *field == expected),
+            matches!(&error, CheckpointError::Config(ConfigError::Rank { field, expected: 2, found: 4, .. }) if *field == expected),
             "{error}"
         );
-        assert!(matches!(config.scale("x", Some(3)), Err(CheckpointError::ConfigRank { field: "r", .. })));
+        assert!(matches!(
+            config.scale("x", Some(3)),
+            Err(CheckpointError::Config(ConfigError::Rank { field: "r", .. }))
+        ));
     }
 
     #[test]
     fn a_broken_regular_expression_is_named() {
         let error = config(r#""rank_pattern": {"(fc": 2}"#).unwrap_err();
         assert!(
-            matches!(&error, CheckpointError::ConfigPattern { field: "rank_pattern", pattern, .. } if pattern == "(fc"),
+            matches!(&error, CheckpointError::Config(ConfigError::Pattern { field: "rank_pattern", pattern, .. }) if pattern == "(fc"),
             "{error}"
         );
     }
 
     #[test]
     fn json_errors_are_passed_on() {
-        assert!(matches!(PeftConfig::parse(b"{\"r\": "), Err(CheckpointError::Json(_))));
-        assert!(matches!(config(r#""r": 2, "r": 3"#), Err(CheckpointError::DuplicateKey { .. })));
+        assert!(matches!(PeftConfig::parse(b"{\"r\": "), Err(CheckpointError::File(FileError::Json(_)))));
+        assert!(matches!(config(r#""r": 2, "r": 3"#), Err(CheckpointError::File(FileError::DuplicateKey { .. }))));
     }
 }

@@ -9,9 +9,10 @@ use lokr_core::{FactorizationRule, factorization};
 use serde_json::{Map, Value, json};
 
 use super::peft_config::PeftConfig;
-use crate::factor::product;
-use crate::size::is_low_rank;
-use crate::{CheckpointError, Dialect, Module, Result, W1, W2};
+use crate::dialects::Dialect;
+use crate::error::{ConfigError, ModuleError, Result};
+use crate::file::product;
+use crate::module::{Module, W1, W2, is_low_rank, lowest_full_rank};
 
 /// What a module demands of the configuration.
 struct Demand<'a> {
@@ -72,7 +73,7 @@ pub(crate) fn config_for(
     let demands = modules
         .iter()
         .map(|(name, module)| demand(module, weights.get(name).map(Vec::as_slice), both, effective))
-        .collect::<Result<Vec<_>>>()?;
+        .collect::<Result<Vec<_>, _>>()?;
     let mut fields = source.map_or_else(defaults, |(config, _)| config.fields().clone());
     let holds = source.map_or(Holds::Rest, |(_, holds)| holds);
     if holds != Holds::Everything {
@@ -105,10 +106,15 @@ fn defaults() -> Map<String, Value> {
     }
 }
 
-fn demand<'a>(module: &'a Module, weight: Option<&[usize]>, both: bool, effective: bool) -> Result<Demand<'a>> {
+fn demand<'a>(
+    module: &'a Module,
+    weight: Option<&[usize]>,
+    both: bool,
+    effective: bool,
+) -> Result<Demand<'a>, ModuleError> {
     let refuse = |reason| {
         let module = module.name().to_owned();
-        Err(CheckpointError::CannotHold { module, dialect: Dialect::Peft, reason })
+        Err(ModuleError::CannotHold { module, dialect: Dialect::Peft, reason })
     };
     let kernel = product(weight.map(|shape| &shape[2..]).or(module.w2().kernel()).unwrap_or_default());
     let (w1, (p, columns)) = (module.w1().dim(), module.w2().dim());
@@ -116,7 +122,7 @@ fn demand<'a>(module: &'a Module, weight: Option<&[usize]>, both: bool, effectiv
     let (large1, large2) = (w1.0.max(w1.1), w2.0.max(w2.1));
     let rank = match module.rank() {
         Some(rank) => Rank::Exactly(rank),
-        None => Rank::AtLeast(large2.max(if both { large1 } else { 0 }).div_ceil(2)),
+        None => Rank::AtLeast(lowest_full_rank((large2, if both { large1 } else { 0 }))),
     };
     if let Rank::Exactly(rank) = rank {
         match module.w1() {
@@ -139,12 +145,12 @@ fn demand<'a>(module: &'a Module, weight: Option<&[usize]>, both: bool, effectiv
             _ => {}
         }
     }
-    let scale = module.scale().ok_or_else(|| CheckpointError::ScaleUnknown { module: module.name().to_owned() })?;
+    let scale = module.scale().ok_or_else(|| ModuleError::ScaleUnknown { module: module.name().to_owned() })?;
     Ok(Demand { module, scale, w1, w2, rank })
 }
 
 /// The factor that makes PEFT split all layers as they are split.
-fn decompose_factor(demands: &[Demand<'_>]) -> Result<i64> {
+fn decompose_factor(demands: &[Demand<'_>]) -> Result<i64, ConfigError> {
     let fits = |factor: i64, demand: &Demand<'_>| {
         let split = |first: usize, second: usize| {
             let dim = first.checked_mul(second)?;
@@ -163,7 +169,7 @@ fn decompose_factor(demands: &[Demand<'_>]) -> Result<i64> {
         }
     }
     let Demand { module, w1, w2, .. } = &demands[furthest];
-    Err(CheckpointError::PeftFactors { module: module.name().to_owned(), w1: *w1, w2: *w2 })
+    Err(ConfigError::Factors { module: module.name().to_owned(), w1: *w1, w2: *w2 })
 }
 
 /// `r` and `alpha` as most modules have them, the others in patterns of their whole names.

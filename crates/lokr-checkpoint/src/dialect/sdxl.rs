@@ -10,8 +10,8 @@ const OUTSIDE: [(&str, &str); 6] = [
     ("add_embedding_linear_2", "label_emb_0_2"),
 ];
 
-/// The SGM names of an underscored diffusers name: SDXL's, and that of Stable Diffusion 1 and 2 where it is another, because
-/// the first block of the way up has no attention there.
+/// The SGM names of an underscored diffusers name: SDXL's, and that of Stable Diffusion 1 and 2 where it is another,
+/// because the first block of the way up has no attention there.
 pub(crate) fn sgm_names(name: &str) -> impl Iterator<Item = String> {
     let older = (name == "up_blocks_0_upsamplers_0_conv").then(|| "output_blocks_2_1_conv".to_owned());
     to_sgm(name).into_iter().chain(older)

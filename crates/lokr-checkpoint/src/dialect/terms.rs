@@ -17,7 +17,7 @@ pub(crate) fn path(name: &str) -> Option<&str> {
 }
 
 /// Whether a file's header says that it is one.
-pub(crate) fn is_said(metadata: &BTreeMap<String, String>) -> bool {
+pub(crate) fn declared(metadata: &BTreeMap<String, String>) -> bool {
     metadata.get(FORMAT.0).is_some_and(|format| format == FORMAT.1)
 }
 

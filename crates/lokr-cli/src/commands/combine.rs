@@ -21,7 +21,7 @@ pub(crate) fn run(args: &CombineArgs, reporter: &Reporter) -> Result<(), CliErro
     check_kind(&args.output.out, adapters[0].dialect())?;
     let base = open_base(args.base.as_ref())?;
     let pairs: Vec<_> = adapters.iter().zip(weights).collect();
-    let options = CombineOptions { size: args.size.size(), kind: args.dtype.map(Into::into) };
+    let options = CombineOptions { size: args.size.size(), dtype: args.dtype.map(Into::into) };
     let combination = reporter.job_over_modules(|progress| combine(&pairs, base.as_ref(), &options, progress));
     let Combination { adapter: combined, report } = combination?;
     combined.write(&args.output.out, args.output.overwrite())?;

@@ -20,9 +20,9 @@ pub(crate) fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliErro
         return Err(CliError::Terms { terms: args.terms, dialect });
     }
     check_kind(&args.output.out, dialect)?;
-    // PEFT makes all splits by one factor, so that not each weight can have its own.
+    // Where all splits are by one factor, not each weight can have its own.
     let by_energy = matches!(args.size.size(), Some(FactorSize::Energy(_)));
-    let even = (dialect == Dialect::Peft && by_energy).then_some(-1);
+    let even = (dialect.has_one_factor() && by_energy).then_some(-1);
     let (base, tuned) = (BaseModel::open(&args.base)?, BaseModel::open(&args.tuned)?);
     let options = ExtractOptions {
         factor: args.factor.or(even),
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliErro
         include: args.include.clone(),
         exclude: args.exclude.clone(),
         min_change: args.min_change,
-        kind: args.dtype.map(Into::into),
+        dtype: args.dtype.map(Into::into),
         ..ExtractOptions::default()
     };
     let extraction = reporter.job_over_modules(|progress| extract(&base, &tuned, &options, progress))?;

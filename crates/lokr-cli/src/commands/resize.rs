@@ -21,7 +21,7 @@ pub(crate) fn run(args: &ResizeArgs, reporter: &Reporter) -> Result<(), CliError
     let options = ResizeOptions {
         factor: args.factor,
         size: args.size.size(),
-        kind: args.dtype.map(Into::into),
+        dtype: args.dtype.map(Into::into),
         ..ResizeOptions::default()
     };
     let resized = reporter.job_over_modules(|progress| resize(&adapter, base.as_ref(), &options, progress));

@@ -13,7 +13,6 @@ mod totals;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use lokr_checkpoint::{Adapter, BaseModel};
 use rayon::prelude::*;
@@ -72,24 +71,23 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         picture.draw(&args.adapter, &modules, norms)?;
     }
     reporter.warnings(adapter.warnings());
+    let file_bytes = adapter.tensors_path().metadata().map_or(0, |metadata| metadata.len());
     reporter.result(&Report {
         path: args.adapter.display().to_string(),
         dialect: adapter.dialect().to_string(),
         prefix: adapter.prefix().to_owned(),
         metadata: adapter.metadata().clone(),
-        totals: Totals::new(&modules, adapter.dialect(), file_bytes(&args.adapter)),
+        totals: Totals::new(&modules, adapter.dialect(), file_bytes),
         modules,
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
-        replaced: adapter.extra().iter().map(|(name, tensor)| (name.clone(), tensor.shape().to_vec())).collect(),
+        replaced: adapter
+            .modules_to_save()
+            .iter()
+            .map(|(name, tensor)| (name.clone(), tensor.shape().to_vec()))
+            .collect(),
         warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         plot: args.plot.as_ref().map(|path| path.display().to_string()),
     })
-}
-
-/// The adapter's file, or the tensors in its directory.
-fn file_bytes(path: &Path) -> u64 {
-    let file = if path.is_dir() { path.join("adapter_model.safetensors") } else { path.to_owned() };
-    file.metadata().map_or(0, |metadata| metadata.len())
 }
 
 impl fmt::Display for Report {

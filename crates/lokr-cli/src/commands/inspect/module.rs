@@ -39,9 +39,6 @@ impl ModuleReport {
         base: Option<&(BaseModel, Resolution)>,
     ) -> Result<Self, CliError> {
         let ((m, n), (p, columns)) = (module.w1().dim(), module.w2().dim());
-        let bounded =
-            |rank: Option<usize>, rows: usize, columns: usize| rows.min(columns).min(rank.unwrap_or(usize::MAX));
-        let rank_bound = bounded(module.w1().rank(), m, n) * bounded(module.w2().rank(), p, columns);
         let (mut frobenius_norm, mut spectral_norm) = (None, None);
         if let (Some(scale), true) = (module.scale(), module.is_kronecker()) {
             let kron = module.kron::<f64>()?;
@@ -66,7 +63,7 @@ impl ModuleReport {
             w2: shapes(&module.w2().tensors()),
             weight: (m * p, n * columns),
             rank: module.rank(),
-            rank_bound,
+            rank_bound: module.rank_bound(),
             alpha: module.alpha().or_else(|| adapter.config()?.alpha(name)),
             scale: module.scale(),
             parameters: module.parameter_count(),

@@ -29,9 +29,7 @@ impl Totals {
         // The terms of one module change one weight.
         let mut weights = BTreeMap::new();
         for module in modules {
-            let terms = module.name.rsplit_once(".term").filter(|_| dialect == Dialect::Terms);
-            weights
-                .insert(terms.map_or(&*module.name, |(path, _)| path), module.size(module.weight.0 * module.weight.1));
+            weights.insert(dialect.path(&module.name), module.size(module.weight.0 * module.weight.1));
         }
         let lora = |rank: &dyn Fn(&ModuleReport) -> usize| modules.iter().map(|module| module.lora(rank(module))).sum();
         let ranked = modules.iter().all(|module| module.rank.is_some());

@@ -1,0 +1,56 @@
+//! From the names of one dialect to those of another.
+
+use super::place::Place;
+use crate::dialect::kohya::{self, TextEncoders};
+use crate::dialect::lycoris::{self, flatten};
+use crate::dialect::{peft, terms};
+use crate::dialects::Dialect;
+use crate::error::{ModuleError, NameError, Result};
+
+/// How a dialect names modules.
+pub(super) struct Namer<'a> {
+    pub(super) dialect: Dialect,
+    /// What stands before every name in place of what is usual.
+    pub(super) prefix: Option<&'a str>,
+    pub(super) encoders: TextEncoders,
+}
+
+impl Namer<'_> {
+    /// What stands before all names of the file: what [`Adapter::prefix`] says.
+    pub(super) fn file_prefix(&self) -> &str {
+        match self.dialect {
+            Dialect::Peft => self.prefix.unwrap_or(peft::PREFIX),
+            Dialect::Lycoris => self.prefix.unwrap_or(lycoris::PREFIX),
+            Dialect::Kohya | Dialect::Dotted | Dialect::Terms => "",
+        }
+    }
+
+    /// The module's name, without the file's prefix in PEFT only.
+    pub(super) fn name(&self, place: &Place) -> Result<String> {
+        let prefix = self.prefix.unwrap_or_default();
+        let name = match (self.dialect, place) {
+            (Dialect::Peft, Place::Path(path)) => path.clone(),
+            (Dialect::Dotted, Place::Path(path)) => format!("{prefix}{path}"),
+            (Dialect::Terms, Place::Path(path)) => terms::name(&format!("{prefix}{path}"), 0),
+            (Dialect::Lycoris, Place::Path(path)) => format!("{}{}", self.file_prefix(), flatten(path)),
+            (Dialect::Kohya, Place::Path(path)) if self.prefix.is_some() => format!("{prefix}{}", flatten(path)),
+            (Dialect::Kohya, Place::Path(path)) => kohya::name(path, self.encoders),
+            (Dialect::Lycoris, Place::Flat { name, rest }) if kohya::split(name).is_none() || name != rest => {
+                format!("{}{rest}", self.file_prefix())
+            }
+            (Dialect::Kohya, Place::Flat { name, rest }) if kohya::split(name).is_none() || name != rest => {
+                format!("{}{rest}", self.prefix.unwrap_or(kohya::IMAGE_PREFIX))
+            }
+            (Dialect::Kohya, Place::Flat { name, .. }) if self.prefix.is_none() => name.clone(),
+            (_, Place::Flat { name, .. }) => {
+                let dialect = if kohya::split(name).is_some() { Dialect::Kohya } else { Dialect::Lycoris };
+                return Err(NameError::BaseNeeded { module: name.clone(), dialect }.into());
+            }
+        };
+        if self.dialect.accepts(&name, self.file_prefix()) {
+            return Ok(name);
+        }
+        let reason = "the prefix is not one of its own";
+        Err(ModuleError::CannotHold { module: name, dialect: self.dialect, reason }.into())
+    }
+}

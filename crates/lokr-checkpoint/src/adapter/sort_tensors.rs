@@ -1,0 +1,98 @@
+//! Which tensor of an adapter's file belongs to which module.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::options::ForeignTensors;
+use crate::dialect::{Key, other_algorithm, peft};
+use crate::dialects::Dialect;
+use crate::error::{NameError, Result};
+use crate::file::{Tensor, TensorFile};
+use crate::module::ModuleTensors;
+
+/// The tensors of a file, sorted out.
+#[derive(Default)]
+pub(super) struct Sorted {
+    /// Whether the file is the state of a live PEFT model, which holds the base model too.
+    live: bool,
+    pub(super) modules: BTreeMap<String, ModuleTensors>,
+    pub(super) modules_to_save: BTreeMap<String, Tensor>,
+    /// Modules of other algorithms, whose `alpha` is not ours.
+    foreign_modules: BTreeSet<String>,
+    pub(super) skipped: Vec<String>,
+    pub(super) base_tensors: usize,
+}
+
+impl Sorted {
+    /// Sorts the tensors of a file; `prefix` is that of LyCORIS names.
+    pub(super) fn new(file: &TensorFile, dialect: Dialect, prefix: &str, foreign: ForeignTensors) -> Result<Self> {
+        let live = dialect == Dialect::Peft
+            && file.names().filter_map(Key::split).any(|key| key.is_factor() && key.adapter.is_some());
+        let mut sorted = Self { live, ..Self::default() };
+        let mut first_named: Option<(&str, &str)> = None;
+        for name in file.names() {
+            if name.ends_with(".lokr_t1") {
+                return Err(NameError::TuckerFirstFactor { key: name.to_owned() }.into());
+            }
+            let tensor = file.tensor(name)?;
+            let key = Key::split(name).filter(|key| {
+                (key.adapter.is_none() || dialect == Dialect::Peft) && dialect.accepts(key.module, prefix)
+            });
+            match key {
+                Some(key) if dialect == Dialect::Peft && !key.is_factor() => {
+                    return Err(NameError::NotPeft { key: name.to_owned() }.into());
+                }
+                Some(key) => {
+                    if let Some(adapter) = key.adapter {
+                        let &mut (first, named) = first_named.get_or_insert((name, adapter));
+                        if adapter != named {
+                            let (first, second) = (first.to_owned(), name.to_owned());
+                            return Err(NameError::SeveralAdapters { first, second }.into());
+                        }
+                    }
+                    let module = if dialect == Dialect::Peft { peft::strip(key.module) } else { key.module };
+                    let tensors = sorted.modules.entry(module.to_owned()).or_default();
+                    tensors.insert(module, key.suffix, name.to_owned(), tensor)?;
+                }
+                None => sorted.take_other(name, tensor, dialect, foreign)?,
+            }
+        }
+        // What is left of another algorithm's module once its factors are skipped.
+        sorted.modules.retain(|module, tensors| tensors.has_factors() || !sorted.foreign_modules.contains(module));
+        Ok(sorted)
+    }
+
+    /// Takes a tensor that is not a module's.
+    fn take_other(
+        &mut self,
+        key: &str,
+        tensor: Tensor,
+        dialect: Dialect,
+        foreign: ForeignTensors,
+    ) -> Result<(), NameError> {
+        let error = if let Some((module, algorithm)) = other_algorithm(key) {
+            self.foreign_modules.insert(module.to_owned());
+            NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
+        } else if dialect == Dialect::Peft {
+            match peft::tensor_to_save(key, self.live) {
+                None => self.base_tensors += 1,
+                Some(target) if self.modules_to_save.contains_key(&target) => {
+                    let (first, second) = (target.clone(), key.to_owned());
+                    return Err(NameError::DuplicateTarget { first, second, target });
+                }
+                Some(target) => {
+                    self.modules_to_save.insert(target, tensor);
+                }
+            }
+            return Ok(());
+        } else {
+            NameError::UnknownKey { key: key.to_owned(), dialect }
+        };
+        match foreign {
+            ForeignTensors::Refuse => Err(error),
+            ForeignTensors::Skip => {
+                self.skipped.push(key.to_owned());
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What is wrong with a file, or with what is to be stored in one.
+
+use safetensors::Dtype;
+use thiserror::Error;
+
+/// What is wrong with a file, or with what is to be stored in one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// A directory, pipe or device where a file should be.
+    #[error("this is {found}, not a file")]
+    NotAFile {
+        /// What is there.
+        found: &'static str,
+    },
+    /// The file is a pickle, which runs code when it is loaded, or is named like one.
+    #[error("this is a {format}, which can run code when loaded; convert it to safetensors first")]
+    Pickle {
+        /// The format recognised.
+        format: &'static str,
+    },
+    /// The file is too short to hold the length of a header.
+    #[error("not a safetensors file: it has {length} bytes, fewer than the 8 of a header length")]
+    NoHeader {
+        /// Length of the file.
+        length: usize,
+    },
+    /// The header is said to be longer than the file, or than any sane header.
+    #[error(
+        "not a safetensors file, or damaged: its header would have {found} bytes, but at most {limit} are possible here"
+    )]
+    HeaderLength {
+        /// The length stated.
+        found: u64,
+        /// What the file's length or the cap of 100 MB allows.
+        limit: u64,
+    },
+    /// Invalid JSON, in a header, an index or a configuration.
+    #[error("invalid JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A key appears twice in one JSON object.
+    #[error("the key {key:?} appears twice")]
+    DuplicateKey {
+        /// The key.
+        key: String,
+    },
+    /// The header names an element type that no version of the format has.
+    #[error("{key}: unknown dtype {dtype:?}")]
+    UnknownDtype {
+        /// The tensor.
+        key: String,
+        /// What the header says.
+        dtype: String,
+    },
+    /// A shape whose size does not fit in memory addresses.
+    #[error("{key}: the shape {shape:?} overflows")]
+    ShapeOverflow {
+        /// The tensor.
+        key: String,
+        /// The shape.
+        shape: Vec<usize>,
+    },
+    /// A tensor's bytes are not as many as its shape and type need.
+    #[error("{key}: shape {shape:?} of {dtype} needs {expected} bytes, but {found} are given")]
+    TensorSize {
+        /// The tensor.
+        key: String,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// Its element type.
+        dtype: Dtype,
+        /// Bytes that these need.
+        expected: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// A tensor's bytes do not start where those of the one before end (a gap or an overlap), or end before they begin.
+    #[error("{key}: bytes {start}..{end} leave a gap or overlap; they should start at {expected} and not end before")]
+    TensorRange {
+        /// The tensor.
+        key: String,
+        /// Where the previous tensor ends.
+        expected: usize,
+        /// Where it starts.
+        start: usize,
+        /// Where it ends.
+        end: usize,
+    },
+    /// The data section is truncated, or bytes trail behind the last tensor.
+    #[error("the tensors take {expected} bytes, but {found} bytes follow the header")]
+    DataLength {
+        /// Bytes the header describes.
+        expected: usize,
+        /// Bytes there are.
+        found: usize,
+    },
+    /// A directory without what was looked for.
+    #[error("no {expected} here")]
+    Missing {
+        /// The files that would do.
+        expected: String,
+    },
+    /// A shard index that does not fit its shards.
+    #[error("the index places {key} in {shard:?}, which {problem}")]
+    ShardIndex {
+        /// The tensor.
+        key: String,
+        /// The shard's file name.
+        shard: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// No tensor of that name.
+    #[error("there is no tensor {key}")]
+    TensorMissing {
+        /// The name.
+        key: String,
+    },
+    /// A tensor of an adapter, or one to compute with, that is not f16, bf16, f32 or f64.
+    #[error("{key}: {dtype} is not an adapter dtype; expected F16, BF16, F32 or F64")]
+    TensorDtype {
+        /// The tensor.
+        key: String,
+        /// Its type.
+        dtype: Dtype,
+    },
+    /// A base weight of a type that a delta cannot be added to without loss.
+    #[error(
+        "{key}: the base weight is quantised ({dtype}); a delta added to it would be lost to rounding. Merge into the \
+         unquantised model"
+    )]
+    QuantizedBase {
+        /// The weight.
+        key: String,
+        /// Its element type, or the quantised tensor found in its place.
+        dtype: String,
+    },
+    /// Values that the type to store cannot hold: too large for it, or all so small that nothing is left.
+    #[error("{key}: {count} of its values {} {dtype}", if *too_large { "are too large for" } else { "are too small for" })]
+    OutOfRange {
+        /// The tensor.
+        key: String,
+        /// The type to store.
+        dtype: Dtype,
+        /// How many.
+        count: usize,
+        /// Whether they became infinite; else all became zero.
+        too_large: bool,
+    },
+    /// A tensor's bytes were given when it was not its turn.
+    #[error("{key} was to be written, but {} comes next", expected.as_deref().unwrap_or("the end"))]
+    WriteOrder {
+        /// The tensor given.
+        key: String,
+        /// The one whose turn it is; none after the last.
+        expected: Option<String>,
+    },
+}

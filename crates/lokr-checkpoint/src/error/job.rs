@@ -1,0 +1,135 @@
+//! Why a job cannot be done, or was not.
+
+use thiserror::Error;
+
+use crate::dialects::Dialect;
+
+/// Why a job cannot be done, or was not.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// An option of a job that makes no sense.
+    #[error("{option}: {found}, expected {expected}")]
+    Option {
+        /// The option.
+        option: &'static str,
+        /// What is expected, in words.
+        expected: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// A pattern of an option that is no regular expression.
+    #[error("{option}: {pattern:?} is not a regular expression: {source}")]
+    Pattern {
+        /// The option.
+        option: &'static str,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        source: Box<regex::Error>,
+    },
+    /// The caller stopped the job.
+    #[error("interrupted")]
+    Interrupted,
+    /// A tensor of `modules_to_save` that is not of the shape of the one it replaces.
+    #[error("{key}: the adapter's modules_to_save have shape {found:?}, expected {expected:?} as in the base model")]
+    ReplacementShape {
+        /// The tensor.
+        key: String,
+        /// The base model's shape.
+        expected: Vec<usize>,
+        /// The adapter's.
+        found: Vec<usize>,
+    },
+    /// A merged weight does not do what base and adapters do together.
+    #[error(
+        "{key}: the merged weight differs from base and adapter together by {error:e} (relative) on a probe vector; \
+         nothing was written"
+    )]
+    Guard {
+        /// The weight.
+        key: String,
+        /// The relative error.
+        error: f64,
+    },
+    /// An adapter that cannot be taken out of a model again.
+    #[error("{key} cannot be taken out again: it {reason}")]
+    CannotUnmerge {
+        /// The module or tensor.
+        key: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// Two models without a tensor of the same name.
+    #[error("the two models have no tensor name in common ({example} is only here): are they of one kind?")]
+    NothingShared {
+        /// A tensor of the second model.
+        example: String,
+    },
+    /// Two models without a weight that differs and can be adapted.
+    #[error(
+        "no weight that can be adapted differs between the two models ({compared} compared; {others} tensors differ that \
+         cannot be adapted or were left out)"
+    )]
+    NothingChanged {
+        /// Weights compared value by value.
+        compared: usize,
+        /// Tensors that differ otherwise: in shape, in one model only, excluded, no weights.
+        others: usize,
+    },
+    /// Adapters whose modules are named in different ways.
+    #[error("a {first} adapter cannot be combined with a {second} one: their names differ; convert one")]
+    CombineDialects {
+        /// A dialect.
+        first: Dialect,
+        /// Another one.
+        second: Dialect,
+    },
+    /// A weighted sum of modules whose factors have different shapes.
+    #[error(
+        "{module}: w1 {first_w1:?} with w2 {first_w2:?} cannot be combined with w1 {w1:?} and w2 {w2:?}; resize one"
+    )]
+    CombineShapes {
+        /// The module.
+        module: String,
+        /// `w1` in the first adapter that has the module.
+        first_w1: (usize, usize),
+        /// `w2` there, flattened.
+        first_w2: (usize, usize),
+        /// `w1` in another.
+        w1: (usize, usize),
+        /// `w2` there, flattened.
+        w2: (usize, usize),
+    },
+    /// A tensor stored whole in several adapters, with different values, or with a weight that is not 1.
+    #[error("{key} is stored whole, not as a change, and cannot be weighted or summed")]
+    CombineModulesToSave {
+        /// The tensor.
+        key: String,
+    },
+    /// A job on a DoRA module that is possible without its norms only.
+    #[error("{module}: a DoRA module, which depends on the base weight, cannot be {operation}")]
+    Dora {
+        /// The module.
+        module: String,
+        /// What was to be done with it.
+        operation: &'static str,
+    },
+    /// A job on a weight's change that is possible for a single Kronecker product only.
+    #[error("{module}: a sum of several Kronecker products cannot be {operation}; combine it into the best single one")]
+    SeveralTerms {
+        /// The module.
+        module: String,
+        /// What was to be done with it.
+        operation: &'static str,
+    },
+    /// A low-rank factor stored flat whose sizes PEFT would not make for a linear layer: it is a convolution's, and the
+    /// base model tells its kernel.
+    #[error(
+        "{module}: the low-rank factors are those of a convolution, whose kernel only the base model tells; give it"
+    )]
+    KernelUnknown {
+        /// The module.
+        module: String,
+    },
+}

@@ -1,0 +1,115 @@
+//! What is wrong with the names in an adapter, by themselves or beside those of a base model.
+
+use thiserror::Error;
+
+use super::list::list;
+use crate::dialects::Dialect;
+
+/// What is wrong with the names in an adapter, by themselves or beside those of a base model.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// A file without a single LoKr tensor.
+    #[error("no lokr tensors in this file")]
+    NotLokr,
+    /// A tensor that belongs to another kind of adapter.
+    #[error("{key}: a tensor of {algorithm}, not of LoKr")]
+    OtherAlgorithm {
+        /// The tensor.
+        key: String,
+        /// The kind.
+        algorithm: &'static str,
+    },
+    /// A Tucker core of the first factor, which LyCORIS has a name for and no program writes.
+    #[error("{key}: no program writes a lokr_t1, and what it would mean is not known")]
+    TuckerFirstFactor {
+        /// The tensor.
+        key: String,
+    },
+    /// A tensor that no dialect has.
+    #[error("{key}: not a key of the {dialect} dialect")]
+    UnknownKey {
+        /// The tensor.
+        key: String,
+        /// The dialect read.
+        dialect: Dialect,
+    },
+    /// Tensors of two dialects in one file.
+    #[error("mixed dialects: {first} is {first_dialect}, {second} is {second_dialect}")]
+    MixedDialects {
+        /// A key.
+        first: String,
+        /// Its dialect.
+        first_dialect: Dialect,
+        /// Another key.
+        second: String,
+        /// Its dialect.
+        second_dialect: Dialect,
+    },
+    /// `alpha` or `dora_scale` in a PEFT adapter, whose scale is in its configuration and which has no DoRA.
+    #[error("mixed dialects: {key} in a PEFT adapter; PEFT ignores it")]
+    NotPeft {
+        /// The tensor.
+        key: String,
+    },
+    /// Dotted names without any `alpha`: PEFT without its configuration, or a file whose scale is 1.
+    #[error("{key} fits the dialects {first} and {second}, which differ in scale; say which")]
+    DialectUnclear {
+        /// An example.
+        key: String,
+        /// A dialect that fits.
+        first: Dialect,
+        /// Another one.
+        second: Dialect,
+    },
+    /// The state of a live PEFT model with several adapters.
+    #[error("{first} and {second} belong to two adapters; save them one by one")]
+    SeveralAdapters {
+        /// A key of one.
+        first: String,
+        /// A key of another.
+        second: String,
+    },
+    /// Two keys that mean one tensor.
+    #[error("{first} and {second} both mean {target}")]
+    DuplicateTarget {
+        /// A key or module.
+        first: String,
+        /// Another one.
+        second: String,
+        /// What both mean.
+        target: String,
+    },
+    /// A name that several modules of the base model have.
+    #[error("{module} matches several modules of the base model: {}", list(candidates))]
+    AmbiguousModule {
+        /// The name in the adapter.
+        module: String,
+        /// The modules it matches.
+        candidates: Vec<String>,
+    },
+    /// Modules that the base model does not have.
+    #[error("{} of {total} modules are not in the base model: {}", modules.len(), list(modules))]
+    UnmatchedModules {
+        /// The modules.
+        modules: Vec<String>,
+        /// How many modules the adapter has.
+        total: usize,
+    },
+    /// Not a single module is in the base model.
+    #[error("none of the {total} modules is in the base model (the first is {example}): is it the right one?")]
+    NothingMatches {
+        /// How many modules the adapter has.
+        total: usize,
+        /// One of them.
+        example: String,
+    },
+    /// Names that mean modules only together with a base model.
+    #[error("{module}: a {dialect} name says what it adapts only together with the base model; give it")]
+    BaseNeeded {
+        /// The first module.
+        module: String,
+        /// The dialect.
+        dialect: Dialect,
+    },
+}

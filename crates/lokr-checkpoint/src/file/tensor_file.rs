@@ -1,0 +1,110 @@
+//! Checked reading of a safetensors file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use safetensors::Dtype;
+
+use super::mmap::Source;
+use super::pickle;
+use super::read_header::{Header, parse};
+use super::tensor::Tensor;
+use crate::error::{FileError, InFile, Result};
+
+/// A safetensors file: its header in memory and checked, its data mapped and read only where a tensor is used.
+///
+/// # Examples
+/// ```
+/// use lokr_checkpoint::{Dtype, TensorFile};
+///
+/// let header = br#"{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}"#;
+/// let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+/// bytes.extend(header);
+/// bytes.extend(2.5f32.to_le_bytes());
+///
+/// let file = TensorFile::from_bytes("x.safetensors", bytes)?;
+/// assert_eq!(file.names().collect::<Vec<_>>(), ["x"]);
+/// assert_eq!(file.tensor("x")?.to_array::<f32>("x")?[[0]], 2.5);
+/// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+/// ```
+#[derive(Debug)]
+pub struct TensorFile {
+    path: PathBuf,
+    header: Header,
+    source: Arc<Source>,
+}
+
+impl TensorFile {
+    /// Maps a file and checks its header.
+    ///
+    /// The file must not be changed or truncated while this value or a [`Tensor`] of it lives. Replacing it by renaming
+    /// another file over it is fine.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::Pickle`] for a
+    /// `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with such content; for a damaged file
+    /// [`FileError::NoHeader`], [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
+    /// [`FileError::UnknownDtype`], [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`]
+    /// or [`FileError::DataLength`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        pickle::check_name(path).in_file(path)?;
+        let source = Source::map(path).in_file(path)?;
+        Self::new(path, source)
+    }
+
+    /// A file's bytes in memory; `path` is for messages. Memory beyond the bytes is in proportion to their number,
+    /// whatever a header claims.
+    ///
+    /// # Errors
+    /// Those of [`TensorFile::open`].
+    pub fn from_bytes(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<Self> {
+        Self::new(path.as_ref(), Source::Owned(bytes))
+    }
+
+    fn new(path: &Path, source: Source) -> Result<Self> {
+        let header = parse(&source).map_err(|error| pickle::or_pickle(&source, error).in_file(path))?;
+        Ok(Self { path: path.to_owned(), header, source: Arc::new(source) })
+    }
+
+    /// Where it was read from.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of its tensors, sorted.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.header.tensors.keys().map(String::as_str)
+    }
+
+    /// The header's free texts.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.header.metadata
+    }
+
+    /// Type and shape of a tensor, from the header alone.
+    #[must_use]
+    pub fn info(&self, name: &str) -> Option<(Dtype, &[usize])> {
+        self.header.tensors.get(name).map(|entry| (entry.dtype, &entry.shape[..]))
+    }
+
+    /// Bytes of all its tensors.
+    #[must_use]
+    pub fn data_bytes(&self) -> usize {
+        self.header.tensors.values().map(|entry| entry.bytes.len()).sum()
+    }
+
+    /// A tensor; its data stay where they are.
+    ///
+    /// # Errors
+    /// [`FileError::TensorMissing`].
+    pub fn tensor(&self, name: &str) -> Result<Tensor> {
+        let Some(entry) = self.header.tensors.get(name) else {
+            return Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
+        };
+        Ok(Tensor::at(self.source.clone(), entry.dtype, entry.shape.clone(), entry.bytes.clone()))
+    }
+}

@@ -1,0 +1,25 @@
+//! Merging adapters into a base model, and taking them out again.
+//!
+//! - `options`, `report`: what is asked for, and what was done.
+//! - `plan`: which adapters change which tensors, checked before anything is computed.
+//! - `steps`: what adapters do to one weight, on any of its rows.
+//! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
+//! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
+//! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model.
+
+mod guard;
+mod limits;
+mod model;
+mod options;
+mod other_files;
+mod plan;
+mod report;
+mod rows;
+mod steps;
+mod weight;
+
+pub use model::{merge, unmerge};
+pub use options::{MergeOptions, Run};
+pub(super) use plan::{Direction, Plan};
+pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, WeightReport};
+pub(super) use steps::{Applied, Steps};

@@ -1,0 +1,29 @@
+//! What is done with adapters and models: a function each, with its choices and its report.
+//!
+//! - `merge`: adapters into a model, and out of it again.
+//! - `verify`: whether a model is what a base and adapters make together.
+//! - `extract`: an adapter from the difference of two models.
+//! - `resize`, `combine`, `lora`: another adapter of one or several.
+//! - `progress`, `for_all`, `energy`: what they share.
+//!
+//! They use all other rooms; nothing uses them.
+
+mod combine;
+mod energy;
+mod extract;
+mod for_all;
+mod lora;
+mod merge;
+mod progress;
+mod resize;
+mod verify;
+
+pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, combine};
+pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
+pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
+pub use merge::{AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, Run, WeightReport, merge, unmerge};
+#[allow(deprecated)] // For those who use it still.
+pub use progress::JobProgress;
+pub use progress::Progress;
+pub use resize::{ResizeOptions, ResizeReport, Resized, ResizedModule, resize};
+pub use verify::{Expectation, TensorCheck, Verdict, VerifyOptions, VerifyReport, verify};

@@ -1,0 +1,70 @@
+//! Between modules on disk and the adapters of `lokr-layers`.
+
+use lokr_core::{Factor, Scalar};
+use lokr_layers::{Layer, LoKrAdapter};
+
+use super::factor::{W1, W2};
+use super::module::Module;
+use super::scale::ScaleRule;
+use crate::error::{JobError, Result};
+use crate::file::{FloatType, Tensor};
+
+impl Module {
+    /// The adapter of a layer with these factors and the scale that `rule` gives, its base frozen.
+    ///
+    /// # Errors
+    /// [`JobError::Dora`]; those of [`Module::check_weight`] for the layer's weight `(out, in)`, of
+    /// [`Module::scale_by`] and [`Module::kron`]; [`CheckpointError::Layer`](crate::CheckpointError::Layer) for values
+    /// that are not finite.
+    /// # Examples
+    /// ```
+    /// use lokr_checkpoint::{FloatType, Module, ScaleRule, Tensor, W1, W2};
+    /// use lokr_layers::{Activation, FullyConnected, Layer};
+    /// use ndarray::{Array1, Array2, array};
+    ///
+    /// let w1 = W1::Full(Tensor::from_array(&array![[1.0, 2.0]], FloatType::F32));
+    /// let w2 = W2::Full(Tensor::from_array(&array![[1.0], [3.0]], FloatType::F32));
+    /// let module = Module::new("layer", w1, w2, 0.5)?;
+    ///
+    /// let base = FullyConnected::from_arrays(Array2::zeros((2, 2)), Array1::zeros(2), Activation::Identity)?;
+    /// let adapter = module.to_layer(base, ScaleRule::Trained)?;
+    /// assert_eq!(adapter.predict(&array![[1.0f32, 1.0]])?, array![[1.5, 4.5]]);
+    /// let saved = Module::from_layer("layer", &adapter, FloatType::F32)?;
+    /// assert_eq!(saved.scale(), Some(0.5));
+    /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
+    /// ```
+    pub fn to_layer<T: Scalar, L: Layer<T> + Clone>(&self, base: L, rule: ScaleRule) -> Result<LoKrAdapter<T, L>> {
+        if self.dora_scale().is_some() {
+            return Err(JobError::Dora { module: self.name().to_owned(), operation: "loaded into a layer" }.into());
+        }
+        self.check_weight(&[base.output_size(), base.input_size()])?;
+        let scaling = T::from_f64_lossy(self.scale_by(rule)?);
+        Ok(LoKrAdapter::from_delta(base, self.kron()?, scaling)?)
+    }
+
+    /// The module of a layer's adapter: its factors in the form they have, rounded once to `dtype`, and its scaling.
+    ///
+    /// # Errors
+    /// Those of [`Module::new`].
+    pub fn from_layer<T: Scalar, L: Layer<T> + Clone>(
+        name: impl Into<String>,
+        adapter: &LoKrAdapter<T, L>,
+        dtype: FloatType,
+    ) -> Result<Self> {
+        let w1 = match adapter.delta().a() {
+            Factor::Full(w) => W1::Full(Tensor::from_array(w, dtype)),
+            Factor::LowRank(halves) => W1::LowRank {
+                a: Tensor::from_array(&halves.left(), dtype),
+                b: Tensor::from_array(&halves.right(), dtype),
+            },
+        };
+        let w2 = match adapter.delta().b() {
+            Factor::Full(w) => W2::Full(Tensor::from_array(w, dtype)),
+            Factor::LowRank(halves) => W2::LowRank {
+                a: Tensor::from_array(&halves.left(), dtype),
+                b: Tensor::from_array(&halves.right(), dtype),
+            },
+        };
+        Self::new(name, w1, w2, adapter.scaling().to_f64_exact())
+    }
+}

@@ -1,0 +1,165 @@
+//! Recorded adapters of linear layers, loaded into `lokr-layers`: outputs and gradients are those that PEFT and LyCORIS
+//! had.
+
+use std::collections::BTreeMap;
+
+use crate::support::build::{cause, tensor};
+use crate::support::{Case, values};
+use lokr_checkpoint::{
+    Adapter, BaseModel, CheckpointError as E, FileError, FloatType, JobError, Module, ModuleError, ReadOptions,
+    ScaleRule, TensorFile, Unmatched, W1, W2,
+};
+use lokr_layers::{Activation, Layer, LoKrAdapter};
+use ndarray::{Array2, ArrayD};
+
+fn rows(file: &TensorFile, name: &str) -> Array2<f32> {
+    let array = values(file, name).mapv(|x| x as f32);
+    let columns = array.shape()[array.ndim() - 1];
+    let rows = array.len() / columns;
+    array.into_shape_with_order((rows, columns)).unwrap()
+}
+
+/// Compares with the recorded values, whatever the number of axes before the last.
+fn assert_close(case: &Case, kind: &str, file: &TensorFile, name: &str, got: &Array2<f32>) {
+    let reference = values(file, name);
+    let got: ArrayD<f64> = got.mapv(f64::from).into_dyn().into_shape_with_order(reference.raw_dim()).unwrap();
+    case.assert_close(kind, name, &got, &reference);
+}
+
+/// The module's name in the recorded file.
+fn key_of(case: &Case, path: &str) -> String {
+    let target = case.targets().iter().find(|target| target["module"] == path).unwrap();
+    target["key_prefix"].as_str().unwrap().trim_end_matches('.').to_owned()
+}
+
+/// What a training step leaves in the adapter's parameters.
+fn gradients<L: Layer<f32> + Clone + 'static>(adapter: &LoKrAdapter<f32, L>) -> BTreeMap<String, Array2<f32>> {
+    let mut gradients = BTreeMap::new();
+    adapter.visit(&mut |name, _, gradient| {
+        let gradient = gradient.unwrap().to_owned().into_dimensionality().unwrap();
+        gradients.insert(name.to_owned(), gradient);
+    });
+    gradients
+}
+
+/// Output, input gradient and factor gradients of one layer.
+struct Names {
+    x: String,
+    y: String,
+    grad_out: String,
+    grad_x: String,
+    grad: String,
+}
+
+fn check<L: Layer<f32> + Clone + 'static>(
+    case: &Case,
+    io: &TensorFile,
+    names: &Names,
+    mut layer: LoKrAdapter<f32, L>,
+    mu: f32,
+) {
+    // A multiplier stands before the scale, as part of it.
+    layer.set_scaling(layer.scaling() * mu).unwrap();
+    let (x, dy) = (rows(io, &names.x), rows(io, &names.grad_out));
+    assert_close(case, "y", io, &names.y, &layer.predict(&x).unwrap());
+    assert_close(case, "y", io, &names.y, &layer.forward(&x).unwrap());
+    let dx = layer.backward(&dy).unwrap();
+    assert_close(case, "grad", io, &names.grad_x, &dx);
+    let mut checked = 0;
+    for (key, gradient) in gradients(&layer) {
+        let name = format!("{}.{key}", names.grad);
+        if io.info(&name).is_some() {
+            assert_close(case, "grad", io, &name, &gradient);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 2, "{}: {checked} gradients", case.name());
+}
+
+#[test]
+fn outputs_and_gradients_of_linear_layers_are_those_recorded() {
+    let (mut cases, mut layers) = (0, 0);
+    for case in Case::all() {
+        let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+        let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
+        let resolution = adapter.resolve(&base, Unmatched::Refuse).unwrap();
+        let io = case.file("io");
+        let single = case.json["model"].as_array().unwrap().len() == 1;
+        let mut any = false;
+        for (name, target) in resolution.targets() {
+            let (module, path) = (&adapter.modules()[name], target.strip_suffix(".weight").unwrap());
+            let of = |what: &str| if single { what.to_owned() } else { format!("{what}.{path}") };
+            let grad = format!("grad.{}", key_of(&case, path));
+            let names = Names { x: of("x"), y: of("y"), grad_out: of("grad_out"), grad_x: of("grad_x"), grad };
+            let recorded = io.info(&names.grad_out).is_some() && io.info(&format!("{}.lokr_w1", names.grad)).is_some()
+                || io.info(&format!("{}.lokr_w1_a", names.grad)).is_some();
+            if case.layer(path)["kind"] != "linear" || module.dora_scale().is_some() || !recorded {
+                continue;
+            }
+            let rule = match case.name() {
+                "lycoris_linear_rs_lora_full_matrix" => ScaleRule::Fixed(7f64.sqrt()),
+                _ => ScaleRule::Trained,
+            };
+            let multiplier = case.multiplier() as f32;
+            let fully = base.fully_connected::<f32>(path, Activation::Identity).unwrap();
+            check(&case, &io, &names, module.to_layer(fully, rule).unwrap(), multiplier);
+            let dense = base.dense::<f32>(path, Activation::Identity).unwrap();
+            check(&case, &io, &names, module.to_layer(dense, rule).unwrap(), multiplier);
+            layers += 1;
+            any = true;
+        }
+        cases += usize::from(any);
+    }
+    eprintln!("{layers} layers in {cases} cases");
+    assert!(cases >= 28 && layers >= 34, "{layers} layers in {cases} cases");
+}
+
+#[test]
+fn a_saved_layer_is_the_one_that_was_loaded() {
+    let case = Case::load("peft_linear_decompose_both");
+    let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+    let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
+    let (name, module) = adapter.modules().first_key_value().unwrap();
+    let mut layer =
+        module.to_layer(base.fully_connected::<f32>(name, Activation::Relu).unwrap(), ScaleRule::Trained).unwrap();
+    let saved = Module::from_layer(name.as_str(), &layer, FloatType::F32).unwrap();
+    assert_eq!((saved.scale(), saved.rank()), (module.scale(), module.rank()));
+    for ((key, before), (saved_key, after)) in module.tensors().iter().zip(saved.tensors()) {
+        assert_eq!((*key, before.shape(), before.bytes()), (saved_key, after.shape(), after.bytes()));
+    }
+    // A step of training, saved in PEFT's dialect, and back.
+    let x = Array2::from_shape_fn((3, layer.input_size()), |(i, j)| ((i + 2 * j) % 5) as f32 - 2.0);
+    let y = layer.forward(&x).unwrap();
+    layer.backward(&y).unwrap();
+    layer.update_parameters(0.01).unwrap();
+    let trained = Module::from_layer(name.as_str(), &layer, FloatType::F32).unwrap();
+    assert_ne!(trained.w1().tensors()[0].1.bytes(), module.w1().tensors()[0].1.bytes());
+    let folder = crate::support::build::Folder::new();
+    let written = Adapter::from_modules(adapter.dialect(), [trained]).unwrap();
+    written.write(folder.path("trained"), lokr_checkpoint::Overwrite::Refuse).unwrap();
+    let back = Adapter::read(folder.path("trained"), &ReadOptions::default()).unwrap();
+    let base = base.fully_connected::<f32>(name, Activation::Relu).unwrap();
+    let again = back.modules()[name].to_layer(base, ScaleRule::Trained).unwrap();
+    assert_eq!(again.predict(&x).unwrap(), layer.predict(&x).unwrap());
+}
+
+#[test]
+fn what_a_layer_has_no_place_for_is_refused() {
+    let case = Case::load("lycoris_linear_dora_out");
+    let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+    let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
+    let layer = || base.fully_connected::<f32>("proj", Activation::Identity).unwrap();
+    let module = adapter.modules().values().next().unwrap();
+    cause(module.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Job(JobError::Dora { .. })));
+
+    let small = Module::new("m", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1.0).unwrap();
+    cause(small.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Module(ModuleError::WeightShape { .. })));
+
+    let convolution = BaseModel::open(Case::load("lycoris_conv2d_full").folder.join("base.safetensors")).unwrap();
+    cause(convolution.fully_connected::<f32>("conv", Activation::Identity), |e| {
+        matches!(e, E::Module(ModuleError::Axes { key: "weight", .. }))
+    });
+    cause(base.dense::<f32>("nothing", Activation::Identity), |e| {
+        matches!(e, E::File(FileError::TensorMissing { .. }))
+    });
+}

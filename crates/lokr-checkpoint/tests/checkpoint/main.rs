@@ -1,0 +1,21 @@
+//! The crate from outside: files read and written, adapters found, converted, merged and made.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // In helpers too, a failure is the test's.
+
+mod bad_files;
+mod cases;
+mod combine;
+mod convert;
+mod damaged;
+mod extract;
+mod fused;
+mod layers;
+mod lora;
+mod merge;
+mod names;
+mod refusals_file;
+mod refusals_module;
+mod resize;
+mod support;
+mod terms;
+mod verify;
+mod writer;
