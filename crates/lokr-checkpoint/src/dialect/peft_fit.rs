@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use lokr_core::{FactorizationRule, factorization};
+use lokr_core::sizes::{FactorizationRule, factorization, is_low_rank, lowest_full_rank};
 use serde_json::{Map, Value, json};
 
 use super::peft_config::PeftConfig;
 use crate::dialects::Dialect;
 use crate::error::{ConfigError, ModuleError, Result};
 use crate::file::product;
-use crate::module::{Module, W1, W2, is_low_rank, lowest_full_rank};
+use crate::module::{Module, W1, W2};
 
 /// What a module demands of the configuration.
 struct Demand<'a> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
+use lokr_core::sizes::is_low_rank;
 use lokr_core::{Factor, Kron, nearest_to_sum};
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, product};
 use crate::model::BaseModel;
-use crate::module::{FactorSize, Module, NewModule, ScaleRule, is_low_rank, size_factor, stored_dtype};
+use crate::module::{FactorSize, Module, NewModule, ScaleRule, size_factor, stored_dtype};
 
 /// Choices of [`combine`].
 ///

@@ -1,9 +1,9 @@
 //! How large a second factor may be, and making it so.
 
+use lokr_core::sizes::is_low_rank;
 use lokr_core::{Factor, Kron, KronShape, NearestOptions, nearest_kron};
 use ndarray::{Array1, Array2, array, s};
 
-use super::low_rank::is_low_rank;
 use crate::error::{JobError, Result};
 use crate::file::product;
 

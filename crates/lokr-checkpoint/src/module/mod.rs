@@ -5,7 +5,6 @@
 //! - `module`: the module; `check`: whether it fits a weight.
 //! - `scale`: which scale stands before the product; `dora`: norms beside it.
 //! - `delta`: from factors to weights.
-//! - `low_rank`, `factor_size`, `build`: computed factors brought to a size, and modules made of them.
 //! - `layer`: from and to the trainable adapters of `lokr-layers`.
 //!
 //! It uses the tensors of `file`, and knows nothing of names in files, of models and of whole adapters.
@@ -18,7 +17,6 @@ mod factor;
 mod factor_size;
 mod gather;
 mod layer;
-mod low_rank;
 #[allow(clippy::module_inception)] // The type after which the room is named.
 mod module;
 mod scale;
@@ -32,7 +30,6 @@ pub use factor::{W1, W2};
 pub use factor_size::FactorSize;
 pub(crate) use factor_size::{size_factor, svd};
 pub(crate) use gather::{ModuleTensors, StoredModule};
-pub(crate) use low_rank::{is_low_rank, lowest_full_rank};
 pub(crate) use module::Layout;
 pub use module::Module;
 pub use scale::ScaleRule;
