@@ -5,6 +5,7 @@
 //! - `module`: the module; `check`: whether it fits a weight.
 //! - `scale`: which scale stands before the product; `dora`: norms beside it.
 //! - `delta`: from factors to weights.
+//! - `factor_size`, `build`: computed factors brought to a size, and modules made of them.
 //! - `layer`: from and to the trainable adapters of `lokr-layers`.
 //!
 //! It uses the tensors of `file`, and knows nothing of names in files, of models and of whole adapters.
