@@ -42,6 +42,9 @@ pub use determinant::LogDeterminant;
 pub use eigen::KronEigen;
 pub use kron_sum::KronSum;
 pub use svd::KronSvd;
+pub use sylvester::SolvePath;
+
+pub use crate::decompose::Symmetry;
 
 #[cfg(test)]
 mod finite_tests;
