@@ -133,6 +133,21 @@ mod tests {
         solves_at_every_scale::<f64>(&f64s);
     }
 
+    fn subnormal_pivots<T: Scalar>() {
+        let two = T::from_f64_lossy(2.0);
+        let tiny = T::min_positive_value() * T::epsilon() * two; // its reciprocal is infinite
+        let a = array![[tiny, T::zero(), T::zero()], [T::zero(), T::one(), T::one()], [T::zero(), T::one(), -T::one()]];
+        let k = Kron::new(&a, array![[two]]).unwrap();
+        let x = k.solve(&array![[tiny * two, two * two, T::zero()]]).unwrap();
+        assert_eq!(x, array![[T::one(), T::one(), T::one()]]);
+    }
+
+    #[test]
+    fn subnormal_pivots_in_f32_and_f64() {
+        subnormal_pivots::<f32>();
+        subnormal_pivots::<f64>();
+    }
+
     #[test]
     fn each_error_is_named() {
         let operation = "solve";

@@ -86,8 +86,11 @@ pub(super) fn thin_qr<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> (Arra
     (to_ndarray(q.as_ref()), r)
 }
 
+/// Eigenvalues, and eigenvectors as the columns of a matrix.
+pub(super) type Eigen<T, V> = (Array1<T>, Array2<V>);
+
 /// Ascending eigenvalues and orthonormal eigenvectors (columns) of a symmetric matrix.
-pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<(Array1<T>, Array2<T>)> {
+pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Eigen<T, T>> {
     let size = matrix.nrows();
     let (mut values, mut vectors) = (Diag::zeros(size), Mat::zeros(size, size));
     let yes = evd::ComputeEigenvectors::Yes;
@@ -99,7 +102,7 @@ pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) 
 }
 
 /// `matrix = U·diag(i·h)·Uᴴ` of a skew matrix, with `h` ascending and `U` unitary, from the Hermitian `−i·matrix`.
-pub(super) fn skew_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<(Array1<T>, Array2<Complex<T>>)> {
+pub(super) fn skew_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Eigen<T, Complex<T>>> {
     let size = matrix.nrows();
     let hermitian = Mat::from_fn(size, size, |i, j| Complex::new(T::zero(), -matrix[[i, j]]));
     let (mut values, mut vectors) = (Diag::zeros(size), Mat::zeros(size, size));

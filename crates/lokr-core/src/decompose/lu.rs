@@ -23,7 +23,8 @@ impl<T: Scalar> Lu<T> {
     pub(crate) fn new(matrix: ArrayView2<'_, T>) -> Self {
         let Scaled { result: factors, power } = scaled::lu(matrix);
         let total = PowerOfTwo::out_of_range(matrix, Keep::Squares);
-        Self { factors, power, rest: total.and(power.inverse()) }
+        let rest = if total == PowerOfTwo::ONE { total } else { total.and(power.inverse()) };
+        Self { factors, power, rest }
     }
 
     /// The diagonal of `U`.

@@ -47,13 +47,22 @@ impl PowerOfTwo {
     }
 
     /// The same for a matrix of this largest magnitude.
-    fn beyond<T: Scalar>(largest: T, keep: Keep) -> Self {
+    pub(super) fn beyond<T: Scalar>(largest: T, keep: Keep) -> Self {
         let (Self(size), Self(last)) = (Self::of(largest), Self::of(T::max_value()));
         let (low, high) = match keep {
             Keep::Squares => (-last / 4, last * 3 / 8),
-            Keep::Values => (-last / 4, last - 3),
+            // Elimination may let values grow.
+            Keep::Values => (-last / 4, last - 10),
         };
         if size < low { Self(size) } else { Self((size - high).max(0)) }
+    }
+
+    /// What a matrix with subnormal values is divided by to make them normal numbers, if its largest value allows.
+    pub(super) fn of_subnormal<T: Scalar>(largest: T) -> Option<Self> {
+        let (Self(size), Self(last), Self(digits)) =
+            (Self::of(largest), Self::of(T::max_value()), Self::of(T::epsilon()));
+        let power = digits - 12;
+        (largest.is_finite() && size - power < last - 10).then_some(Self(power))
     }
 
     /// The least power with a whole square root that is not less than this one.

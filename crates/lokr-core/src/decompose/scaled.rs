@@ -5,8 +5,9 @@
 use ndarray::{Array1, Array2, ArrayView2};
 use num_complex::Complex;
 
-use super::dense::{LuFactors, ThinSvd};
+use super::dense::{Eigen, LuFactors, ThinSvd};
 use super::door::door;
+use super::magnitude::largest_magnitude;
 use super::power_of_two::{Keep, PowerOfTwo, Scaled, into_range};
 use crate::scalar::Scalar;
 
@@ -29,13 +30,13 @@ pub(super) fn thin_qr<T: Scalar>(matrix: ArrayView2<'_, T>) -> Scaled<(Array2<T>
 }
 
 /// Eigenvalues, ascending, and orthonormal eigenvectors (columns) of a symmetric matrix; the power is that of the values.
-pub(super) fn symmetric_eigen<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<(Array1<T>, Array2<T>)>> {
+pub(super) fn symmetric_eigen<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<Eigen<T, T>>> {
     let Scaled { result: matrix, power } = into_range(matrix, Keep::Squares);
     (door().symmetric_eigen)(matrix.view()).map(|result| Scaled { result, power })
 }
 
 /// `M = U·diag(i·h)·Uᴴ` of a skew matrix: `h` ascending and the unitary `U`; the power is that of `h`.
-pub(super) fn skew_eigen<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<(Array1<T>, Array2<Complex<T>>)>> {
+pub(super) fn skew_eigen<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<Eigen<T, Complex<T>>>> {
     let Scaled { result: matrix, power } = into_range(matrix, Keep::Squares);
     (door().skew_eigen)(matrix.view()).map(|result| Scaled { result, power })
 }
@@ -56,6 +57,16 @@ pub(super) fn cholesky_lower<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Arr
 
 /// `P·M = L·U` of a square matrix; the power is that of `U`.
 pub(super) fn lu<T: Scalar>(matrix: ArrayView2<'_, T>) -> Scaled<LuFactors<T>> {
-    let Scaled { result: matrix, power } = into_range(matrix, Keep::Values);
-    Scaled { result: (door().lu)(matrix.view()), power }
+    let largest = largest_magnitude(matrix);
+    let factorize = |power: PowerOfTwo| {
+        let result = (door().lu)(power.inverse().times_matrix(matrix).view());
+        Scaled { result, power }
+    };
+    let lu = factorize(PowerOfTwo::beyond(largest, Keep::Values));
+    // The decomposition multiplies by reciprocals of pivots, and those of subnormal ones are infinite.
+    let is_right = lu.result.pivots.iter().all(|&pivot| pivot.is_normal() || pivot == T::zero());
+    match PowerOfTwo::of_subnormal(largest) {
+        Some(power) if !is_right => factorize(power),
+        _ => lu,
+    }
 }
