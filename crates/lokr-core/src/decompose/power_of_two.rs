@@ -1,7 +1,8 @@
 //! Powers of two that bring a matrix into the range where a decomposition is right, and its results back.
 //!
-//! Squares of values beyond `2^±512` (`f64`) or `2^±64` (`f32`) leave the range of the type, and decompositions are full
-//! of squares. Multiplying by a power of two is exact, so a matrix is scaled before and the results are scaled back.
+//! Squares of values beyond `2^±512` (`f64`) or `2^±64` (`f32`) leave the range of the type, and decompositions are
+//! full of squares. Multiplying by a power of two is exact, so a matrix is scaled before and the results are scaled
+//! back.
 
 use ndarray::{ArrayView2, CowArray, Ix2};
 

@@ -29,7 +29,8 @@ pub(super) fn thin_qr<T: Scalar>(matrix: ArrayView2<'_, T>) -> Scaled<(Array2<T>
     Scaled { result: (door().thin_qr)(matrix.view()), power }
 }
 
-/// Eigenvalues, ascending, and orthonormal eigenvectors (columns) of a symmetric matrix; the power is that of the values.
+/// Eigenvalues, ascending, and orthonormal eigenvectors (columns) of a symmetric matrix; the power is that of the
+/// values.
 pub(super) fn symmetric_eigen<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<Eigen<T, T>>> {
     let Scaled { result: matrix, power } = into_range(matrix, Keep::Squares);
     (door().symmetric_eigen)(matrix.view()).map(|result| Scaled { result, power })

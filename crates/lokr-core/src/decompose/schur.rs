@@ -13,8 +13,8 @@ use crate::check::count_non_finite;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
 
-/// `matrix = power·Q·T·Qᴴ` with `Q` unitary and `T` upper triangular; the eigenvalues of the matrix divided by the power
-/// stand on the diagonal of `T`. The power is one in the normal range.
+/// `matrix = power·Q·T·Qᴴ` with `Q` unitary and `T` upper triangular; the eigenvalues of the matrix divided by the
+/// power stand on the diagonal of `T`. The power is one in the normal range.
 pub(crate) struct Schur<T> {
     pub(crate) q: Array2<Complex<T>>,
     pub(crate) t: Array2<Complex<T>>,

@@ -22,8 +22,8 @@ pub(crate) enum Kind {
     General,
 }
 
-/// The kind of a factor, which must be square, by this measure of symmetry; one that is symmetric only because any factor
-/// may be averaged is skew if it is that up to rounding.
+/// The kind of a factor, which must be square, by this measure of symmetry; one that is symmetric only because any
+/// factor may be averaged is skew if it is that up to rounding.
 ///
 /// # Errors
 /// [`KronError::NonFinite`].
@@ -95,8 +95,8 @@ pub(crate) struct SymmetricEigen<T> {
     pub(crate) residuals: Array1<T>,
 }
 
-/// The eigenvalue decomposition of a symmetric factor; the power is that of its values and residuals. The residuals cost
-/// `2·n³` flops beside the `9·n³` of the decomposition.
+/// The eigenvalue decomposition of a symmetric factor; the power is that of its values and residuals. The residuals
+/// cost `2·n³` flops beside the `9·n³` of the decomposition.
 ///
 /// # Errors
 /// Those of [`symmetric_dense`]; [`KronError::NoConvergence`].
@@ -116,8 +116,8 @@ pub(crate) fn scaled_symmetric_eigen<T: Scalar>(
         let q = eigen.vectors.column(j);
         let distance = |value: T| mq.iter().zip(&q).fold(T::zero(), |sum, (&mq, &q)| sum.hypot(mq - value * q));
         let (mut value, mut residual) = (eigen.values[j], distance(eigen.values[j]));
-        // What is nothing beside the largest eigenvalue may be exact by itself, as in a diagonal matrix: the vector then
-        // knows it better than the iteration, which stops at the rounding error of the whole.
+        // What is nothing beside the largest eigenvalue may be exact by itself, as in a diagonal matrix: the vector
+        // then knows it better than the iteration, which stops at the rounding error of the whole.
         if value.abs() <= residual {
             let quotient = mq.dot(&q);
             let of_quotient = distance(quotient);

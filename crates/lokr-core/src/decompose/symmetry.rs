@@ -4,8 +4,8 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::scalar::Scalar;
 
-/// How far a factor may be from symmetric and still be decomposed as a symmetric matrix, which is then its symmetric part
-/// `(M + Mᵀ)/2`.
+/// How far a factor may be from symmetric and still be decomposed as a symmetric matrix, which is then its symmetric
+/// part `(M + Mᵀ)/2`.
 ///
 /// # Examples
 /// ```
