@@ -84,7 +84,7 @@ pub mod sizes;
 #[cfg(test)]
 mod test_support;
 
-pub use algebra::{KronEigen, KronSum, KronSvd, LogDeterminant};
+pub use algebra::{KronEigen, KronSum, KronSvd, LogDeterminant, SolvePath, Symmetry};
 pub use contraction::Order;
 pub use error::{KronError, Result};
 pub use gemm::{Backend, PackedMatrix, backend, matmul_into};

@@ -2,7 +2,7 @@
 
 use ndarray::Array2;
 
-use crate::decompose::{cholesky_lower, symmetric_dense};
+use crate::decompose::{Kind, Symmetry, cholesky_lower, kind, symmetric_dense};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -17,8 +17,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// `1/3·(n³ + q³)` flops.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::NonFinite`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|`
-    /// exceeds `size · ε · max|M|` in a factor (less is taken for rounding and averaged);
-    /// [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size less than its side.
+    /// exceeds `size · ε · max|M|` in a factor (less is taken for rounding and averaged; for more there is
+    /// [`Kron::cholesky_with`]); [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size less
+    /// than its side, and for two skew factors, whose product is symmetric but never definite.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -29,10 +30,23 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn cholesky(&self) -> Result<Kron<'static, T>> {
-        KronError::check_square("cholesky", "A", self.a().dim())?;
-        KronError::check_square("cholesky", "B", self.b().dim())?;
-        let mut a = symmetric_dense("cholesky", "A", self.a())?;
-        let mut b = symmetric_dense("cholesky", "B", self.b())?;
+        self.cholesky_with(Symmetry::Rounding)
+    }
+
+    /// [`Kron::cholesky`] of the symmetric parts of the factors, with a measure of how symmetric they must be.
+    ///
+    /// # Errors
+    /// As [`Kron::cholesky`].
+    pub fn cholesky_with(&self, symmetry: Symmetry<T>) -> Result<Kron<'static, T>> {
+        let operation = "cholesky";
+        KronError::check_square(operation, "A", self.a().dim())?;
+        KronError::check_square(operation, "B", self.b().dim())?;
+        let kinds = (kind(operation, "A", self.a(), symmetry)?, kind(operation, "B", self.b(), symmetry)?);
+        if kinds == (Kind::Skew, Kind::Skew) {
+            return Err(KronError::NotPositiveDefinite { operation, name: "A ⊗ B" });
+        }
+        let mut a = symmetric_dense(operation, "A", self.a(), symmetry)?;
+        let mut b = symmetric_dense(operation, "B", self.b(), symmetry)?;
         if a[[0, 0]] < T::zero() && b[[0, 0]] < T::zero() {
             a.mapv_inplace(|value| -value);
             b.mapv_inplace(|value| -value);
@@ -82,6 +96,54 @@ mod tests {
         assert!(Kron::new(a, array![[1.0]]).unwrap().cholesky().is_ok());
     }
 
+    fn rebuilds_at_every_scale<T: Scalar>(scales: &[f64]) {
+        for size in [1, 2, 5, 17] {
+            let plain = positive::<T>(size, 1);
+            for &scale in scales {
+                let scale = T::from_f64_lossy(scale);
+                let l = Kron::new(&plain * scale, array![[T::one()]]).unwrap().cholesky().unwrap().to_dense()
+                    / scale.sqrt();
+                all_close(&l.dot(&l.t()), &plain, T::from_usize_lossy(size * 4));
+            }
+        }
+    }
+
+    #[test]
+    fn rebuilds_at_every_scale_in_f32_and_f64() {
+        rebuilds_at_every_scale::<f32>(&[1e-36, 1e-30, 1e-25, 1e30, 1e36]);
+        rebuilds_at_every_scale::<f64>(&[1e-305, 1e-290, 1e-200, 1e200, 1e300, 1e306]);
+    }
+
+    #[test]
+    fn values_of_both_ends_of_the_range_and_subnormal_ones() {
+        let diagonal = |values| Kron::new(Array2::from_diag(&values), array![[1.0]]).unwrap();
+        let l = diagonal(array![1e306, 1e-300]).cholesky().unwrap();
+        all_close(
+            &(l.a().to_dense().diag().to_owned() / array![1e153, 1e-150]).insert_axis(ndarray::Axis(0)),
+            &array![[1.0, 1.0]],
+            1.0,
+        );
+        let smallest = f64::MIN_POSITIVE * f64::EPSILON;
+        assert_eq!(diagonal(array![smallest]).cholesky().unwrap().element(0, 0), Ok(2.0_f64.powi(-537)));
+    }
+
+    #[test]
+    fn the_measure_of_symmetry_can_be_chosen() {
+        let mut a = positive::<f64>(4, 1);
+        let symmetric = a.clone();
+        a[[0, 3]] += 1e-6;
+        let k = Kron::new(&a, array![[1.0]]).unwrap();
+        assert!(matches!(k.cholesky_with(Symmetry::Within(1e-9)), Err(KronError::NotSymmetric { name: "A", .. })));
+        let mut part = symmetric;
+        part[[0, 3]] += 5e-7;
+        part[[3, 0]] += 5e-7;
+        for symmetry in [Symmetry::Within(1e-5), Symmetry::Average] {
+            let l = k.cholesky_with(symmetry).unwrap().to_dense();
+            all_close(&l.dot(&l.t()), &part, 16.0);
+        }
+        assert!(matches!(k.cholesky_with(Symmetry::Within(f64::NAN)), Err(KronError::NotSymmetric { .. })));
+    }
+
     #[test]
     fn each_obstacle_is_named() {
         let operation = "cholesky";
@@ -98,6 +160,14 @@ mod tests {
         assert_eq!(error(Kron::new(array![[1.0, 1.0], [1.0, 1.0]], one()).unwrap()), not_positive("A"));
         let non_finite = KronError::NonFinite { operation, argument: "A", count: 1 };
         assert_eq!(error(Kron::new(array![[f64::NAN]], one()).unwrap()), non_finite);
+        let skew = array![[0.0, 1.0], [-1.0, 0.0]];
+        assert_eq!(error(Kron::new(&skew, &skew).unwrap()), not_positive("A ⊗ B"));
+        for bad in [f64::NAN, f64::INFINITY] {
+            let non_finite = KronError::NonFinite { operation, argument: "B", count: 1 };
+            assert_eq!(error(Kron::new(&skew, array![[1.0, bad], [2.0, 1.0]]).unwrap()), non_finite);
+        }
+        let overflow = Factor::low_rank(array![[1e200]], array![[1e200]]).unwrap();
+        assert_eq!(error(Kron::new(overflow, one()).unwrap()), non_finite);
         let left = matrix::<f64>(3, 2, 1);
         let gram = Factor::low_rank(left.clone(), left.reversed_axes()).unwrap();
         assert_eq!(error(Kron::new(one(), gram).unwrap()), not_positive("B"));

@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView1};
 
 use super::sorted::{Sort, kron_vector, sorted};
-use crate::decompose::symmetric_eigen;
+use crate::decompose::{Kind, Scaled, SymmetricEigen, Symmetry, kind, scaled_symmetric_eigen, skew_schur};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -28,6 +28,9 @@ pub struct KronEigen<T: Scalar> {
     vectors: Kron<'static, T>,
     /// Eigenvalue of column `i·p + j` of the vectors at `[i, j]`.
     grid: Array2<T>,
+    /// How far each value of the grid may be from an eigenvalue: what the decompositions left over, measured, and
+    /// roundings of the value itself.
+    uncertainty: Array2<T>,
     /// What the largest magnitudes of the factors' eigenvalues make together: the measure of rounding errors.
     magnitude: T,
     values: Array1<T>,
@@ -35,10 +38,11 @@ pub struct KronEigen<T: Scalar> {
 }
 
 impl<T: Scalar> Kron<'_, T> {
-    /// The eigenvalues of a product of two symmetric factors, ascending.
+    /// The eigenvalues of a product of two symmetric factors, ascending; or of two skew ones (`Mᵀ = −M`), whose product
+    /// is symmetric too.
     ///
     /// # Cost
-    /// That of [`Kron::symmetric_eigen`].
+    /// That of [`Kron::symmetric_eigen`], four times as much for skew factors.
     /// # Errors
     /// As [`Kron::symmetric_eigen`].
     /// # Examples
@@ -52,44 +56,98 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn symmetric_eigenvalues(&self) -> Result<Array1<T>> {
-        Ok(self.eigen("symmetric_eigenvalues")?.values)
+        self.symmetric_eigenvalues_with(Symmetry::Rounding)
+    }
+
+    /// [`Kron::symmetric_eigenvalues`] of the symmetric (or skew) parts of the factors, with a measure of how symmetric
+    /// they must be.
+    ///
+    /// # Errors
+    /// As [`Kron::symmetric_eigen`].
+    pub fn symmetric_eigenvalues_with(&self, symmetry: Symmetry<T>) -> Result<Array1<T>> {
+        let operation = "symmetric_eigenvalues";
+        KronError::check_square(operation, "A", self.a().dim())?;
+        KronError::check_square(operation, "B", self.b().dim())?;
+        let kinds = (kind(operation, "A", self.a(), symmetry)?, kind(operation, "B", self.b(), symmetry)?);
+        if kinds != (Kind::Skew, Kind::Skew) {
+            return Ok(self.eigen(operation, symmetry)?.values);
+        }
+        // The eigenvalues of the factors are i·g and i·h, those of the product −g·h.
+        let (a, b) = (skew_schur(operation, "A", self.a())?, skew_schur(operation, "B", self.b())?);
+        let power = a.power.and(b.power);
+        let (g, h) = (a.t.diag(), b.t.diag());
+        let grid = Array2::from_shape_fn((g.len(), h.len()), |(i, j)| power.times(-(g[i].im * h[j].im)));
+        Ok(sorted(&grid, Sort::Ascending).0)
     }
 
     /// The eigenvalue decomposition of a product of two symmetric factors.
     ///
+    /// The product of two skew factors is symmetric, but its real eigenvectors are no Kronecker products; of such a one
+    /// [`Kron::symmetric_eigenvalues`] has the values, and [`Kron::solve_shifted`] solves with it.
+    ///
     /// # Cost
-    /// Some `9·(n³ + q³)` flops, and a sort of `n·q` products.
+    /// Some `9·(n³ + q³)` flops, `2·(n³ + q³)` to measure the errors, and a sort of `n·q` products.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|` exceeds `size · ε · max|M|` in
-    /// a factor (less is taken for rounding and averaged); [`KronError::NonFinite`];
-    /// [`KronError::NoConvergence`].
+    /// a factor (less is taken for rounding and averaged; for more there is [`Kron::symmetric_eigen_with`]);
+    /// [`KronError::NonFinite`]; [`KronError::NoConvergence`].
     pub fn symmetric_eigen(&self) -> Result<KronEigen<T>> {
-        self.eigen("symmetric_eigen")
+        self.symmetric_eigen_with(Symmetry::Rounding)
     }
 
-    pub(super) fn eigen(&self, operation: &'static str) -> Result<KronEigen<T>> {
-        KronEigen::new(operation, self.a(), self.b(), |a, b| a * b)
+    /// [`Kron::symmetric_eigen`] of the symmetric parts of the factors, with a measure of how symmetric they must be.
+    ///
+    /// # Errors
+    /// As [`Kron::symmetric_eigen`].
+    pub fn symmetric_eigen_with(&self, symmetry: Symmetry<T>) -> Result<KronEigen<T>> {
+        self.eigen("symmetric_eigen", symmetry)
+    }
+
+    pub(super) fn eigen(&self, operation: &'static str, symmetry: Symmetry<T>) -> Result<KronEigen<T>> {
+        KronEigen::new(operation, self.a(), self.b(), Combine::Product, symmetry)
     }
 }
 
+/// How an eigenvalue of the whole comes from one of each factor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Combine {
+    /// That of `A ⊗ B` is the product.
+    Product,
+    /// That of `A ⊕ B` is the sum.
+    Sum,
+}
+
 impl<T: Scalar> KronEigen<T> {
-    /// Eigenvalues of the whole come from one of each factor by `combine`.
     pub(super) fn new(
         operation: &'static str,
         a: &Factor<'_, T>,
         b: &Factor<'_, T>,
-        combine: impl Fn(T, T) -> T,
+        combine: Combine,
+        symmetry: Symmetry<T>,
     ) -> Result<Self> {
         KronError::check_square(operation, "A", a.dim())?;
         KronError::check_square(operation, "B", b.dim())?;
-        let (a_values, a_vectors) = symmetric_eigen(operation, "A", a)?;
-        let (b_values, b_vectors) = symmetric_eigen(operation, "B", b)?;
-        let size = (a_values.len(), b_values.len());
-        let grid = Array2::from_shape_fn(size, |(i, j)| combine(a_values[i], b_values[j]));
+        let Scaled { result: a, power: of_a } = scaled_symmetric_eigen(operation, "A", a, symmetry)?;
+        let Scaled { result: b, power: of_b } = scaled_symmetric_eigen(operation, "B", b, symmetry)?;
+        // The powers of a product cancel where they can before a value leaves the range of the type.
+        let combined = |x: T, y: T| match combine {
+            Combine::Product => of_a.and(of_b).times(x * y),
+            Combine::Sum => of_a.times(x) + of_b.times(y),
+        };
+        let size = (a.values.len(), b.values.len());
+        let grid = Array2::from_shape_fn(size, |(i, j)| combined(a.values[i], b.values[j]));
+        let uncertainty = Array2::from_shape_fn(size, |(i, j)| {
+            let (x, y, of_x, of_y) = (a.values[i].abs(), b.values[j].abs(), a.residuals[i], b.residuals[j]);
+            match combine {
+                Combine::Product => of_a.and(of_b).times(of_x * y + x * of_y + T::epsilon() * x * y),
+                Combine::Sum => combined(of_x + T::epsilon() * x, of_y + T::epsilon() * y),
+            }
+        });
         let largest = |values: &Array1<T>| values.iter().fold(T::zero(), |largest, value| largest.max(value.abs()));
-        let magnitude = combine(largest(&a_values), largest(&b_values));
+        let magnitude = combined(largest(&a.values), largest(&b.values));
+        let (SymmetricEigen { vectors: a, .. }, SymmetricEigen { vectors: b, .. }) = (a, b);
         let (values, pairs) = sorted(&grid, Sort::Ascending);
-        Ok(Self { vectors: Kron::new(a_vectors, b_vectors)?, grid, magnitude, values, pairs })
+        Ok(Self { vectors: Kron::new(a, b)?, grid, uncertainty, magnitude, values, pairs })
     }
 
     /// The eigenvalues, ascending.
@@ -135,7 +193,8 @@ impl<T: Scalar> KronEigen<T> {
     /// `4·batch·n·q·(n + q)` flops.
     /// # Errors
     /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue of `M + c·I` is zero up to the rounding error
-    /// of the decomposition, `(n + q)·ε·(max|λ|·max|μ| + |c|)` for a product (for a sum `max|λ| + max|μ| + |c|`).
+    /// of the decomposition, `(n + q)·ε·(max|λ|·max|μ| + |c|)` for a product (for a sum `max|λ| + max|μ| + |c|`), or
+    /// less where the decomposition is known to be more exact, as that of a diagonal matrix is.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -163,7 +222,11 @@ impl<T: Scalar> KronEigen<T> {
         let divisors = self.grid.mapv(|value| value + c);
         let sides = T::from_usize_lossy(self.grid.nrows() + self.grid.ncols());
         let least = sides * T::epsilon() * (self.magnitude + c.abs());
-        if divisors.iter().any(|divisor| divisor.abs() <= least) {
+        let is_zero = |(&divisor, &uncertain): (&T, &T)| {
+            let measured = sides * (uncertain + T::epsilon() * c.abs());
+            divisor.abs() <= least.min(measured)
+        };
+        if divisors.iter().zip(&self.uncertainty).any(is_zero) {
             return Err(KronError::Singular { operation, name });
         }
         let mut x = self.vectors.apply_transposed(y)?;
@@ -225,6 +288,73 @@ mod tests {
                 let y = x.dot(&(k.to_dense() + Array2::<f64>::eye(12) * c));
                 all_close(&eigen.solve_shifted(c, &y).unwrap(), &x, 1000.0);
             }
+        }
+    }
+
+    #[test]
+    fn a_small_eigenvalue_that_is_exact_is_not_zero() {
+        let one = array![[1.0]];
+        let y = array![[2.0, 3.0]];
+        let k = Kron::new(array![[1.0, 0.0], [0.0, 1e-20]], &one).unwrap();
+        let x = k.solve_shifted(1e-22, &y).unwrap();
+        all_close(&(x / array![[2.0, 3.0 / 1.01e-20]]), &array![[1.0, 1.0]], 1.0);
+        let singular = KronError::Singular { operation: "solve_shifted", name: "A ⊗ B + c·I" };
+        assert_eq!(k.solve_shifted(-1e-20, &y), Err(singular.clone()));
+        assert_eq!(k.solve_shifted(-1.0, &y), Err(singular.clone()));
+        assert_eq!(k.symmetric_eigenvalues().unwrap(), array![1e-20, 1.0]);
+        // Several of them, beside a block that is not diagonal.
+        let mut a = Array2::from_diag(&array![3e-20, 1.0, 1.0, 1e-20, 2e-20]);
+        a[[1, 2]] = 0.5;
+        a[[2, 1]] = 0.5;
+        let diagonal = Kron::new(&a, &one).unwrap();
+        let x = diagonal.solve_shifted(1e-22, &array![[3.01, 0.0, 0.0, 1.01, 2.01]]).unwrap();
+        all_close(&(x * 1e-20), &array![[1.0, 0.0, 0.0, 1.0, 1.0]], 1.0);
+        let values = diagonal.symmetric_eigenvalues().unwrap();
+        let exact = [1e-20, 2e-20, 3e-20, 0.5, 1.5];
+        values.iter().zip(exact).for_each(|(&found, exact)| close(found / exact, 1.0, 1.0));
+        // The same in f32, and with a zero eigenvalue that the shift lifts.
+        let k = Kron::new(array![[1.0_f32, 0.0], [0.0, 0.0]], array![[1.0]]).unwrap();
+        let x = k.solve_shifted(1e-12, &array![[2.0, 3.0]]).unwrap();
+        all_close(&(x / array![[2.0, 3e12]]), &array![[1.0, 1.0]], 1.0);
+        // Of rank one up to rounding: nobody knows its small eigenvalues.
+        let column = matrix::<f64>(6, 1, 1);
+        let k = Kron::new(column.dot(&column.t()), one).unwrap();
+        assert_eq!(k.solve_shifted(1e-25, &matrix(1, 6, 2)), Err(singular));
+    }
+
+    fn skew_factors<T: Scalar>() {
+        for (n, q) in [(2, 2), (3, 2), (5, 4), (4, 7)] {
+            let skew = |size, seed| {
+                let half = matrix::<T>(size, size, seed);
+                &half - &half.t()
+            };
+            let k = Kron::new(skew(n, 1), skew(q, 2)).unwrap();
+            let expected = reference::symmetric_eigenvalues(&k.to_dense());
+            let scale = T::from_usize_lossy(n * q);
+            let values = k.symmetric_eigenvalues().unwrap();
+            values.iter().zip(&expected).for_each(|(&found, &expected)| close(found, expected, scale));
+            assert!(matches!(k.symmetric_eigen(), Err(KronError::NotSymmetric { name: "A", .. })));
+        }
+    }
+
+    #[test]
+    fn skew_factors_have_a_symmetric_product_in_f32_and_f64() {
+        skew_factors::<f32>();
+        skew_factors::<f64>();
+    }
+
+    #[test]
+    fn the_measure_of_symmetry_can_be_chosen() {
+        // A covariance matrix with an asymmetry of 1e-12 of its size.
+        let mut a = positive::<f64>(4, 1);
+        a[[1, 2]] += 1e-12;
+        let k = Kron::new(&a, positive(2, 2)).unwrap();
+        assert!(matches!(k.symmetric_eigen(), Err(KronError::NotSymmetric { name: "A", .. })));
+        for symmetry in [Symmetry::Within(1e-10), Symmetry::Average] {
+            let eigen = k.symmetric_eigen_with(symmetry).unwrap();
+            let expected = reference::symmetric_eigenvalues(&k.to_dense());
+            eigen.values().iter().zip(&expected).for_each(|(&x, &y)| assert!((x - y).abs() < 1e-10));
+            assert_eq!(k.symmetric_eigenvalues_with(symmetry).unwrap(), eigen.values());
         }
     }
 

@@ -1,7 +1,7 @@
 //! Inverse and pseudo-inverse: Kronecker products again.
 
 use super::rank::threshold;
-use crate::decompose::{Lu, check_finite, thin_svd};
+use crate::decompose::{Lu, Scaled, check_finite, scaled_thin_svd};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -75,14 +75,22 @@ impl<T: Scalar> Kron<'_, T> {
 
 /// `V · diag(1/σ) · Uᵀ` over the singular values that are not taken for zero.
 fn pseudo_inverse<T: Scalar>(name: &'static str, factor: &Factor<'_, T>) -> Result<Factor<'static, T>> {
-    let mut svd = thin_svd("pseudo_inverse", name, factor)?;
+    // The reciprocals of the scaled values are in range, and those of the true ones where they can be.
+    let Scaled { result: mut svd, power } = scaled_thin_svd("pseudo_inverse", name, factor)?;
     let threshold = threshold(factor, &svd.s);
     let reciprocal = svd.s.mapv(|value| if value > threshold { value.recip() } else { T::zero() });
     svd.v *= &reciprocal;
     let right = svd.u.reversed_axes();
     match factor {
-        Factor::Full(_) => Ok(svd.v.dot(&right).into()),
-        Factor::LowRank(_) => Factor::low_rank(svd.v, right),
+        Factor::Full(_) => {
+            let mut inverse = svd.v.dot(&right);
+            power.inverse().scale(&mut inverse);
+            Ok(inverse.into())
+        }
+        Factor::LowRank(_) => {
+            power.inverse().scale(&mut svd.v);
+            Factor::low_rank(svd.v, right)
+        }
     }
 }
 
@@ -144,6 +152,38 @@ mod tests {
         assert!(pinv.iter().all(|x| x.abs() < 100.0));
         let zero = Kron::new(Array2::<f64>::zeros((2, 3)), matrix(2, 2, 1)).unwrap();
         assert_eq!(zero.pseudo_inverse().unwrap().to_dense(), Array2::zeros((6, 4)));
+    }
+
+    fn inverses_at_every_scale<T: Scalar>(scales: &[(f64, f64)]) {
+        let low = |scale: T| Factor::low_rank(matrix::<T>(5, 2, 2) * scale, matrix(2, 7, 3)).unwrap();
+        let (tall, square) = (matrix::<T>(5, 3, 4), positive::<T>(3, 5));
+        let plain = Kron::new(&tall, low(T::one())).unwrap().pseudo_inverse().unwrap().to_dense();
+        let regular = Kron::new(&square, &square).unwrap().inverse().unwrap().to_dense();
+        for &(of_a, of_b) in scales {
+            let both = T::from_f64_lossy(of_a * of_b);
+            let (of_a, of_b) = (T::from_f64_lossy(of_a), T::from_f64_lossy(of_b));
+            let k = Kron::new(&tall * of_a, low(of_b)).unwrap();
+            let scale = plain.iter().fold(T::one(), |max, x| max.max(x.abs())) * T::from_usize_lossy(20);
+            all_close(&(k.pseudo_inverse().unwrap().to_dense() * both), &plain, scale * scale);
+            let k = Kron::new(&square * of_a, &square * of_b).unwrap();
+            all_close(&(k.inverse().unwrap().to_dense() * both), &regular, T::from_usize_lossy(10));
+        }
+    }
+
+    #[test]
+    fn inverses_at_every_scale_in_f32_and_f64() {
+        inverses_at_every_scale::<f32>(&[(1e30, 1e-30), (1e-25, 1e25), (1e30, 1.0), (1.0, 1e-30)]);
+        inverses_at_every_scale::<f64>(&[(1e200, 1e-200), (1e-300, 1e300), (1e300, 1.0), (1.0, 1e-290), (1e-250, 1.0)]);
+    }
+
+    #[test]
+    fn halves_of_opposite_scale_and_products_out_of_range() {
+        // 1e-400, whose pseudo-inverse no f64 can hold; 1e200 · 1e-200.
+        let low = |left: f64, right: f64| Factor::low_rank(array![[left]], array![[right]]).unwrap();
+        let pinv = |factor| Kron::new(factor, array![[1.0]]).unwrap().pseudo_inverse().unwrap().to_dense();
+        assert_eq!(pinv(low(1e-200, 1e-200))[[0, 0]], f64::INFINITY);
+        assert_eq!(pinv(low(1e200, 1e200))[[0, 0]], 0.0);
+        all_close(&pinv(low(1e200, 1e-200)), &array![[1.0]], 1.0);
     }
 
     #[test]

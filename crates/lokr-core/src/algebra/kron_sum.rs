@@ -3,9 +3,11 @@
 use ndarray::{Array1, Array2, ArrayRef2};
 use rayon::prelude::*;
 
-use super::eigen::KronEigen;
+use super::eigen::{Combine, KronEigen};
+use super::shifted::{SolvePath, path};
 use super::sylvester::{Sylvester, Triangular};
 use super::trace::trace;
+use crate::decompose::Symmetry;
 use crate::error::{KronError, Result};
 use crate::gemm::{Blend, Threads, product, views};
 use crate::operator::Factor;
@@ -136,7 +138,7 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn symmetric_eigenvalues(&self) -> Result<Array1<T>> {
-        Ok(self.eigen("symmetric_eigenvalues")?.values().to_owned())
+        Ok(self.eigen("symmetric_eigenvalues", Symmetry::Rounding)?.values().to_owned())
     }
 
     /// The eigenvalue decomposition of a sum of two symmetric factors.
@@ -144,7 +146,16 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// # Errors
     /// As [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen).
     pub fn symmetric_eigen(&self) -> Result<KronEigen<T>> {
-        self.eigen("symmetric_eigen")
+        self.symmetric_eigen_with(Symmetry::Rounding)
+    }
+
+    /// [`KronSum::symmetric_eigen`] of the symmetric parts of the factors, with a measure of how symmetric they must
+    /// be.
+    ///
+    /// # Errors
+    /// As [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen).
+    pub fn symmetric_eigen_with(&self, symmetry: Symmetry<T>) -> Result<KronEigen<T>> {
+        self.eigen("symmetric_eigen", symmetry)
     }
 
     /// Solves `(A ⊕ B)·x = y` for every row of `y`: the Sylvester equation `A·X + X·Bᵀ = Y`.
@@ -156,7 +167,8 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// their complex Schur decompositions.
     /// # Errors
     /// [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ + μⱼ` is zero up to the rounding error of
-    /// the decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`; [`KronError::NonFinite`] for factors that hold values that
+    /// the decomposition, `(n + p)·ε·(max|λᵢ| + max|μⱼ|)`, or less where it is known to be more exact;
+    /// [`KronError::NonFinite`] for factors that hold values that
     /// are not finite; [`KronError::NoConvergence`].
     /// # Examples
     /// ```
@@ -168,19 +180,44 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn solve(&self, y: &ArrayRef2<T>) -> Result<Array2<T>> {
+        self.solve_with(y, Symmetry::Rounding)
+    }
+
+    /// [`KronSum::solve`] with a measure of how symmetric the factors must be to be treated as their symmetric parts.
+    ///
+    /// # Errors
+    /// As [`KronSum::solve`].
+    pub fn solve_with(&self, y: &ArrayRef2<T>, symmetry: Symmetry<T>) -> Result<Array2<T>> {
         let (operation, name) = ("solve", "A ⊕ B");
         KronError::check_shape(operation, "y", (y.nrows(), self.dim().0), y.dim())?;
-        match self.eigen(operation) {
-            Ok(eigen) => eigen.solve(operation, name, T::zero(), y),
-            Err(KronError::NotSymmetric { .. }) => {
-                Triangular::new(operation, &self.a, &self.b, Sylvester::Sum)?.solve(operation, name, y)
-            }
-            Err(error) => Err(error),
+        match path(operation, &self.a, &self.b, symmetry)? {
+            SolvePath::Symmetric => self.eigen(operation, symmetry)?.solve(operation, name, T::zero(), y),
+            path => Triangular::new(operation, &self.a, &self.b, Sylvester::Sum, path)?.solve(operation, name, y),
         }
     }
 
-    fn eigen(&self, operation: &'static str) -> Result<KronEigen<T>> {
-        KronEigen::new(operation, &self.a, &self.b, |a, b| a + b)
+    /// Which way [`KronSum::solve_with`] takes with this measure of symmetry, and [`KronSum::solve`] with
+    /// [`Symmetry::Rounding`].
+    ///
+    /// # Cost
+    /// One pass over the factors.
+    /// # Errors
+    /// [`KronError::NonFinite`].
+    /// # Examples
+    /// ```
+    /// use lokr_core::{KronSum, SolvePath, Symmetry};
+    /// use ndarray::array;
+    /// let sum = KronSum::new(array![[2.0, 1.0], [1.0 + 1e-9, 2.0]], array![[1.0]])?;
+    /// assert_eq!(sum.solve_path(Symmetry::Rounding)?, SolvePath::Schur);
+    /// assert_eq!(sum.solve_path(Symmetry::Within(1e-8))?, SolvePath::Symmetric);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn solve_path(&self, symmetry: Symmetry<T>) -> Result<SolvePath> {
+        path("solve_path", &self.a, &self.b, symmetry)
+    }
+
+    fn eigen(&self, operation: &'static str, symmetry: Symmetry<T>) -> Result<KronEigen<T>> {
+        KronEigen::new(operation, &self.a, &self.b, Combine::Sum, symmetry)
     }
 }
 
@@ -264,6 +301,26 @@ mod tests {
             let vector = eigen.vector(index).unwrap();
             dense.dot(&vector).iter().zip(&vector).for_each(|(&mv, &v)| close(mv, value * v, 12.0));
         }
+    }
+
+    #[test]
+    fn the_path_can_be_asked_for() {
+        let mut a = positive::<f64>(3, 1);
+        a[[0, 1]] += 1e-9;
+        let sum = KronSum::new(&a, positive(2, 2)).unwrap();
+        let y = matrix::<f64>(2, 6, 3);
+        let schur = sum.solve(&y).unwrap();
+        for (symmetry, path) in [
+            (Symmetry::Rounding, SolvePath::Schur),
+            (Symmetry::Within(1e-12), SolvePath::Schur),
+            (Symmetry::Within(1e-8), SolvePath::Symmetric),
+            (Symmetry::Average, SolvePath::Symmetric),
+        ] {
+            assert_eq!(sum.solve_path(symmetry), Ok(path));
+            let difference = sum.solve_with(&y, symmetry).unwrap() - &schur;
+            assert!(difference.iter().all(|x| x.abs() < 1e-8));
+        }
+        assert!(sum.symmetric_eigen_with(Symmetry::Average).is_ok());
     }
 
     #[test]

@@ -10,12 +10,16 @@
 //! - `rank`: [`Kron::rank`](crate::Kron::rank), [`Kron::condition_number`](crate::Kron::condition_number).
 //! - `inverse`: [`Kron::inverse`](crate::Kron::inverse), [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse).
 //! - `solve`: [`Kron::solve`](crate::Kron::solve).
-//! - `sylvester`: [`Kron::solve_shifted`](crate::Kron::solve_shifted), and the equation of a sum.
+//! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted), [`SolvePath`].
+//! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
 //! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`].
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
 //! - `sorted`: what `svd` and `eigen` share.
+//!
+//! Which factors count as symmetric is said by a [`Symmetry`]. Decompositions scale a factor by a power of two where
+//! its squares would leave the range of the type, so that factors may be as large and small as the type has numbers.
 //!
 //! What is decomposed or inverted must be finite, else the answer is
 //! [`KronError::NonFinite`](crate::KronError::NonFinite). Sums, products and norms of elements let values that are not
@@ -32,6 +36,7 @@ mod kron_sum;
 mod matmul;
 mod norm;
 mod rank;
+mod shifted;
 mod solve;
 mod sorted;
 mod svd;
@@ -41,7 +46,12 @@ mod trace;
 pub use determinant::LogDeterminant;
 pub use eigen::KronEigen;
 pub use kron_sum::KronSum;
+pub use shifted::SolvePath;
 pub use svd::KronSvd;
+
+pub use crate::decompose::Symmetry;
 
 #[cfg(test)]
 mod finite_tests;
+#[cfg(test)]
+mod scale_tests;

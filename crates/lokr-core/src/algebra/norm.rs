@@ -118,7 +118,7 @@ impl<T: Scalar> Kron<'_, T> {
 /// The Frobenius norm of a factor, of a low-rank one by its halves.
 pub(super) fn frobenius_norm<T: Scalar>(factor: &Factor<'_, T>) -> T {
     match core(factor) {
-        Some(core) => decompose::frobenius_norm(core.core.view()),
+        Some(core) => core.frobenius_norm(),
         None => decompose::frobenius_norm(factor.dense().view()),
     }
 }

@@ -2,7 +2,7 @@
 
 use ndarray::Array1;
 
-use crate::decompose::singular_values;
+use crate::decompose::scaled_singular_values;
 use crate::error::Result;
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
@@ -30,7 +30,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     pub fn rank(&self) -> Result<usize> {
         let rank = |name, factor: &Factor<'_, T>| -> Result<usize> {
-            let values = singular_values("rank", name, factor)?;
+            let values = scaled_singular_values("rank", name, factor)?.result;
             let threshold = threshold(factor, &values);
             Ok(values.iter().filter(|&&value| value > threshold).count())
         };
@@ -54,8 +54,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn rank_with_tolerance(&self, tolerance: T) -> Result<usize> {
-        let a = singular_values("rank_with_tolerance", "A", self.a())?;
-        let b = singular_values("rank_with_tolerance", "B", self.b())?;
+        let a = scaled_singular_values("rank_with_tolerance", "A", self.a())?.result;
+        let b = scaled_singular_values("rank_with_tolerance", "B", self.b())?.result;
         let (Some(a), Some(b)) = (relative(&a), relative(&b)) else { return Ok(0) };
         Ok(a.iter().map(|&a| b.iter().take_while(|&&b| a * b > tolerance).count()).sum())
     }
@@ -78,8 +78,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn condition_number(&self) -> Result<T> {
-        let a = singular_values("condition_number", "A", self.a())?;
-        let b = singular_values("condition_number", "B", self.b())?;
+        let a = scaled_singular_values("condition_number", "A", self.a())?.result;
+        let b = scaled_singular_values("condition_number", "B", self.b())?.result;
         let (rows, cols) = self.dim();
         if a.len() * b.len() < rows.min(cols) {
             return Ok(T::infinity());
@@ -151,6 +151,47 @@ mod tests {
         for k in [tall_and_wide, low, zero] {
             assert_eq!(k.condition_number(), Ok(f64::INFINITY));
         }
+    }
+
+    fn scale_does_not_matter<T: Scalar>(scales: &[f64]) {
+        // Singular values 5 and 2; 1 and 1/8; and a matrix of rank one up to rounding.
+        let number = T::from_f64_lossy;
+        let a = array![[number(3.0), number(0.0)], [number(4.0), number(0.0)], [number(0.0), number(2.0)]];
+        let b = array![[number(0.0), number(0.125)], [number(1.0), number(0.0)]];
+        let one = matrix::<T>(4, 1, 3).dot(&matrix(1, 3, 4));
+        for &of_a in scales {
+            for &of_b in scales {
+                let (of_a, of_b) = (number(of_a), number(of_b));
+                let k = Kron::new(&a * of_a, &b * of_b).unwrap();
+                close(k.condition_number().unwrap(), number(20.0), number(20.0));
+                assert_eq!(k.rank(), Ok(4));
+                // 1, 0.4, 0.125, 0.05
+                for (tolerance, expected) in [(0.5, 1), (0.3, 2), (0.1, 3), (0.01, 4)] {
+                    assert_eq!(k.rank_with_tolerance(number(tolerance)), Ok(expected));
+                }
+                assert_eq!(Kron::new(&one * of_a, &b * of_b).unwrap().rank(), Ok(2));
+                let low =
+                    Factor::low_rank(&a * of_a, array![[T::one(), T::zero()], [T::zero(), T::one()]] * of_b).unwrap();
+                let low = Kron::new(low, &b).unwrap();
+                assert_eq!((low.rank(), low.rank_with_tolerance(number(0.1))), (Ok(4), Ok(3)));
+                close(low.condition_number().unwrap(), number(20.0), number(20.0));
+            }
+        }
+    }
+
+    #[test]
+    fn scale_does_not_matter_in_f32_and_f64() {
+        scale_does_not_matter::<f32>(&[1.0, 1e-30, 1e-25, 1e-36, 1e19, 1e30, 1e37]);
+        scale_does_not_matter::<f64>(&[1.0, 1e-200, 1e-290, 1e-305, 1e154, 1e200, 1e307]);
+    }
+
+    #[test]
+    fn subnormal_factors() {
+        let k = Kron::new(Array2::from_diag(&array![4e-310, 2e-310]), array![[1e-45_f64]]).unwrap();
+        close(k.condition_number().unwrap(), 2.0, 2.0);
+        assert_eq!(k.rank(), Ok(2));
+        let k = Kron::new(Array2::from_diag(&array![8e-45_f32, 4e-45]), array![[1.0_f32]]).unwrap();
+        close(k.condition_number().unwrap(), 2.0, 2.0);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use ndarray::{Array2, ArrayRef2};
 use rayon::prelude::*;
 
+use crate::decompose::{Keep, PowerOfTwo};
 use crate::error::{KronError, Result};
-use crate::gemm::views::flat_mut;
+use crate::gemm::views::{flat_mut, view};
 use crate::operator::Kron;
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
@@ -39,13 +40,20 @@ impl<T: Scalar> Kron<'_, T> {
         let KronShape { m, p, .. } = self.shape();
         KronError::check_shape("solve", "y", (y.nrows(), m * p), y.dim())?;
         let (a, b) = self.invertible_lus("solve")?;
+        // One in the normal range; elsewhere the rows, too, are solved in the middle of it.
+        let factors = a.power().and(b.power());
+        let normal = a.power() == PowerOfTwo::ONE && b.power() == PowerOfTwo::ONE;
         let mut x = y.as_standard_layout().into_owned();
         flat_mut(&mut x).par_chunks_exact_mut(m * p).for_each_init(
             || (a.memory(p), b.memory(m)),
             |(a_memory, b_memory), row| {
+                let power =
+                    if normal { PowerOfTwo::ONE } else { PowerOfTwo::out_of_range(view(row, p), Keep::Squares) };
+                power.inverse().scale(&mut *row);
                 // The m × p matrix in row-major order is its transpose in column-major order.
-                b.solve_column_major(row, b_memory);
-                a.solve_row_major(row, a_memory);
+                b.solve_scaled_column_major(row, b_memory);
+                a.solve_scaled_row_major(row, a_memory);
+                power.and(factors.inverse()).scale(row);
             },
         );
         Ok(x)
@@ -98,6 +106,46 @@ mod tests {
         let k = Kron::new(swap, b).unwrap();
         let x = matrix(4, 6, 1);
         all_close(&k.solve(&x.dot(&k.to_dense().t())).unwrap(), &x, 100.0);
+    }
+
+    fn solves_at_every_scale<T: Scalar>(scales: &[(f64, f64, f64)]) {
+        let dominant =
+            |size: usize, seed| matrix::<T>(size, size, seed) + Array2::<T>::eye(size) * T::from_usize_lossy(9);
+        let (a, b, y) = (dominant(3, 1), dominant(5, 2), matrix::<T>(2, 15, 3));
+        let expected = Kron::new(&a, &b).unwrap().solve(&y).unwrap();
+        for &scales in scales {
+            let [of_a, of_b, of_y] = [scales.0, scales.1, scales.2].map(T::from_f64_lossy);
+            let x = Kron::new(&a * of_a, &b * of_b).unwrap().solve(&(&y * of_y)).unwrap();
+            let result = T::from_f64_lossy(scales.2 / (scales.0 * scales.1));
+            all_close(&(x / result), &expected, T::one());
+        }
+    }
+
+    #[test]
+    fn the_scale_of_factors_and_right_hand_sides_does_not_matter() {
+        solves_at_every_scale::<f32>(&[
+            (1e30, 1e-30, 1.0),
+            (1e-30, 1e30, 1e30),
+            (1e-30, 1.0, 1e-30),
+            (1e36, 1e-30, 1e-20),
+        ]);
+        let f64s = [(1e200, 1e-200, 1.0), (1e-300, 1e300, 1e300), (1e300, 1e-300, 1e-200), (1e306, 1.0, 1e300)];
+        solves_at_every_scale::<f64>(&f64s);
+    }
+
+    fn subnormal_pivots<T: Scalar>() {
+        let two = T::from_f64_lossy(2.0);
+        let tiny = T::min_positive_value() * T::epsilon() * two; // its reciprocal is infinite
+        let a = array![[tiny, T::zero(), T::zero()], [T::zero(), T::one(), T::one()], [T::zero(), T::one(), -T::one()]];
+        let k = Kron::new(&a, array![[two]]).unwrap();
+        let x = k.solve(&array![[tiny * two, two * two, T::zero()]]).unwrap();
+        assert_eq!(x, array![[T::one(), T::one(), T::one()]]);
+    }
+
+    #[test]
+    fn subnormal_pivots_in_f32_and_f64() {
+        subnormal_pivots::<f32>();
+        subnormal_pivots::<f64>();
     }
 
     #[test]

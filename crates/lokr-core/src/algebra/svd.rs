@@ -3,7 +3,7 @@
 use ndarray::{Array1, Array2, ArrayView1, s};
 
 use super::sorted::{Sort, kron_vector, sorted};
-use crate::decompose::{ThinSvd, thin_svd};
+use crate::decompose::{Scaled, ThinSvd, scaled_thin_svd};
 use crate::error::{KronError, Result};
 use crate::gemm::{Threads, matmul};
 use crate::operator::Kron;
@@ -49,8 +49,10 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Errors
     /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`].
     pub fn svd(&self) -> Result<KronSvd<T>> {
-        let (a, b) = (thin_svd("svd", "A", self.a())?, thin_svd("svd", "B", self.b())?);
-        let grid = Array2::from_shape_fn((a.s.len(), b.s.len()), |(i, j)| a.s[i] * b.s[j]);
+        let Scaled { result: a, power: of_a } = scaled_thin_svd("svd", "A", self.a())?;
+        let Scaled { result: b, power: of_b } = scaled_thin_svd("svd", "B", self.b())?;
+        let power = of_a.and(of_b);
+        let grid = Array2::from_shape_fn((a.s.len(), b.s.len()), |(i, j)| power.times(a.s[i] * b.s[j]));
         let (values, pairs) = sorted(&grid, Sort::Descending);
         Ok(KronSvd { a, b, values, pairs })
     }

@@ -5,57 +5,12 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, Axis, Zip};
 use num_complex::Complex;
 
-use crate::decompose::{Schur, check_finite};
+use super::shifted::SolvePath;
+use crate::decompose::{Keep, PowerOfTwo, Schur, divide, skew_schur};
 use crate::error::{KronError, Result};
 use crate::gemm::views::folded;
-use crate::operator::{Factor, Kron};
+use crate::operator::Factor;
 use crate::scalar::Scalar;
-use crate::shape::KronShape;
-
-impl<T: Scalar> Kron<'_, T> {
-    /// Solves `(A ⊗ B + c·I)·x = y` for every row of `y`, with square factors.
-    ///
-    /// # Shapes
-    /// `y`: `batch × (m·p)`, any strides, `batch = 0` allowed. Result: `batch × (m·p)`, row-major.
-    /// # Method
-    /// With `c = 0` this is [`Kron::solve`]. Symmetric factors go through their eigenvectors
-    /// ([`KronEigen::solve_shifted`](crate::KronEigen::solve_shifted); keep the decomposition to solve for many
-    /// shifts). Others go through their complex Schur decompositions, which exist for every square matrix: there
-    /// `A ⊗ B + c·I` is upper triangular and `A·X·Bᵀ + c·X = Y` is solved row by row from the last (Bartels & Stewart
-    /// 1972, for the discrete Sylvester equation).
-    /// # Cost
-    /// Symmetric: some `9·(m³ + p³) + 4·batch·m·p·(m + p)` flops. Otherwise some `25·(m³ + p³)` complex multiplications
-    /// for the decompositions and `3·batch·m·p·(m + p)` for the rows. The bits do not depend on the number of threads.
-    /// # Errors
-    /// [`KronError::NotSquare`]; [`KronError::Shape`]; [`KronError::Singular`] when an eigenvalue `λᵢ·μⱼ + c` is zero
-    /// up to the rounding error of the decomposition, `(m + p)·ε·(max|λᵢ|·max|μⱼ| + |c|)`; [`KronError::NonFinite`] for
-    /// factors that hold values that are not finite; [`KronError::NoConvergence`].
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let k = Kron::new(array![[2.0]], array![[1.0, 1.0], [0.0, 1.0]])?; // with c = 1: [[3, 2], [0, 3]]
-    /// let x: ndarray::Array2<f64> = k.solve_shifted(1.0, &array![[7.0, 6.0]])?;
-    /// assert!((x[[0, 0]] - 1.0).abs() < 1e-14 && (x[[0, 1]] - 2.0).abs() < 1e-14);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn solve_shifted(&self, c: T, y: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let operation = "solve_shifted";
-        let KronShape { m, p, .. } = self.shape();
-        KronError::check_shape(operation, "y", (y.nrows(), m * p), y.dim())?;
-        if c == T::zero() {
-            return self.solve(y);
-        }
-        let name = "A ⊗ B + c·I";
-        match self.eigen(operation) {
-            Ok(eigen) => eigen.solve(operation, name, c, y),
-            Err(KronError::NotSymmetric { .. }) => {
-                Triangular::new(operation, self.a(), self.b(), Sylvester::Product { c })?.solve(operation, name, y)
-            }
-            Err(error) => Err(error),
-        }
-    }
-}
 
 /// A linear equation for the `n × p` matrix `X`.
 #[derive(Debug, Clone, Copy)]
@@ -66,11 +21,15 @@ pub(super) enum Sylvester<T> {
     Sum,
 }
 
-/// A [`Sylvester`] equation in the Schur bases of its factors, where it is upper triangular.
+/// A [`Sylvester`] equation in the Schur bases of its factors, where it is upper triangular, divided by a power of two
+/// where the factors or the shift are out of the range in which squares are exact.
 pub(super) struct Triangular<T> {
     a: Schur<T>,
     b: Schur<T>,
     equation: Sylvester<T>,
+    power: PowerOfTwo,
+    /// Whether both triangles are diagonal.
+    is_diagonal: bool,
 }
 
 impl<T: Scalar> Triangular<T> {
@@ -79,14 +38,40 @@ impl<T: Scalar> Triangular<T> {
         a: &Factor<'_, T>,
         b: &Factor<'_, T>,
         equation: Sylvester<T>,
+        path: SolvePath,
     ) -> Result<Self> {
-        check_finite(operation, "A", a)?;
-        check_finite(operation, "B", b)?;
-        Ok(Self {
-            a: Schur::new(operation, "A", a.dense().view())?,
-            b: Schur::new(operation, "B", b.dense().view())?,
-            equation,
-        })
+        let is_diagonal = path == SolvePath::Skew;
+        let schur = |name, factor: &Factor<'_, T>| {
+            if is_diagonal {
+                skew_schur(operation, name, factor)
+            } else {
+                Schur::new(operation, name, factor.dense().view())
+            }
+        };
+        let (mut a, mut b) = (schur("A", a)?, schur("B", b)?);
+        let (equation, power) = match equation {
+            Sylvester::Product { c } => {
+                let product = a.power.and(b.power);
+                // The larger of the two terms is brought into the middle of the range.
+                let normal = product == PowerOfTwo::ONE || c == T::zero();
+                let power = if normal { product } else { product.max(PowerOfTwo::of(c)) };
+                a.take(product.and(power.inverse()));
+                (Sylvester::Product { c: power.inverse().times(c) }, power)
+            }
+            Sylvester::Sum => {
+                let is_zero = |schur: &Schur<T>| schur.t.iter().all(|value| value.norm() == T::zero());
+                let power = match (is_zero(&a), is_zero(&b)) {
+                    (true, _) => b.power,
+                    (_, true) => a.power,
+                    _ => a.power.max(b.power),
+                };
+                for schur in [&mut a, &mut b] {
+                    schur.take(schur.power.and(power.inverse()));
+                }
+                (equation, power)
+            }
+        };
+        Ok(Self { a, b, equation, power, is_diagonal })
     }
 
     /// For row `i` of `X` the equation's matrix is `scale·S + shift·I`, with `S` the triangular form of `B`.
@@ -101,14 +86,26 @@ impl<T: Scalar> Triangular<T> {
     pub(super) fn solve(&self, operation: &'static str, name: &'static str, y: &ArrayRef2<T>) -> Result<Array2<T>> {
         let (n, p) = (self.a.t.nrows(), self.b.t.nrows());
         let terms = |(i, k)| {
-            let (scale, shift) = self.row_matrix(i);
+            let (scale, shift): (Complex<T>, Complex<T>) = self.row_matrix(i);
             (scale * self.b.t[[k, k]], shift)
         };
-        let pairs = || (0..n).flat_map(|i| (0..p).map(move |k| (i, k))).map(terms);
+        let pairs = || (0..n).flat_map(|i| (0..p).map(move |k| (i, k)));
         // The largest of each kind meet in one pair, so this is the sum of the two maxima.
-        let magnitude = pairs().fold(T::zero(), |magnitude, (x, y)| magnitude.max(x.norm() + y.norm()));
-        let least = T::from_usize_lossy(n + p) * T::epsilon() * magnitude;
-        if pairs().any(|(x, y)| (x + y).norm() <= least) {
+        let magnitude = pairs().map(terms).fold(T::zero(), |largest, (x, y)| largest.max(x.norm() + y.norm()));
+        let sides = T::from_usize_lossy(n + p);
+        let least = sides * T::epsilon() * magnitude;
+        // What the decompositions left over, where that is less: nothing for triangular factors.
+        let (of_a, of_b) = (self.a.residual, self.b.residual);
+        let is_zero = |(i, k)| {
+            let (x, y) = terms((i, k));
+            let left_over = match self.equation {
+                Sylvester::Product { .. } => self.a.t[[i, i]].norm() * of_b + of_a * self.b.t[[k, k]].norm(),
+                Sylvester::Sum => of_a + of_b,
+            };
+            let measured = sides * (left_over + T::epsilon() * (x.norm() + y.norm()));
+            (x + y).norm() <= least.min(measured)
+        };
+        if pairs().any(is_zero) {
             return Err(KronError::Singular { operation, name });
         }
 
@@ -117,13 +114,28 @@ impl<T: Scalar> Triangular<T> {
         let (u_adjoint, v_conj) = (conj(&self.a.q).reversed_axes(), conj(&self.b.q));
         let mut x = Array2::zeros(y.dim());
         Zip::from(x.axis_iter_mut(Axis(0))).and(y.axis_iter(Axis(0))).into_par_iter().for_each(|(mut x, y)| {
-            let y = folded(y, n, p).mapv(|value| Complex::new(value, T::zero()));
+            let y = folded(y, n, p);
+            let of_y = PowerOfTwo::out_of_range(y.view(), Keep::Squares);
+            let y = y.mapv(|value| Complex::new(of_y.inverse().times(value), T::zero()));
             let mut z = u_adjoint.dot(&y).dot(&v_conj);
-            self.back_substitute(&mut z);
+            if self.is_diagonal {
+                self.divide(&mut z);
+            } else {
+                self.back_substitute(&mut z);
+            }
             let z = self.a.q.dot(&z).dot(&self.b.q.t());
-            x.iter_mut().zip(&z).for_each(|(x, z)| *x = z.re);
+            let power = of_y.and(self.power.inverse());
+            x.iter_mut().zip(&z).for_each(|(x, z)| *x = power.times(z.re));
         });
         Ok(x)
+    }
+
+    /// [`back_substitute`](Self::back_substitute) of diagonal matrices.
+    fn divide(&self, z: &mut Array2<Complex<T>>) {
+        for ((i, k), z) in z.indexed_iter_mut() {
+            let (scale, shift) = self.row_matrix(i);
+            *z = divide(*z, scale * self.b.t[[k, k]] + shift);
+        }
     }
 
     /// Overwrites the right-hand side in the Schur bases with the solution.
@@ -143,7 +155,7 @@ impl<T: Scalar> Triangular<T> {
                     Sylvester::Sum => below[k],
                 };
                 let known: Complex<T> = (k + 1..p).map(|l| s[[k, l]] * z[[i, l]]).sum();
-                z[[i, k]] = (z[[i, k]] - contribution - scale * known) / (scale * s[[k, k]] + shift);
+                z[[i, k]] = divide(z[[i, k]] - contribution - scale * known, scale * s[[k, k]] + shift);
             }
         }
     }
@@ -152,7 +164,8 @@ impl<T: Scalar> Triangular<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{close, kron_of, symmetric};
+    use crate::operator::Kron;
+    use crate::test_support::{all_close, close, kron_of, symmetric};
     use lokr_testing::matrix;
     use ndarray::{ShapeBuilder, array, s};
 
@@ -207,11 +220,22 @@ mod tests {
     }
 
     #[test]
+    fn triangular_factors_with_small_exact_eigenvalues_are_solved() {
+        let k = Kron::new(array![[1.0, 5.0], [0.0, 1e-20]], array![[1.0]]).unwrap();
+        let x = k.solve_shifted(1e-22, &array![[0.0, 1.01e-20]]).unwrap(); // x₁ = 1, x₀ = −5
+        all_close(&x, &array![[-5.0, 1.0]], 5.0);
+        // Where squares of the divisors underflow.
+        let k = Kron::new(array![[1.0, 5.0], [0.0, 1e-200]], array![[1.0]]).unwrap();
+        let x = k.solve_shifted(1e-202, &array![[0.0, 1.01e-200]]).unwrap();
+        all_close(&x, &array![[-5.0, 1.0]], 5.0);
+    }
+
+    #[test]
     fn agrees_with_a_solution_made_beforehand() {
         let k = kron_of::<f64>(3, 3, 4, 4);
         let x = matrix::<f64>(5, 12, 9);
         let y = x.dot(&(k.to_dense() + Array2::<f64>::eye(12) * 5.0).t());
-        crate::test_support::all_close(&k.solve_shifted(5.0, &y).unwrap(), &x, 100.0);
+        all_close(&k.solve_shifted(5.0, &y).unwrap(), &x, 100.0);
         let y = x.dot(&k.to_dense().t());
         assert_eq!(k.solve_shifted(0.0, &y), k.solve(&y));
     }

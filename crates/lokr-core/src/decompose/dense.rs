@@ -10,6 +10,7 @@ use faer::perm::PermRef;
 use faer::traits::RealField;
 use faer::{Conj, Mat, MatMut, MatRef, Par};
 use ndarray::{Array1, Array2, ArrayView2};
+use num_complex::Complex;
 
 use crate::scalar::Scalar;
 
@@ -85,8 +86,11 @@ pub(super) fn thin_qr<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> (Arra
     (to_ndarray(q.as_ref()), r)
 }
 
+/// Eigenvalues, and eigenvectors as the columns of a matrix.
+pub(super) type Eigen<T, V> = (Array1<T>, Array2<V>);
+
 /// Ascending eigenvalues and orthonormal eigenvectors (columns) of a symmetric matrix.
-pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<(Array1<T>, Array2<T>)> {
+pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Eigen<T, T>> {
     let size = matrix.nrows();
     let (mut values, mut vectors) = (Diag::zeros(size), Mat::zeros(size, size));
     let yes = evd::ComputeEigenvectors::Yes;
@@ -95,6 +99,20 @@ pub(super) fn symmetric_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) 
     let (matrix, output) = (to_faer(matrix), Some(vectors.as_mut()));
     evd::self_adjoint_evd(matrix.as_ref(), values.as_mut(), output, Par::Seq, stack, Default::default()).ok()?;
     Some((values.column_vector().iter().copied().collect(), to_ndarray(vectors.as_ref())))
+}
+
+/// `matrix = U·diag(i·h)·Uᴴ` of a skew matrix, with `h` ascending and `U` unitary, from the Hermitian `−i·matrix`.
+pub(super) fn skew_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Eigen<T, Complex<T>>> {
+    let size = matrix.nrows();
+    let hermitian = Mat::from_fn(size, size, |i, j| Complex::new(T::zero(), -matrix[[i, j]]));
+    let (mut values, mut vectors) = (Diag::zeros(size), Mat::zeros(size, size));
+    let yes = evd::ComputeEigenvectors::Yes;
+    let scratch = evd::self_adjoint_evd_scratch::<Complex<T>>(size, yes, Par::Seq, Default::default());
+    let mut memory = MemBuffer::new(scratch);
+    let (stack, output) = (MemStack::new(&mut memory), Some(vectors.as_mut()));
+    evd::self_adjoint_evd(hermitian.as_ref(), values.as_mut(), output, Par::Seq, stack, Default::default()).ok()?;
+    let values = values.column_vector().iter().map(|value: &Complex<T>| value.re).collect();
+    Some((values, Array2::from_shape_fn((size, size), |(i, j)| vectors[(i, j)])))
 }
 
 /// `matrix = Q·H·Qᵀ` with `H` zero below the first subdiagonal and `Q` orthogonal; `(H, Q)`. About `14/3·n³` flops.

@@ -5,8 +5,9 @@
 
 use faer::traits::RealField;
 use ndarray::{Array1, Array2, ArrayView2};
+use num_complex::Complex;
 
-use super::dense::{self, LuFactors, Memory, Storage, ThinSvd};
+use super::dense::{self, Eigen, LuFactors, Memory, Storage, ThinSvd};
 use crate::scalar::{PerType, Scalar, per_type};
 
 /// The functions of [`dense`] for one element type.
@@ -15,7 +16,8 @@ pub(super) struct Door<T> {
     pub(super) thin_svd: fn(ArrayView2<'_, T>) -> Option<ThinSvd<T>>,
     pub(super) singular_values: fn(ArrayView2<'_, T>) -> Option<Array1<T>>,
     pub(super) thin_qr: fn(ArrayView2<'_, T>) -> (Array2<T>, Array2<T>),
-    pub(super) symmetric_eigen: fn(ArrayView2<'_, T>) -> Option<(Array1<T>, Array2<T>)>,
+    pub(super) symmetric_eigen: fn(ArrayView2<'_, T>) -> Option<Eigen<T, T>>,
+    pub(super) skew_eigen: fn(ArrayView2<'_, T>) -> Option<Eigen<T, Complex<T>>>,
     pub(super) hessenberg: fn(ArrayView2<'_, T>) -> (Array2<T>, Array2<T>),
     pub(super) cholesky_lower: fn(ArrayView2<'_, T>) -> Option<Array2<T>>,
     pub(super) lu: fn(ArrayView2<'_, T>) -> LuFactors<T>,
@@ -49,6 +51,7 @@ fn open<T: RealField + Scalar>() -> Door<T> {
         singular_values: dense::singular_values,
         thin_qr: dense::thin_qr,
         symmetric_eigen: dense::symmetric_eigen,
+        skew_eigen: dense::skew_eigen,
         hessenberg: dense::hessenberg,
         cholesky_lower: dense::cholesky_lower,
         lu: dense::lu,

@@ -3,8 +3,11 @@
 //!
 //! - `dense`: decompositions of dense matrices by `faer`, from and to `ndarray`.
 //! - `door`: the same for every element type; nothing else calls `dense`.
+//! - `scaled`: what goes through the door, for matrices of every size; no decomposition is made otherwise.
+//! - `power_of_two`: [`PowerOfTwo`], by which a matrix is brought into range and its results are scaled back.
 //! - `singular`: singular values and vectors of a [`Factor`](crate::operator::Factor), of a low-rank one by its halves.
-//! - `symmetric`: what a symmetric factor can be decomposed into.
+//! - `symmetry`: [`Symmetry`], when a matrix counts as symmetric.
+//! - `symmetric`: what a symmetric or a skew factor can be decomposed into.
 //! - `lu`: [`Lu`], to solve systems and for determinants.
 //! - `schur`: [`Schur`], the complex Schur decomposition.
 //! - `finite`: the check that a factor's values are finite, else [`KronError::NonFinite`](crate::KronError::NonFinite).
@@ -17,16 +20,23 @@ mod door;
 mod finite;
 mod lu;
 mod magnitude;
+mod power_of_two;
 #[cfg(test)]
 pub(crate) mod reference;
+mod scaled;
 mod schur;
 mod singular;
 mod symmetric;
+mod symmetry;
 
 pub(crate) use dense::ThinSvd;
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
 pub(crate) use magnitude::{frobenius_norm, largest_magnitude, max_or_nan};
-pub(crate) use schur::Schur;
-pub(crate) use singular::{core, singular_values, thin_svd};
-pub(crate) use symmetric::{cholesky_lower, symmetric_dense, symmetric_eigen};
+pub(crate) use power_of_two::{Keep, PowerOfTwo, Scaled};
+pub(crate) use schur::{Schur, divide};
+pub(crate) use singular::{core, scaled_singular_values, scaled_thin_svd, singular_values, thin_svd};
+pub(crate) use symmetric::{
+    Kind, SymmetricEigen, cholesky_lower, kind, scaled_symmetric_eigen, skew_schur, symmetric_dense, symmetric_eigen,
+};
+pub use symmetry::Symmetry;

@@ -6,16 +6,21 @@
 use ndarray::{Array2, ArrayView2};
 use num_complex::Complex;
 
-use super::door::door;
 use super::magnitude::frobenius_norm;
+use super::power_of_two::{PowerOfTwo, Scaled};
+use super::scaled;
 use crate::check::count_non_finite;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
 
-/// `matrix = Q·T·Qᴴ` with `Q` unitary and `T` upper triangular; the eigenvalues stand on the diagonal of `T`.
+/// `matrix = power·Q·T·Qᴴ` with `Q` unitary and `T` upper triangular; the eigenvalues of the matrix divided by the
+/// power stand on the diagonal of `T`. The power is one in the normal range.
 pub(crate) struct Schur<T> {
     pub(crate) q: Array2<Complex<T>>,
     pub(crate) t: Array2<Complex<T>>,
+    pub(crate) power: PowerOfTwo,
+    /// `‖M·Q − Q·T‖_F` with `M` the matrix divided by the power: `T` is the exact form of a matrix that far from `M`.
+    pub(crate) residual: T,
 }
 
 /// QR steps after which an eigenvalue that has not come out is given up; two or three are usual.
@@ -27,26 +32,21 @@ impl<T: Scalar> Schur<T> {
     /// meant for factors of up to a few hundred rows.
     ///
     /// # Errors
-    /// [`KronError::NonFinite`]; [`KronError::NoConvergence`], also when the norm is out of range.
+    /// [`KronError::NonFinite`]; [`KronError::NoConvergence`].
     pub(crate) fn new(operation: &'static str, name: &'static str, matrix: ArrayView2<'_, T>) -> Result<Self> {
         KronError::check_all_finite(operation, name, count_non_finite(&matrix))?;
         let no_convergence = KronError::NoConvergence { operation, name };
         let real = |value| Complex::new(value, T::zero());
-        // With the norm scaled to one no square leaves the range of the type, and ε is the size of rounding errors.
-        let norm = frobenius_norm(matrix);
-        if !norm.is_finite() {
-            return Err(no_convergence);
-        }
-        if norm == T::zero() {
-            return Ok(Self { q: Array2::eye(matrix.nrows()), t: matrix.mapv(real) });
-        }
-        let (h, q) = (door().hessenberg)((&matrix / norm).view());
-        let mut schur = Self { q: q.mapv(real), t: h.mapv(real) };
+        let Scaled { result: (h, q), power } = scaled::hessenberg(matrix);
+        let matrix = power.inverse().times_matrix(matrix);
+        // What a subdiagonal value may be and still be a rounding error.
+        let rounding = (T::epsilon() + T::epsilon()) * frobenius_norm(matrix.view());
+        let mut schur = Self { q: q.mapv(real), t: h.mapv(real), power, residual: T::zero() };
 
         let mut end = schur.t.nrows();
         let mut steps = 0;
         while end > 1 {
-            let start = schur.active_block(end);
+            let start = schur.active_block(end, rounding);
             if start + 1 == end {
                 end -= 1;
                 steps = 0;
@@ -58,13 +58,30 @@ impl<T: Scalar> Schur<T> {
                 schur.qr_step(start, end, shift);
             }
         }
-        schur.t.mapv_inplace(|value| value * norm);
-        Ok(schur)
+        Ok(Self::measured(matrix.view(), schur.q, schur.t, power))
+    }
+
+    /// Moves a power of two from [`Schur::power`] into the triangle.
+    pub(crate) fn take(&mut self, power: PowerOfTwo) {
+        self.power = self.power.and(power.inverse());
+        self.residual = power.times(self.residual);
+        power.scale(self.t.iter_mut().flat_map(|value| [&mut value.re, &mut value.im]));
+    }
+
+    /// A decomposition of this matrix, which has been divided by the power, with its residual.
+    pub(super) fn measured(
+        matrix: ArrayView2<'_, T>,
+        q: Array2<Complex<T>>,
+        t: Array2<Complex<T>>,
+        power: PowerOfTwo,
+    ) -> Self {
+        let difference = matrix.mapv(|value| Complex::new(value, T::zero())).dot(&q) - q.dot(&t);
+        let residual = frobenius_norm(difference.mapv(|value| value.norm()).view());
+        Self { q, t, power, residual }
     }
 
     /// Where the unreduced block that ends before `end` starts; a subdiagonal value of rounding size becomes zero.
-    fn active_block(&mut self, end: usize) -> usize {
-        let rounding = T::epsilon() + T::epsilon();
+    fn active_block(&mut self, end: usize, rounding: T) -> usize {
         for row in (1..end).rev() {
             let value = &mut self.t[[row, row - 1]];
             if value.norm() <= rounding {
@@ -84,7 +101,7 @@ impl<T: Scalar> Schur<T> {
         let root = (half * half + product).sqrt();
         let (plus, minus) = (half + root, half - root);
         let larger = if plus.norm() >= minus.norm() { plus } else { minus };
-        if larger.norm() == T::zero() { d } else { d - product / larger }
+        if larger.norm() == T::zero() { d } else { d - divide(product, larger) }
     }
 
     /// A shift that breaks the symmetry of matrices on which Wilkinson's runs in a circle, such as cyclic permutations.
@@ -127,6 +144,19 @@ impl<T: Scalar> Schur<T> {
     }
 }
 
+/// `x / y` without squares, which leave the range of the type long before the quotient does (Smith 1962).
+pub(crate) fn divide<T: Scalar>(x: Complex<T>, y: Complex<T>) -> Complex<T> {
+    if y.re.abs() >= y.im.abs() {
+        let ratio = y.im / y.re;
+        let divisor = y.re + y.im * ratio;
+        Complex::new((x.re + x.im * ratio) / divisor, (x.im - x.re * ratio) / divisor)
+    } else {
+        let ratio = y.re / y.im;
+        let divisor = y.re * ratio + y.im;
+        Complex::new((x.re * ratio + x.im) / divisor, (x.im * ratio - x.re) / divisor)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +166,9 @@ mod tests {
 
     fn check<T: Scalar>(matrix: &Array2<T>) {
         let size = matrix.nrows();
-        let Schur { q, t } = Schur::new("test", "A", matrix.view()).unwrap();
+        let mut schur = Schur::new("test", "A", matrix.view()).unwrap();
+        schur.take(schur.power);
+        let Schur { q, t, .. } = schur;
         let magnitude = matrix.iter().fold(T::min_positive_value(), |max, x| max.max(x.abs()));
         let adjoint = q.t().mapv(|value| value.conj());
         let (rebuilt, gram) = (q.dot(&t).dot(&adjoint), adjoint.dot(&q));
@@ -169,6 +201,9 @@ mod tests {
             let large = T::max_value().sqrt() * T::from_f64_lossy(8.0);
             check(&(matrix::<T>(size, size, 4) * large));
             check(&(matrix::<T>(size, size, 5) / large));
+            let (huge, tiny) = (T::max_value() / T::from_f64_lossy(100.0), T::min_positive_value() / T::epsilon());
+            check(&(matrix::<T>(size, size, 6) * huge));
+            check(&(matrix::<T>(size, size, 7) * tiny));
         }
     }
 
@@ -192,6 +227,31 @@ mod tests {
         close(t[[0, 0]].re, 0.0, 1.0);
         close(t[[0, 0]].im.abs(), 2.0, 1.0);
         close(t[[0, 0]].im, -t[[1, 1]].im, 1.0);
+    }
+
+    #[test]
+    fn a_triangular_matrix_is_its_own_form_exactly() {
+        let matrix = array![[1.0, 5.0, -2.0], [0.0, 1e-20, 3.0], [0.0, 0.0, 1e-40_f64]];
+        let Schur { q, t, residual, .. } = Schur::new("test", "A", matrix.view()).unwrap();
+        assert_eq!((t.mapv(|t| t.re), q.mapv(|q| q.re), residual), (matrix, Array2::eye(3), 0.0));
+    }
+
+    fn divides<T: Scalar>(scales: [f64; 3]) {
+        let complex = |re, im| Complex::new(T::from_f64_lossy(re), T::from_f64_lossy(im));
+        for scale in scales {
+            for (re, im) in [(3.0, 4.0), (-4.0, 3.0), (2.0, 0.0), (0.0, -0.5)] {
+                let found = divide(complex(re * scale, 2.0 * scale), complex(re * scale, im * scale));
+                let expected = Complex::new(re, 2.0) / Complex::new(re, im);
+                close(found.re, T::from_f64_lossy(expected.re), T::one());
+                close(found.im, T::from_f64_lossy(expected.im), T::one());
+            }
+        }
+    }
+
+    #[test]
+    fn division_does_not_square() {
+        divides::<f32>([1.0, 1e-36, 1e37]);
+        divides::<f64>([1.0, 1e-305, 1e307]);
     }
 
     #[test]
