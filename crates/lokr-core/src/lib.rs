@@ -76,11 +76,13 @@ mod contraction;
 mod decompose;
 mod error;
 pub mod gemm;
+mod memory;
 pub mod nearest;
 pub mod operator;
 mod scalar;
 mod shape;
 pub mod sizes;
+mod sums;
 #[cfg(test)]
 mod test_support;
 

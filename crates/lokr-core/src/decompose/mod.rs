@@ -26,7 +26,7 @@ mod symmetric;
 pub(crate) use dense::ThinSvd;
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
-pub(crate) use magnitude::{frobenius_norm, largest_magnitude, max_or_nan};
+pub(crate) use magnitude::{largest_magnitude, max_or_nan};
 pub(crate) use schur::Schur;
 pub(crate) use singular::{core, singular_values, thin_svd};
 pub(crate) use symmetric::{cholesky_lower, symmetric_dense, symmetric_eigen};

@@ -57,7 +57,7 @@ impl<T: Scalar> PackedMatrix<T> {
         self.dim
     }
 
-    /// `Y ← α·X·Wᵀ + β·Y`. With `beta = 0`, `y` may hold anything.
+    /// `Y ← α·X·Wᵀ + β·Y`. With `beta = 0`, `y` may hold anything; with `alpha = 0`, so may `x` and `w`.
     ///
     /// # Shapes
     /// `x`: `batch × in`; `y`: `batch × out`. An `x` whose rows are not contiguous is copied into scratch memory; a `y`
@@ -77,6 +77,10 @@ impl<T: Scalar> PackedMatrix<T> {
             return Ok(());
         }
         let (blend, y) = (Blend { alpha, beta }, y.view_mut());
+        if alpha == T::zero() {
+            blend.keep(y);
+            return Ok(());
+        }
         match (x.as_slice(), strips::rows_lie(&y)) {
             (Some(x), true) => self.multiply(blend, x, y),
             (x_slice, _) => {
