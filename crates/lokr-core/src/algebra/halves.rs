@@ -2,18 +2,18 @@
 
 use crate::operator::Factor;
 use crate::scalar::Scalar;
-use crate::sums::{exponents, times_two_to, wide_exponent};
+use crate::sums::{dot, times_two_to, wide_exponent};
 
 /// A factor and an `e` that stand for `factor·2^e`. A full factor is as it was; the halves of a low-rank one are scaled
 /// by powers of two where their products with each other, or their squares, might leave the range of the type.
 pub(super) fn in_range<'a, T: Scalar>(factor: &'a Factor<'_, T>) -> (Factor<'a, T>, i64) {
     let Factor::LowRank(low) = factor else { return (factor.view(), 0) };
-    let highest = [low.left(), low.right()].map(|half| exponents(&half).map_or(0, |(_, high)| high));
+    let sizes = [low.left(), low.right()].map(|half| dot(half, half).sqrt().exponent());
     let safe = wide_exponent::<T>() / 4;
-    if highest.iter().all(|high| high.abs() <= safe) {
+    if sizes.iter().all(|size| size.abs() <= safe) {
         return (factor.view(), 0);
     }
-    let [left, right] = highest;
+    let [left, right] = sizes;
     let scaled = low.mapped(|value| times_two_to(value, -left), |value| times_two_to(value, -right));
     (scaled, left + right)
 }

@@ -37,7 +37,7 @@ pub(super) fn balance<T: Scalar>(axes: &mut [AxisMatrices<'_, T>]) {
 }
 
 /// Whether an extremely large and an extremely small matrix meet, by three elements of each: this is asked before every
-/// application, and must cost nothing.
+/// application, and must cost next to nothing.
 fn are_opposite<T: Scalar>(axes: &[AxisMatrices<'_, T>]) -> bool {
     let (large, small) = limits::<T>();
     let (mut any_large, mut any_small) = (false, false);

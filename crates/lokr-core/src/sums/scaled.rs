@@ -29,6 +29,11 @@ impl<T: Scalar> Scaled<T> {
         times_two_to(self.mantissa, self.exponent)
     }
 
+    /// The exponent; zero for a number that has none.
+    pub(crate) fn exponent(self) -> i64 {
+        self.exponent
+    }
+
     /// This number times a power of two.
     pub(crate) fn times_two_to(self, exponent: i64) -> Self {
         Self { exponent: self.exponent.saturating_add(exponent), ..self }
@@ -86,10 +91,16 @@ pub(crate) fn exponent<T: Scalar>(value: T) -> Option<i64> {
 
 /// The smallest and the largest exponent of a matrix; `None` when no element has one.
 pub(crate) fn exponents<T: Scalar>(matrix: &ArrayRef2<T>) -> Option<(i64, i64)> {
-    matrix.iter().filter_map(|&value| exponent(value)).fold(None, |range, exponent| {
-        let (low, high) = range.unwrap_or((exponent, exponent));
-        Some((low.min(exponent), high.max(exponent)))
-    })
+    // By comparisons alone, which are cheap.
+    let (low, high) = matrix.iter().fold((T::infinity(), T::zero()), |(low, high), value| {
+        let magnitude = value.abs();
+        if magnitude > T::zero() && magnitude < T::infinity() {
+            (if magnitude < low { magnitude } else { low }, if magnitude > high { magnitude } else { high })
+        } else {
+            (low, high)
+        }
+    });
+    exponent(low).zip(exponent(high))
 }
 
 /// `2^±e` are normal for this `e`, and so are their halves; twice of it spans most of the range.
