@@ -5,8 +5,8 @@ use ndarray::Array2;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
 
-/// From so many bytes on it is asked beforehand whether there is memory. Such blocks are the system's own everywhere, so
-/// that asking costs a call and leaves no trace; memory for smaller ones is refused nowhere but at the very end.
+/// From so many bytes on it is asked beforehand whether there is memory. Such blocks are the system's own everywhere,
+/// so that asking costs a call and leaves no trace; memory for smaller ones is refused nowhere but at the very end.
 const ASKED_FOR: usize = 64 << 20;
 
 /// A matrix of zeros.

@@ -16,9 +16,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// One pass over the factors; for a low-rank factor with a small inner size `r` two QR decompositions,
     /// `4·(rows + cols)·r²` flops, as accurate as forming it.
     /// # Accuracy
-    /// Squares are added in blocks and the blocks in pairs, so that the error hardly grows with the size; the order does
-    /// not depend on threads. Squares, and the norms of the factors, may leave the range of the type: the result is
-    /// right whenever it is a value of the type.
+    /// Squares are added in blocks and the blocks in pairs, so that the error hardly grows with the size; the order
+    /// does not depend on threads. Squares, and the norms of the factors, may leave the range of the type: the result
+    /// is right whenever it is a value of the type.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;

@@ -18,7 +18,8 @@ pub(crate) struct Rows<'r, T> {
 }
 
 /// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward intermediates
-/// are computed again, block by block, and shared by all gradients. With `α = 0` nothing is read. The shapes must have been checked.
+/// are computed again, block by block, and shared by all gradients. With `α = 0` nothing is read. The shapes must have
+/// been checked.
 pub(crate) fn backward<T: Scalar>(
     steps: &[Step<'_, T>],
     blend: Blend<T>,

@@ -63,8 +63,8 @@ impl<T: Scalar> PackedMatrix<T> {
     /// `x`: `batch × in`; `y`: `batch × out`. An `x` whose rows are not contiguous is copied into scratch memory; a `y`
     /// whose rows are not contiguous goes through scratch memory.
     /// # Cost
-    /// `2·batch·in·out` flops and one pass over `W`: a piece of a strip stays in the first-level cache while all rows go
-    /// past it.
+    /// `2·batch·in·out` flops and one pass over `W`: a piece of a strip stays in the first-level cache while all rows
+    /// go past it.
     /// # Reproducibility
     /// The bits do not depend on the number of threads.
     /// # Errors

@@ -25,8 +25,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Reproducibility
     /// On the embedded backend the bits do not depend on the number of threads.
     /// # Errors
-    /// [`KronError::Shape`] if `x` does not have `n·q` columns; [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for
-    /// a result that memory does not hold.
+    /// [`KronError::Shape`] if `x` does not have `n·q` columns; [`KronError::TooLarge`] and [`KronError::OutOfMemory`]
+    /// for a result that memory does not hold.
     /// # Examples
     /// ```
     /// use lokr_core::{Kron, kron_dense};

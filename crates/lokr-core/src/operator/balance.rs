@@ -1,8 +1,9 @@
 //! Factors of opposite scale, brought to the same one.
 //!
-//! With factors of about `2^a` and `2^b` and data of about `2^x`, the result is of about `2^(a+b+x)`. What stands between
-//! is `2^(b+x)`, which for a large and a small factor may lie outside of the range of the type although data and result
-//! do not. With both factors at `2^((a+b)/2)` it lies between the two, whatever the order. Powers of two change no digit.
+//! With factors of about `2^a` and `2^b` and data of about `2^x`, the result is of about `2^(a+b+x)`. What stands
+//! between is `2^(b+x)`, which for a large and a small factor may lie outside of the range of the type although data
+//! and result do not. With both factors at `2^((a+b)/2)` it lies between the two, whatever the order. Powers of two
+//! change no digit.
 
 use ndarray::{ArrayRef2, CowArray};
 use smallvec::SmallVec;

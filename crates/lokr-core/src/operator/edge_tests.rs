@@ -1,4 +1,5 @@
-//! Operators at the ends: inner sizes of zero, values that are not finite, coefficients of zero, more values than memory.
+//! Operators at the ends: inner sizes of zero, values that are not finite, coefficients of zero, more values than
+//! memory.
 
 use lokr_testing::matrix;
 use ndarray::{Array2, ArrayView2, array};

@@ -144,8 +144,8 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// Any rectangle of the product, `(rows.len(), cols.len())`; only that rectangle is formed.
     ///
     /// # Errors
-    /// [`KronError::OutOfBounds`] when a range ends outside the product or before it starts; [`KronError::TooLarge`] and
-    /// [`KronError::OutOfMemory`] for a rectangle that memory does not hold.
+    /// [`KronError::OutOfBounds`] when a range ends outside the product or before it starts; [`KronError::TooLarge`]
+    /// and [`KronError::OutOfMemory`] for a rectangle that memory does not hold.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
