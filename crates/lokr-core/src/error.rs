@@ -43,13 +43,21 @@ pub enum KronError {
         /// Shape of the right half, `(rank, cols)`.
         right: (usize, usize),
     },
-    /// A size of the product does not fit in `usize`.
+    /// A size of the product, in elements or bytes, does not fit in memory addresses.
     #[error("{operation}: the sizes {sizes:?} overflow when multiplied")]
     TooLarge {
         /// What was attempted.
         operation: &'static str,
         /// The sizes that were to be multiplied.
         sizes: Vec<usize>,
+    },
+    /// There is no memory for a result.
+    #[error("{operation}: no memory for a matrix of shape {shape:?}")]
+    OutOfMemory {
+        /// What was attempted.
+        operation: &'static str,
+        /// Shape of the result.
+        shape: (usize, usize),
     },
     /// A matrix argument has the wrong shape.
     #[error("{operation}: {argument} has shape {found:?}, expected {expected:?}")]

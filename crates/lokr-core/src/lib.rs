@@ -33,7 +33,7 @@
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
 //! | merge it into a weight | [`Kron::add_to`] |
 //! | look at elements, rows, blocks | [`Kron::element`], [`Kron::row`], [`Kron::block`], [`Kron::slice`] |
-//! | write it out | [`Kron::to_dense`], [`kron_dense`] |
+//! | write it out | [`Kron::to_dense`], [`Kron::try_to_dense`], [`kron_dense`] |
 //! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
@@ -76,11 +76,13 @@ mod contraction;
 mod decompose;
 mod error;
 pub mod gemm;
+mod memory;
 pub mod nearest;
 pub mod operator;
 mod scalar;
 mod shape;
 pub mod sizes;
+mod sums;
 #[cfg(test)]
 mod test_support;
 

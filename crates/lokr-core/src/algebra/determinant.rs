@@ -1,10 +1,14 @@
 //! Determinant and log-determinant.
 
+use ndarray::ArrayRef2;
+
+use crate::check::count_non_finite;
 use crate::decompose::Lu;
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
+use crate::sums::{Extended, exponent, exponents, times_two_to, wide_exponent};
 
 /// A determinant as `sign · exp(ln_abs)`, which neither overflows nor underflows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,6 +24,10 @@ impl<T: Scalar> LogDeterminant<T> {
         Self { sign: T::zero(), ln_abs: T::neg_infinity() }
     }
 
+    fn undefined() -> Self {
+        Self { sign: T::nan(), ln_abs: T::nan() }
+    }
+
     /// `sign · exp(ln_abs)`.
     #[must_use]
     pub fn value(&self) -> T {
@@ -31,14 +39,15 @@ impl<T: Scalar> Kron<'_, T> {
     /// The determinant, `det(A ⊗ B) = det(A)^p · det(B)^m` for `A (m, m)` and `B (p, p)`.
     ///
     /// A square product of factors that are not square has rank at most `min(m, n)·min(p, q)`, less than its side: its
-    /// determinant is zero. So is that of a low-rank factor whose inner size is less than its side.
+    /// determinant is zero. So is that of a low-rank factor whose inner size is less than its side. A value that is not
+    /// finite, in either factor, makes of such a zero NaN.
     ///
     /// # Cost
     /// `2/3·(m³ + p³)` flops: the LU decompositions of the factors.
     /// # Accuracy
-    /// Where a power of one factor leaves the range of the type although the determinant does not, the value comes
-    /// from the logarithms and loses about as many digits as `|ln |det||` has. Infinity or zero are returned where the
-    /// determinant itself is out of range; [`Kron::log_determinant`] still tells it then.
+    /// Products of pivots and powers may leave the range of the type on the way: they are multiplied with exponents of
+    /// their own. Rows and columns of very different size are scaled by powers of two first. Infinity or zero are
+    /// returned where the determinant itself is out of range; [`Kron::log_determinant`] still tells it then.
     /// # Errors
     /// [`KronError::NotSquare`] when the product is not square.
     /// # Examples
@@ -50,15 +59,12 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn determinant(&self) -> Result<T> {
-        let Some((a, b)) = self.factor_lus("determinant")? else { return Ok(T::zero()) };
         let KronShape { m, p, .. } = self.shape();
-        let parts = [a.determinant(), b.determinant()];
-        let powers = [power(parts[0], p), power(parts[1], m)];
-        let value = powers[0] * powers[1];
-        if parts.iter().chain(&powers).all(|part| part.is_normal()) {
-            return Ok(value);
-        }
-        Ok(combine(a.log_determinant(), p, b.log_determinant(), m).value())
+        Ok(match self.factor_lus("determinant")? {
+            Some((a, b)) => (power(a.determinant(), p) * power(b.determinant(), m)).value(),
+            None if self.is_finite() => T::zero(),
+            None => T::nan(),
+        })
     }
 
     /// Sign and logarithm of the determinant: `ln|det(A ⊗ B)| = p·ln|det A| + m·ln|det B|`. Like [`Kron::determinant`],
@@ -80,33 +86,70 @@ impl<T: Scalar> Kron<'_, T> {
         let KronShape { m, p, .. } = self.shape();
         Ok(match self.factor_lus("log_determinant")? {
             Some((a, b)) => combine(a.log_determinant(), p, b.log_determinant(), m),
-            None => LogDeterminant::singular(),
+            None if self.is_finite() => LogDeterminant::singular(),
+            None => LogDeterminant::undefined(),
         })
     }
 
+    fn is_finite(&self) -> bool {
+        self.parts().all(|part| count_non_finite(&part) == 0)
+    }
+
     /// LU decompositions of both factors; `None` when the product is singular by its shape or has a zero pivot.
-    fn factor_lus(&self, operation: &'static str) -> Result<Option<(Lu<T>, Lu<T>)>> {
+    fn factor_lus(&self, operation: &'static str) -> Result<Option<(ScaledLu<T>, ScaledLu<T>)>> {
         KronError::check_square(operation, "A ⊗ B", self.dim())?;
         let lu = |factor: &Factor<'_, T>| {
             let (rows, cols) = factor.dim();
             (rows == cols && factor.rank_bound() == rows)
-                .then(|| Lu::new(factor.dense().view()))
-                .filter(|lu| !lu.is_singular())
+                .then(|| ScaledLu::new(&factor.dense()))
+                .filter(|scaled| !scaled.lu.is_singular())
         };
         Ok(lu(self.a()).zip(lu(self.b())))
     }
 }
 
-impl<T: Scalar> Lu<T> {
-    fn determinant(&self) -> T {
-        let product = self.pivots().fold(T::one(), |product, pivot| product * pivot);
-        if self.is_odd() { -product } else { product }
+/// The LU decomposition of a matrix whose determinant is that of `lu` times `2^exponent`.
+struct ScaledLu<T> {
+    lu: Lu<T>,
+    exponent: i64,
+}
+
+impl<T: Scalar> ScaledLu<T> {
+    /// Factorises a square matrix. Where products of its elements, or the inverses of pivots, might leave the range of
+    /// the type, its rows and columns are brought to the scale of one first; others are taken as they are.
+    fn new(matrix: &ArrayRef2<T>) -> Self {
+        let safe = wide_exponent::<T>() / 2;
+        match exponents(matrix) {
+            Some((low, high)) if low < -safe || high > safe => Self::of_scaled(matrix),
+            _ => Self { lu: Lu::new(matrix.view()), exponent: 0 },
+        }
+    }
+
+    fn of_scaled(matrix: &ArrayRef2<T>) -> Self {
+        let largest = |exponents: &mut dyn Iterator<Item = i64>| exponents.max().unwrap_or(0);
+        let of_rows: Vec<i64> =
+            matrix.rows().into_iter().map(|row| largest(&mut row.iter().filter_map(|&x| exponent(x)))).collect();
+        let in_column = |(row, &x): (&i64, &T)| exponent(x).map(|exponent| exponent - row);
+        let columns = matrix.columns().into_iter();
+        let of_columns: Vec<i64> =
+            columns.map(|column| largest(&mut of_rows.iter().zip(column).filter_map(in_column))).collect();
+        let mut scaled = matrix.to_owned();
+        for ((i, j), value) in scaled.indexed_iter_mut() {
+            *value = times_two_to(*value, -(of_rows[i] + of_columns[j]));
+        }
+        Self { lu: Lu::new(scaled.view()), exponent: of_rows.iter().chain(&of_columns).sum() }
+    }
+
+    fn determinant(&self) -> Extended<T> {
+        let start = Extended::new(T::one()).times_two_to(self.exponent);
+        let product = self.lu.pivots().fold(start, |product, pivot| product * Extended::new(pivot));
+        if self.lu.is_odd() { product.negated() } else { product }
     }
 
     fn log_determinant(&self) -> LogDeterminant<T> {
-        let sign = if self.is_odd() { -T::one() } else { T::one() };
-        let start = LogDeterminant { sign, ln_abs: T::zero() };
-        self.pivots().fold(start, |log, pivot| LogDeterminant {
+        let sign = if self.lu.is_odd() { -T::one() } else { T::one() };
+        let start = LogDeterminant { sign, ln_abs: T::from_f64_lossy(self.exponent as f64 * std::f64::consts::LN_2) };
+        self.lu.pivots().fold(start, |log, pivot| LogDeterminant {
             sign: log.sign * pivot.signum(),
             ln_abs: log.ln_abs + pivot.abs().ln(),
         })
@@ -117,13 +160,13 @@ impl<T: Scalar> Lu<T> {
 fn combine<T: Scalar>(a: LogDeterminant<T>, p: usize, b: LogDeterminant<T>, m: usize) -> LogDeterminant<T> {
     let times = T::from_usize_lossy;
     LogDeterminant {
-        sign: power(a.sign, p % 2) * power(b.sign, m % 2),
+        sign: num_traits::pow(a.sign, 2 - p % 2) * num_traits::pow(b.sign, 2 - m % 2), // NaN to the power 0 were 1,
         ln_abs: times(p) * a.ln_abs + times(m) * b.ln_abs,
     }
 }
 
 /// `base` to a whole power, by repeated squaring.
-fn power<T: Scalar>(base: T, exponent: usize) -> T {
+fn power<T: Scalar>(base: Extended<T>, exponent: usize) -> Extended<T> {
     num_traits::pow(base, exponent)
 }
 
@@ -183,7 +226,56 @@ mod tests {
     #[test]
     fn a_power_out_of_range_does_not_spoil_a_determinant_in_range() {
         let k = Kron::new(array![[1e200]], Array2::from_diag_elem(3, 1e-200)).unwrap(); // (1e200)³·(1e-200)³
-        close(k.determinant().unwrap(), 1.0, 1400.0);
+        close(k.determinant().unwrap(), 1.0, 1.0);
+        let k = Kron::new(array![[1e30_f32]], Array2::from_diag_elem(3, 1e-30)).unwrap();
+        close(k.determinant().unwrap(), 1.0, 1.0);
+        // (5⁵⁰·1e-20)¹⁰⁰ in two ways, with a power of the other factor that undoes it.
+        let k = Kron::new(array![[2.0, 0.0], [0.0, 2.0]], Array2::from_diag_elem(500, 0.5)).unwrap();
+        assert_eq!(k.determinant(), Ok(1.0)); // 4⁵⁰⁰ · (2⁻⁵⁰⁰)²
+    }
+
+    fn pivots_of_every_size<T: Scalar>(large: f64) {
+        let diagonal = |values: [f64; 3]| Array2::from_diag(&ndarray::Array1::from_iter(values.map(T::from_f64_lossy)));
+        let one = array![[T::one()]];
+        let (c, tiny) = (large.powf(0.6), T::min_positive_value() * T::epsilon());
+        // The product of the first two pivots has few digits, or none.
+        for values in [[1.0 / large, 1.0 / c, large], [1.0 / large, 1.0 / large, large], [large, large, 1.0 / large]] {
+            let k = Kron::new(diagonal(values), &one).unwrap();
+            let exact = values.iter().map(|value| value.ln()).sum::<f64>();
+            let found = k.determinant().unwrap();
+            if found.is_normal() {
+                close(found.ln(), T::from_f64_lossy(exact), T::from_f64_lossy(1000.0));
+            }
+            close(k.log_determinant().unwrap().ln_abs, T::from_f64_lossy(exact), T::from_f64_lossy(1000.0));
+        }
+        // Pivots without digits or without an inverse.
+        let subnormal = Array2::from_diag(&array![tiny, T::one(), -tiny]);
+        let k = Kron::new(&subnormal, array![[T::one() / tiny.sqrt(), T::zero()], [T::zero(), T::one() / tiny.sqrt()]]);
+        let k = k.unwrap(); // (−tiny²)²·tiny⁻³
+        close(k.determinant().unwrap() / tiny, T::one(), T::from_f64_lossy(8.0));
+        // An elimination below the range, beside a power above it.
+        let small = T::from_f64_lossy(1.0 / large);
+        let a = array![[T::one(), small], [small, T::zero()]]; // −1/large²
+        let k = Kron::new(a, array![[T::from_f64_lossy(large)]]).unwrap();
+        close(k.determinant().unwrap(), -T::one(), T::one());
+        assert_eq!(k.log_determinant().unwrap().sign, -T::one());
+    }
+
+    #[test]
+    fn pivots_of_every_size_in_f32_and_f64() {
+        pivots_of_every_size::<f32>(1e30);
+        pivots_of_every_size::<f64>(1e200);
+    }
+
+    #[test]
+    fn scales_of_a_whole_factor_are_powers_in_its_determinant() {
+        let (a, b) = (matrix::<f64>(4, 4, 1), matrix::<f64>(3, 3, 2));
+        let plain = Kron::new(&a, &b).unwrap();
+        for scale in [1e-200, 1e-100, 1e100, 1e200] {
+            let k = Kron::new(&a * scale, &b * (1.0 / scale)).unwrap();
+            close(k.determinant().unwrap() / plain.determinant().unwrap(), 1.0, 100.0);
+            close(k.log_determinant().unwrap().ln_abs, plain.log_determinant().unwrap().ln_abs, 6000.0);
+        }
     }
 
     #[test]
@@ -191,6 +283,36 @@ mod tests {
         let k = Kron::new(array![[1.0, f64::NAN], [2.0, 3.0]], array![[2.0]]).unwrap();
         assert!(k.determinant().unwrap().is_nan());
         assert!(k.log_determinant().unwrap().ln_abs.is_nan());
+    }
+
+    fn a_zero_does_not_hide_nan<T: Scalar>() {
+        let (zero, one) = (T::zero(), T::one());
+        for bad in [T::nan(), T::infinity()] {
+            let low = |left, right| Factor::low_rank(left, right).unwrap();
+            for k in [
+                Kron::new(array![[zero]], array![[bad]]),
+                Kron::new(array![[bad]], array![[zero]]),
+                Kron::new(array![[zero, zero], [zero, bad]], array![[one]]),
+                Kron::new(array![[bad, one]], array![[one], [one]]),
+                Kron::new(array![[one, one]], array![[one], [bad]]),
+                Kron::new(array![[bad]], low(array![[one], [one]], array![[one, one]])),
+                Kron::new(array![[one]], low(array![[one], [bad]], array![[one, one]])),
+                Kron::new(array![[bad]], low(Array2::zeros((2, 0)), Array2::zeros((0, 2)))),
+            ] {
+                let k = k.unwrap();
+                assert!(k.determinant().unwrap().is_nan(), "{k:?}");
+                let log = k.log_determinant().unwrap();
+                assert!(log.ln_abs.is_nan() && log.sign.is_nan() && log.value().is_nan(), "{k:?}: {log:?}");
+            }
+        }
+        let even = Kron::new(array![[T::nan()]], Array2::from_diag_elem(2, one)).unwrap();
+        assert!(even.log_determinant().unwrap().sign.is_nan()); // and not 1, a power with an even exponent
+    }
+
+    #[test]
+    fn a_zero_does_not_hide_nan_in_f32_and_f64() {
+        a_zero_does_not_hide_nan::<f32>();
+        a_zero_does_not_hide_nan::<f64>();
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Inner product and angle of two Kronecker products.
 
-use ndarray::{ArrayView2, Zip};
-
+use super::halves::in_range;
 use super::norm::frobenius_norm;
 use crate::error::{KronError, Result};
 use crate::gemm::{Threads, matmul};
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
+use crate::sums::{Extended, dot};
 
 impl<T: Scalar> Kron<'_, T> {
     /// The Frobenius inner product, the sum of the products of equal elements:
@@ -18,6 +18,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// One pass over the factors. Of two low-rank factors with inner sizes `r` and `t` neither is formed:
     /// `2·(rows + cols)·r·t` flops; one that meets a full factor is formed.
+    /// # Accuracy
+    /// Products are added in blocks and the blocks in pairs, in an order that does not depend on threads. Neither they
+    /// nor the inner products of the factors need to be values of the type; the result does.
     /// # Errors
     /// [`KronError::FactorShapes`].
     /// # Examples
@@ -32,11 +35,12 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     pub fn inner(&self, other: &Kron<'_, T>) -> Result<T> {
         check_same_shapes("inner", self, other)?;
-        Ok(inner(self.a(), other.a()) * inner(self.b(), other.b()))
+        Ok((inner(self.a(), other.a()) * inner(self.b(), other.b())).value())
     }
 
     /// The cosine of the angle between two products as vectors of their elements,
-    /// `⟨K, L⟩ / (‖K‖_F·‖L‖_F)`, in `[−1, 1]`; `0` when one of them is zero.
+    /// `⟨K, L⟩ / (‖K‖_F·‖L‖_F)`, in `[−1, 1]`; `0` when one of them is zero and
+    /// the other finite. Of elements of any size; NaN when one is NaN or infinite.
     ///
     /// # Errors
     /// [`KronError::FactorShapes`], as for [`Kron::inner`].
@@ -54,7 +58,13 @@ impl<T: Scalar> Kron<'_, T> {
         check_same_shapes("cosine", self, other)?;
         let cosine = |x: &Factor<'_, T>, y: &Factor<'_, T>| {
             let (x_norm, y_norm) = (frobenius_norm(x), frobenius_norm(y));
-            if x_norm == T::zero() || y_norm == T::zero() { T::zero() } else { inner(x, y) / x_norm / y_norm }
+            let inner = inner(x, y);
+            // An element that is not finite makes of a zero in the other product a NaN, which stays.
+            if (x_norm.is_zero() || y_norm.is_zero()) && inner.is_zero() {
+                T::zero()
+            } else {
+                (inner / x_norm / y_norm).value()
+            }
         };
         let cosine = cosine(self.a(), other.a()) * cosine(self.b(), other.b());
         Ok(cosine.clamp(-T::one(), T::one()))
@@ -66,20 +76,18 @@ fn check_same_shapes<T: Scalar>(operation: &'static str, left: &Kron<'_, T>, rig
     if left == right { Ok(()) } else { Err(KronError::FactorShapes { operation, left, right }) }
 }
 
-fn inner<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> T {
-    match (x, y) {
+fn inner<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Extended<T> {
+    let ((x, x_exponent), (y, y_exponent)) = (in_range(x), in_range(y));
+    let inner = match (&x, &y) {
         // ⟨L·R, M·S⟩ = tr(Rᵀ·Lᵀ·M·S) = ⟨Lᵀ·M, R·Sᵀ⟩.
         (Factor::LowRank(x), Factor::LowRank(y)) => {
             let left = matmul(x.left().reversed_axes(), y.left(), Threads::All);
             let right = matmul(x.right(), y.right().reversed_axes(), Threads::All);
-            elementwise(left.view(), right.view())
+            dot(left.view(), right.view())
         }
-        _ => elementwise(x.dense().view(), y.dense().view()),
-    }
-}
-
-fn elementwise<T: Scalar>(x: ArrayView2<'_, T>, y: ArrayView2<'_, T>) -> T {
-    Zip::from(x).and(y).fold(T::zero(), |sum, &x, &y| sum + x * y)
+        _ => dot(x.dense().view(), y.dense().view()),
+    };
+    inner.times_two_to(x_exponent + y_exponent)
 }
 
 #[cfg(test)]
@@ -120,6 +128,41 @@ mod tests {
         close(k.cosine(&negative).unwrap(), -1.0, 1.0);
         let zero = Kron::new(Array2::<f64>::zeros((3, 2)), matrix(4, 5, 1)).unwrap();
         assert_eq!(k.cosine(&zero), Ok(0.0));
+    }
+
+    fn inner_of_opposite_scales<T: Scalar>(large: f64) {
+        let (large, small) = (T::from_f64_lossy(large), T::from_f64_lossy(1.0 / large));
+        let k = Kron::new(array![[large]], array![[small]]).unwrap();
+        close(k.inner(&k).unwrap(), T::one(), T::one());
+        let three_four = |scale: T| array![[T::from_f64_lossy(3.0) * scale, T::from_f64_lossy(4.0) * scale]];
+        for scale in [large, small, T::one()] {
+            let one = array![[T::one()]];
+            let k = Kron::new(three_four(scale), &one).unwrap();
+            let mut turned = three_four(scale);
+            turned.invert_axis(ndarray::Axis(1));
+            let l = Kron::new(turned, &one).unwrap();
+            close(k.cosine(&l).unwrap(), T::from_f64_lossy(0.96), T::one());
+            let [plus, minus] =
+                [T::one(), -T::one()].map(|sign| Kron::new(array![[scale, sign * scale]], &one).unwrap());
+            assert_eq!(plus.cosine(&minus), Ok(T::zero()));
+            assert_eq!(plus.inner(&minus), Ok(T::zero()));
+        }
+    }
+
+    #[test]
+    fn inner_and_cosine_of_every_scale_in_f32_and_f64() {
+        inner_of_opposite_scales::<f32>(1e30);
+        inner_of_opposite_scales::<f64>(1e200);
+    }
+
+    #[test]
+    fn cosine_with_a_value_that_is_not_finite_is_nan() {
+        let zero = Kron::new(array![[0.0]], array![[1.0]]).unwrap();
+        for bad in [f64::NAN, f64::INFINITY] {
+            let k = Kron::new(array![[bad]], array![[1.0]]).unwrap();
+            assert!(k.cosine(&k).unwrap().is_nan() && k.cosine(&zero).unwrap().is_nan());
+            assert!(zero.cosine(&k).unwrap().is_nan());
+        }
     }
 
     #[test]

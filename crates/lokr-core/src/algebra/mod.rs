@@ -17,6 +17,7 @@
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
 //! - `sorted`: what `svd` and `eigen` share.
+//! - `halves`: low-rank factors whose halves are brought to a common scale.
 //!
 //! Which factors count as symmetric is said by a [`Symmetry`]. Decompositions scale a factor by a power of two where
 //! its squares would leave the range of the type, so that factors may be as large and small as the type has numbers.
@@ -25,11 +26,12 @@
 //! [`KronError::NonFinite`](crate::KronError::NonFinite). Sums, products and norms of elements let values that are not
 //! finite flow through, and so do right-hand sides and shifts.
 //!
-//! The room uses [`operator`](crate::operator), `decompose` and [`gemm`](crate::gemm).
+//! The room uses [`operator`](crate::operator), `decompose`, `sums` and [`gemm`](crate::gemm).
 
 mod cholesky;
 mod determinant;
 mod eigen;
+mod halves;
 mod inner_product;
 mod inverse;
 mod kron_sum;

@@ -1,11 +1,13 @@
 //! Norms. Each is multiplicative: the norm of `A ⊗ B` is the product of the factors' norms.
 
-use ndarray::{ArrayView1, Axis};
+use ndarray::{ArrayView1, ArrayView2, Axis};
 
-use crate::decompose::{self, core, largest_magnitude, max_or_nan, singular_values};
+use super::halves::in_range;
+use crate::decompose::{Core, core, largest_magnitude, max_or_nan, scaled_singular_values};
 use crate::error::Result;
 use crate::operator::{Factor, Kron};
 use crate::scalar::Scalar;
+use crate::sums::{Extended, dot};
 
 impl<T: Scalar> Kron<'_, T> {
     /// The Frobenius norm, the root of the sum of squares: `‖A‖_F·‖B‖_F`.
@@ -13,6 +15,10 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// One pass over the factors; for a low-rank factor with a small inner size `r` two QR decompositions,
     /// `4·(rows + cols)·r²` flops, as accurate as forming it.
+    /// # Accuracy
+    /// Squares are added in blocks and the blocks in pairs, so that the error hardly grows with the size; the order
+    /// does not depend on threads. Squares, and the norms of the factors, may leave the range of the type: the result
+    /// is right whenever it is a value of the type.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -23,7 +29,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     #[must_use]
     pub fn frobenius_norm(&self) -> T {
-        frobenius_norm(self.a()) * frobenius_norm(self.b())
+        (frobenius_norm(self.a()) * frobenius_norm(self.b())).value()
     }
 
     /// The spectral norm (2-norm), the largest singular value: `‖A‖₂·‖B‖₂`.
@@ -43,10 +49,11 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     pub fn spectral_norm(&self) -> Result<T> {
         let norm = |name, factor: &Factor<'_, T>| {
-            let values = singular_values("spectral_norm", name, factor)?;
-            Ok(values.first().copied().unwrap_or_else(T::zero))
+            let values = scaled_singular_values("spectral_norm", name, factor)?;
+            let largest = values.result.first().copied().unwrap_or_else(T::zero);
+            Ok(Extended::new(largest).times_two_to(values.power.exponent()))
         };
-        Ok(norm("A", self.a())? * norm("B", self.b())?)
+        Ok((norm("A", self.a())? * norm("B", self.b())?).value())
     }
 
     /// The nuclear norm, the sum of the singular values: `‖A‖_*·‖B‖_*`.
@@ -65,8 +72,11 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn nuclear_norm(&self) -> Result<T> {
-        let norm = |name, factor: &Factor<'_, T>| Ok(singular_values("nuclear_norm", name, factor)?.sum());
-        Ok(norm("A", self.a())? * norm("B", self.b())?)
+        let norm = |name, factor: &Factor<'_, T>| {
+            let values = scaled_singular_values("nuclear_norm", name, factor)?;
+            Ok(Extended::new(values.result.sum()).times_two_to(values.power.exponent()))
+        };
+        Ok((norm("A", self.a())? * norm("B", self.b())?).value())
     }
 
     /// The 1-norm, the largest absolute column sum: `‖A‖₁·‖B‖₁`. A low-rank factor is formed.
@@ -116,10 +126,12 @@ impl<T: Scalar> Kron<'_, T> {
 }
 
 /// The Frobenius norm of a factor, of a low-rank one by its halves.
-pub(super) fn frobenius_norm<T: Scalar>(factor: &Factor<'_, T>) -> T {
-    match core(factor) {
-        Some(core) => core.frobenius_norm(),
-        None => decompose::frobenius_norm(factor.dense().view()),
+pub(super) fn frobenius_norm<T: Scalar>(factor: &Factor<'_, T>) -> Extended<T> {
+    let (factor, exponent) = in_range(factor);
+    let norm = |matrix: ArrayView2<'_, T>| dot(matrix, matrix).sqrt().times_two_to(exponent);
+    match core(&factor).map(Core::into_small) {
+        Some(small) => norm(small.result.view()).times_two_to(small.power.exponent()),
+        None => norm(factor.dense().view()),
     }
 }
 
@@ -165,6 +177,68 @@ mod tests {
             let k = Kron::new(array![[3.0 * scale, 4.0 * scale]], array![[1.0_f32]]).unwrap();
             close(k.frobenius_norm() / scale, 5.0, 5.0);
         }
+    }
+
+    fn frobenius_at_every_scale<T: Scalar>(large: f64) {
+        let scales = [1.0, large, 1.0 / large, large.sqrt(), 1.0 / large.sqrt()];
+        for (k, dense) in cases::<T>(&[(3, 2, 5, 7), (1, 1, 1, 1), (4, 4, 1, 11)]) {
+            let expected = dense.iter().map(|&x| x * x).sum::<T>().sqrt();
+            for scale in scales.map(T::from_f64_lossy) {
+                let inverse = T::one() / scale;
+                let scaled = |factor: &Factor<'_, T>, scale: T| match factor {
+                    Factor::Full(matrix) => Factor::from(matrix.to_owned() * scale),
+                    // A left half of one scale and a right half of another.
+                    Factor::LowRank(low) => {
+                        let root = scale.sqrt();
+                        Factor::low_rank(&low.left() * (scale * root), &low.right() / root).unwrap()
+                    }
+                };
+                let k_scaled = Kron::new(scaled(k.a(), scale), k.b().view()).unwrap();
+                close(k_scaled.frobenius_norm() / scale, expected, T::from_f64_lossy(100.0));
+                close(k_scaled.cosine(&k).unwrap(), T::one(), T::from_f64_lossy(4.0));
+                let both = Kron::new(scaled(k.a(), scale), scaled(k.b(), inverse)).unwrap();
+                close(both.frobenius_norm(), expected, T::from_f64_lossy(100.0));
+                let square = expected * expected;
+                close(both.inner(&both).unwrap(), square, T::from_f64_lossy(100.0));
+                close(both.cosine(&k).unwrap(), T::one(), T::from_f64_lossy(4.0));
+            }
+        }
+    }
+
+    #[test]
+    fn frobenius_and_inner_at_every_scale_in_f32_and_f64() {
+        frobenius_at_every_scale::<f32>(1e18);
+        frobenius_at_every_scale::<f64>(1e150);
+    }
+
+    #[test]
+    fn long_sums_in_f32_are_as_good_as_in_f64() {
+        // Values like normal ones: sums of twelve uniform ones.
+        let mut values = lokr_testing::Numbers::new(7);
+        let mut normal = || (0..12).map(|_| values.next::<f64>()).sum::<f64>() as f32;
+        let (a, c) =
+            (Array2::from_shape_simple_fn((1500, 1500), &mut normal), Array2::from_elem((1500, 1500), 0.7_f32));
+        let in_f64 =
+            |x: &Array2<f32>, y: &Array2<f32>| x.iter().zip(y).map(|(&x, &y)| f64::from(x) * f64::from(y)).sum();
+        let one = array![[1.0_f32]];
+        for (x, y) in [(&a, &a), (&c, &c), (&a, &c)] {
+            let (k, l) = (Kron::new(x, &one).unwrap(), Kron::new(y, &one).unwrap());
+            let (xx, yy, xy): (f64, f64, f64) = (in_f64(x, x), in_f64(y, y), in_f64(x, y));
+            let size = (xx * yy).sqrt();
+            assert!((f64::from(k.frobenius_norm()) / xx.sqrt() - 1.0).abs() < 1e-6);
+            assert!((f64::from(k.inner(&l).unwrap()) - xy).abs() < 1e-6 * size);
+            assert!((f64::from(k.cosine(&l).unwrap()) - xy / size).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn frobenius_of_values_that_leave_the_range_only_together() {
+        let k = Kron::new(array![[1e200, 1e200]], array![[1e-200], [1e-200]]).unwrap();
+        close(k.frobenius_norm(), 2.0, 2.0);
+        let k = Kron::new(array![[1.7e308, 1.7e308]], array![[0.5]]).unwrap(); // the norm of A is no f64
+        close(k.frobenius_norm() / 1e308, 1.7 * 0.5_f64.sqrt(), 2.0);
+        let k = Kron::new(array![[5e-324]], array![[1e300]]).unwrap();
+        close(k.frobenius_norm() / 1e-24, 4.940_656_458_412_465, 4.0);
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub(crate) struct Rows<'r, T> {
 }
 
 /// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward intermediates
-/// are computed again, block by block, and shared by all gradients. The shapes must have been checked.
+/// are computed again, block by block, and shared by all gradients. With `α = 0` nothing is read. The shapes must have
+/// been checked.
 pub(crate) fn backward<T: Scalar>(
     steps: &[Step<'_, T>],
     blend: Blend<T>,
@@ -28,6 +29,9 @@ pub(crate) fn backward<T: Scalar>(
     let rows = batch.x.nrows();
     if rows == 0 {
         return;
+    }
+    if blend.alpha == T::zero() {
+        return blend.keep(batch.dx);
     }
     with_scratch(2 * steps.iter().map(|s| s.strip_values(rows)).sum::<usize>(), |mut memory| {
         let mut ready = Steps::new();
@@ -57,7 +61,7 @@ fn all_blocks<T: Scalar>(
     }
     // Groups of whole blocks, each with partial sums of its own, added in order at the end.
     let size: usize = steps.iter().map(|s| s.matrix.len()).sum();
-    let flops = rows.saturating_mul(steps.iter().map(Step::flops).sum());
+    let flops = rows.saturating_mul(steps.iter().map(Step::flops).fold(0, usize::saturating_add));
     let sums = (flops / (FLOPS_PER_PARTIAL * size)).clamp(1, PARTIAL_SUMS);
     let group_rows = blocks.div_ceil(sums) * walk.rows;
     with_scratch(rows.div_ceil(group_rows) * size, |partial: &mut [T]| {

@@ -9,10 +9,14 @@ use crate::gemm::limits::LARGE_MATRIX_BYTES;
 use crate::gemm::{Blend, Threads, views, with_scratch};
 use crate::scalar::Scalar;
 
-/// `Y ← α·steps(X) + β·Y` for the rows of `x`; with `β = 0`, `y` may hold anything. The shapes must have been checked.
+/// `Y ← α·steps(X) + β·Y` for the rows of `x`; with `β = 0`, `y` may hold anything, with `α = 0`
+/// so may `x` and the steps. The shapes must have been checked.
 pub(crate) fn forward<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) {
     if x.nrows() == 0 {
         return;
+    }
+    if blend.alpha == T::zero() {
+        return blend.keep(y.view_mut());
     }
     let rows = x.nrows();
     with_scratch(steps.iter().map(|s| s.strip_values(rows) + s.column_values(rows)).sum(), |mut memory| {

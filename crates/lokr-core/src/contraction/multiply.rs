@@ -21,7 +21,7 @@ pub(super) fn multiply<T: Scalar>(
         // Plans hold matrices that lie one way or the other; any other kind is still served.
         return multiply(m.as_standard_layout().view(), after, blend, x, y, threads);
     };
-    let threads = threads.for_flops(m.ncols() * y.len() * 2, THREADED_STEP_FLOPS);
+    let threads = threads.for_flops(m.ncols().saturating_mul(y.len()).saturating_mul(2), THREADED_STEP_FLOPS);
     if after == 1 {
         last_axis(m, strided, blend, x, y, threads);
     } else {

@@ -16,7 +16,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Flops per row of the input for two full factors.
+    /// Flops per row of the input for two full factors; `usize::MAX` when there are more.
     ///
     /// # Examples
     /// ```
@@ -31,8 +31,8 @@ impl Order {
     pub const fn flops(self, shape: KronShape) -> usize {
         let KronShape { m, n, p, q } = shape;
         match self {
-            Self::BFirst => 2 * n * p * (q + m),
-            Self::AFirst => 2 * m * q * (n + p),
+            Self::BFirst => 2usize.saturating_mul(n).saturating_mul(p).saturating_mul(q.saturating_add(m)),
+            Self::AFirst => 2usize.saturating_mul(m).saturating_mul(q).saturating_mul(n.saturating_add(p)),
         }
     }
 
@@ -116,7 +116,8 @@ pub(crate) fn cheapest_interleaving(axes: &[AxisChain], pass: Pass) -> (Sequence
         };
         let candidates = (0..axes.len()).filter(|&axis| next[axis] < axes[axis].len());
         let Some(axis) = candidates.min_by(|i, j| key(i).total_cmp(&key(j))) else { break };
-        flops += pass.times(left == 0) * push(axes, axis, next[axis], &mut sizes, &mut sequence);
+        let cost = push(axes, axis, next[axis], &mut sizes, &mut sequence);
+        flops = pass.times(left == 0).saturating_mul(cost).saturating_add(flops);
         next[axis] += 1;
     }
     (sequence, flops)
@@ -125,11 +126,16 @@ pub(crate) fn cheapest_interleaving(axes: &[AxisChain], pass: Pass) -> (Sequence
 /// Appends the contraction of `axis` to `sequence`, updates the sizes, returns its flops per row.
 fn push(axes: &[AxisChain], axis: usize, index: usize, sizes: &mut [usize], sequence: &mut Sequence) -> usize {
     let (d_out, d_in) = axes[axis][index];
-    let before = sizes[..axis].iter().product();
-    let after = sizes[axis + 1..].iter().product();
+    let before = product(&sizes[..axis]);
+    let after = product(&sizes[axis + 1..]);
     sequence.push(Contraction { axis, index, before, after });
     sizes[axis] = d_out;
-    2 * before * after * d_in * d_out
+    product(&[2, before, after, d_in, d_out])
+}
+
+/// The product; `usize::MAX` where it is more, in an order that no row of data that exists will take.
+fn product(sizes: &[usize]) -> usize {
+    sizes.iter().fold(1, |product: usize, &size| product.saturating_mul(size))
 }
 
 /// Tries every interleaving.
@@ -154,7 +160,7 @@ impl Search<'_> {
     /// Tries all ways to go on from a sequence of so many flops, with `left` contractions to come.
     fn extend(&mut self, flops: usize, left: usize) {
         if left == 0 {
-            if flops < self.best.1 {
+            if flops < self.best.1 || self.best.0.is_empty() {
                 self.best = (self.sequence.clone(), flops);
             }
             return;
@@ -168,7 +174,8 @@ impl Search<'_> {
             let size = self.sizes[axis];
             let cost = push(self.axes, axis, index, &mut self.sizes, &mut self.sequence);
             self.next[axis] += 1;
-            self.extend(flops + self.pass.times(left == 1) * cost, left - 1);
+            let cost = self.pass.times(left == 1).saturating_mul(cost);
+            self.extend(flops.saturating_add(cost), left - 1);
             self.next[axis] -= 1;
             self.sizes[axis] = size;
             self.sequence.pop();

@@ -109,7 +109,7 @@ impl<'a, T: Scalar> Step<'a, T> {
 
     /// Flops for one row.
     pub(super) fn flops(&self) -> usize {
-        2 * self.width_out() * self.d_in()
+        2usize.saturating_mul(self.width_out()).saturating_mul(self.d_in())
     }
 
     /// Bytes of the matrix.
@@ -140,7 +140,9 @@ impl<'a, T: Scalar> Step<'a, T> {
         let count = x.len() / x_piece;
         let blend = Blend { alpha, beta: T::one() };
         // The small kernels work on one thread.
-        let alone = threads.for_flops(2 * d_out * d_in * after * count, THREADED_STEP_FLOPS) == Threads::One;
+        let alone = threads
+            .for_flops(2usize.saturating_mul(d_out * d_in).saturating_mul(after * count), THREADED_STEP_FLOPS)
+            == Threads::One;
         match dm.as_slice_mut() {
             Some(dm) if after == 1 && alone && d_out * d_in <= SMALL_GRADIENT => {
                 let (dy, x) = (Strided::rows(dy, d_out).transposed(), Strided::rows(x, d_in));

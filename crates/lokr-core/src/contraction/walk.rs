@@ -29,7 +29,7 @@ impl Walk {
     pub(super) fn new<T: Scalar>(steps: &[Step<'_, T>], batch: usize, large: bool) -> Self {
         let widest = steps.iter().map(|s| s.width_in().max(s.width_out())).max().unwrap_or(1);
         let row_bytes = widest * size_of::<T>();
-        let row_flops = steps.iter().map(Step::flops).sum::<usize>().max(1);
+        let row_flops = steps.iter().map(Step::flops).fold(1, usize::saturating_add);
         let flops = batch.saturating_mul(row_flops);
         let worth = batch.div_ceil(MIN_BLOCKS).max(BLOCK_FLOPS.div_ceil(row_flops));
         let rows = (BLOCK_BYTES / row_bytes).min(worth).max(1);

@@ -32,10 +32,10 @@ mod symmetry;
 pub(crate) use dense::ThinSvd;
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
-pub(crate) use magnitude::{frobenius_norm, largest_magnitude, max_or_nan};
+pub(crate) use magnitude::{largest_magnitude, max_or_nan};
 pub(crate) use power_of_two::{Keep, PowerOfTwo, Scaled};
 pub(crate) use schur::{Schur, divide};
-pub(crate) use singular::{core, scaled_singular_values, scaled_thin_svd, singular_values, thin_svd};
+pub(crate) use singular::{Core, core, scaled_singular_values, scaled_thin_svd, thin_svd};
 pub(crate) use symmetric::{
     Kind, SymmetricEigen, cholesky_lower, kind, scaled_symmetric_eigen, skew_schur, symmetric_dense, symmetric_eigen,
 };

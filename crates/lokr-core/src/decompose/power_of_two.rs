@@ -76,6 +76,11 @@ impl PowerOfTwo {
         Self(self.0 / 2)
     }
 
+    /// The exponent.
+    pub(crate) fn exponent(self) -> i64 {
+        self.0.into()
+    }
+
     /// One divided by this power.
     pub(crate) fn inverse(self) -> Self {
         Self(-self.0)

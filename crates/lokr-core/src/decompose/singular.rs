@@ -4,7 +4,6 @@ use ndarray::{Array1, Array2, CowArray, Ix2};
 
 use super::dense::ThinSvd;
 use super::finite::check_finite;
-use super::magnitude::frobenius_norm;
 use super::power_of_two::{Keep, PowerOfTwo, Scaled, into_range};
 use super::scaled;
 use crate::error::{KronError, Result};
@@ -48,20 +47,8 @@ pub(crate) fn scaled_thin_svd<T: Scalar>(
     Ok(Scaled { result: ThinSvd { u: q_left.dot(&u), s, v: q_right.dot(&v) }, power: power.and(of_core) })
 }
 
-/// The singular values of a factor, descending, as many as its rank bound.
-///
-/// # Errors
-/// [`KronError::NonFinite`]; [`KronError::NoConvergence`].
-pub(crate) fn singular_values<T: Scalar>(
-    operation: &'static str,
-    name: &'static str,
-    factor: &Factor<'_, T>,
-) -> Result<Array1<T>> {
-    let Scaled { result, power } = scaled_singular_values(operation, name, factor)?;
-    Ok(result.mapv(|value| power.times(value)))
-}
-
-/// The same with the power of two by which they are to be multiplied, for their ratios.
+/// The singular values of a factor, descending, as many as its rank bound, with the power of two by which they are to be
+/// multiplied, so that ratios and products are right where the values leave the range of the type.
 ///
 /// # Errors
 /// [`KronError::NonFinite`]; [`KronError::NoConvergence`].
@@ -89,9 +76,10 @@ pub(crate) struct Core<T> {
 }
 
 impl<T: Scalar> Core<T> {
-    /// The Frobenius norm of the core, and so of the low-rank matrix.
-    pub(crate) fn frobenius_norm(&self) -> T {
-        self.power.times(frobenius_norm(self.scaled.view()))
+    /// A small matrix, and the power of two by which it is to be multiplied, with the singular values of the low-rank
+    /// matrix.
+    pub(crate) fn into_small(self) -> Scaled<Array2<T>> {
+        Scaled { result: self.scaled, power: self.power }
     }
 }
 

@@ -17,7 +17,13 @@ pub(crate) fn product<T: Scalar>(
 ) {
     debug_assert_eq!((a.nrows(), b.ncols()), c.dim());
     debug_assert_eq!(a.ncols(), b.nrows());
-    let flops = 2 * a.nrows() * a.ncols() * b.ncols();
+    if c.is_empty() {
+        return;
+    }
+    if blend.alpha == T::zero() || a.ncols() == 0 {
+        return blend.keep(c);
+    }
+    let flops = 2usize.saturating_mul(a.nrows()).saturating_mul(a.ncols()).saturating_mul(b.ncols());
     let threads = threads.for_flops(flops, limits::THREADED_PRODUCT_FLOPS);
     #[cfg(feature = "blas")]
     if threads == Threads::All && blas::takes(&a) && blas::takes(&b) && blas::takes(&c.view()) {

@@ -13,7 +13,7 @@ use crate::scalar::Scalar;
 ///
 /// # Shapes
 /// `a`: `m × k`; `b`: `k × n`; `c`: `m × n`; any strides. With `beta = 0`, `c` is overwritten and may hold anything,
-/// NaN included. `k = 0` gives `β·C`.
+/// NaN included. `k = 0` and `alpha = 0` give `β·C`; as in BLAS, `alpha = 0` does not read `a` and `b`.
 /// # Cost
 /// `2·m·n·k` flops.
 /// # Reproducibility

@@ -57,14 +57,14 @@ impl<T: Scalar> PackedMatrix<T> {
         self.dim
     }
 
-    /// `Y ← α·X·Wᵀ + β·Y`. With `beta = 0`, `y` may hold anything.
+    /// `Y ← α·X·Wᵀ + β·Y`. With `beta = 0`, `y` may hold anything; with `alpha = 0`, so may `x` and `w`.
     ///
     /// # Shapes
     /// `x`: `batch × in`; `y`: `batch × out`. An `x` whose rows are not contiguous is copied into scratch memory; a `y`
     /// whose rows are not contiguous goes through scratch memory.
     /// # Cost
-    /// `2·batch·in·out` flops and one pass over `W`: a piece of a strip stays in the first-level cache while all rows go
-    /// past it.
+    /// `2·batch·in·out` flops and one pass over `W`: a piece of a strip stays in the first-level cache while all rows
+    /// go past it.
     /// # Reproducibility
     /// The bits do not depend on the number of threads.
     /// # Errors
@@ -77,6 +77,10 @@ impl<T: Scalar> PackedMatrix<T> {
             return Ok(());
         }
         let (blend, y) = (Blend { alpha, beta }, y.view_mut());
+        if alpha == T::zero() {
+            blend.keep(y);
+            return Ok(());
+        }
         match (x.as_slice(), strips::rows_lie(&y)) {
             (Some(x), true) => self.multiply(blend, x, y),
             (x_slice, _) => {

@@ -7,6 +7,7 @@ use super::plan::Plan;
 use crate::contraction::{Pass, forward};
 use crate::error::{KronError, Result};
 use crate::gemm::Blend;
+use crate::memory;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Kron<'_, T> {
@@ -24,7 +25,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Reproducibility
     /// On the embedded backend the bits do not depend on the number of threads.
     /// # Errors
-    /// [`KronError::Shape`] if `x` does not have `n·q` columns.
+    /// [`KronError::Shape`] if `x` does not have `n·q` columns; [`KronError::TooLarge`] and [`KronError::OutOfMemory`]
+    /// for a result that memory does not hold.
     /// # Examples
     /// ```
     /// use lokr_core::{Kron, kron_dense};
@@ -38,14 +40,16 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn apply(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let mut y = Array2::zeros((x.nrows(), self.dim().0));
+        let (height, width) = self.dim();
+        KronError::check_shape("apply", "x", (x.nrows(), width), x.dim())?;
+        let mut y = memory::zeros("apply", (x.nrows(), height))?;
         self.apply_into(T::one(), x, T::zero(), &mut y)?;
         Ok(y)
     }
 
     /// `Y ← α·X·(A ⊗ B)ᵀ + β·Y`: [`Kron::apply`] into a given output, without a temporary of its size.
     ///
-    /// With `beta = 0`, `y` may hold anything, NaN included.
+    /// With `beta = 0`, `y` may hold anything, NaN included; with `alpha = 0`, so may `x` and the factors.
     ///
     /// # Errors
     /// [`KronError::Shape`] unless `x` is `batch × (n·q)` and `y` is `batch × (m·p)`; `y` is then untouched.
@@ -63,6 +67,9 @@ impl<T: Scalar> Kron<'_, T> {
         let (height, width) = self.dim();
         KronError::check_shape("apply", "x", (x.nrows(), width), x.dim())?;
         KronError::check_shape("apply", "y", (x.nrows(), height), y.dim())?;
+        if x.nrows() == 0 {
+            return Ok(());
+        }
         let plan = Plan::for_kron(self, x.nrows(), Pass::Forward);
         forward(&plan.steps(), Blend { alpha, beta }, x, y);
         Ok(())
@@ -75,7 +82,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// As [`Kron::apply`] with the factors transposed.
     /// # Errors
-    /// [`KronError::Shape`] if `y` does not have `m·p` columns.
+    /// [`KronError::Shape`] if `y` does not have `m·p` columns; as [`Kron::apply`] for too large a result.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -85,7 +92,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn apply_transposed(&self, y: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let mut x = Array2::zeros((y.nrows(), self.dim().1));
+        let (height, width) = self.dim();
+        KronError::check_shape("apply_transposed", "y", (y.nrows(), height), y.dim())?;
+        let mut x = memory::zeros("apply_transposed", (y.nrows(), width))?;
         self.apply_transposed_into(T::one(), y, T::zero(), &mut x)?;
         Ok(x)
     }
@@ -98,6 +107,9 @@ impl<T: Scalar> Kron<'_, T> {
         let (height, width) = self.dim();
         KronError::check_shape("apply_transposed", "y", (y.nrows(), height), y.dim())?;
         KronError::check_shape("apply_transposed", "x", (y.nrows(), width), x.dim())?;
+        if y.nrows() == 0 {
+            return Ok(());
+        }
         let transposed = self.transposed();
         let plan = Plan::for_kron(&transposed, y.nrows(), Pass::Forward);
         forward(&plan.steps(), Blend { alpha, beta }, y, x);

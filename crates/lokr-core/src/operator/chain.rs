@@ -7,6 +7,7 @@ use super::plan::Plan;
 use crate::contraction::{Pass, Rows, backward, forward};
 use crate::error::{KronError, Result};
 use crate::gemm::Blend;
+use crate::memory;
 use crate::scalar::Scalar;
 
 /// The operator `A₁ ⊗ … ⊗ A_k`, held as its factors, each borrowed or owned. The first factor owns the outermost
@@ -97,8 +98,20 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     /// The whole product as a matrix.
     ///
     /// # Errors
-    /// [`KronError::TooLarge`] when its element count overflows.
+    /// [`KronError::TooLarge`] when its elements or bytes are more than addresses; [`KronError::OutOfMemory`].
+    /// # Examples
+    /// ```
+    /// # use lokr_core::{KronChain, KronError};
+    /// # use ndarray::array;
+    /// let half = array![[0.5, 0.5], [0.5, 0.5]];
+    /// assert_eq!(KronChain::power(&half, 2)?.to_dense()?[[3, 0]], 0.25);
+    /// let mixed = KronChain::power(&half, 40)?; // applied without being formed; 2⁸⁰ values are too many to form
+    /// assert!(matches!(mixed.to_dense(), Err(KronError::TooLarge { .. })));
+    /// # Ok::<(), KronError>(())
+    /// ```
     pub fn to_dense(&self) -> Result<Array2<T>> {
+        // Before the first of the products, which become larger and larger.
+        KronError::checked_product("to_dense", &[self.dim.0, self.dim.1, size_of::<T>()])?;
         let mut dense = Array2::ones((1, 1));
         for factor in &self.factors {
             dense = kron_dense(&dense, factor)?;
@@ -114,20 +127,26 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     /// Contracting axis `i` when the row holds `S` values takes `2·S·m_i` flops and leaves `S·m_i/n_i` values; the
     /// axes are taken in ascending order of `1/n_i − 1/m_i`, which is the cheapest order.
     /// # Errors
-    /// [`KronError::Shape`].
+    /// [`KronError::Shape`]; [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for a result that memory does not
+    /// hold.
     pub fn apply(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let mut y = Array2::zeros((x.nrows(), self.dim.0));
+        KronError::check_shape("apply", "x", (x.nrows(), self.dim.1), x.dim())?;
+        let mut y = memory::zeros("apply", (x.nrows(), self.dim.0))?;
         self.apply_into(T::one(), x, T::zero(), &mut y)?;
         Ok(y)
     }
 
-    /// `Y ← α·X·(A₁ ⊗ … ⊗ A_k)ᵀ + β·Y`. With `beta = 0`, `y` may hold anything.
+    /// `Y ← α·X·(A₁ ⊗ … ⊗ A_k)ᵀ + β·Y`. With `beta = 0`, `y` may hold anything; with `alpha = 0`, so may
+    /// `x` and the factors.
     ///
     /// # Errors
     /// [`KronError::Shape`]; `y` is then untouched.
     pub fn apply_into(&self, alpha: T, x: &ArrayRef2<T>, beta: T, y: &mut ArrayRef2<T>) -> Result<()> {
         KronError::check_shape("apply", "x", (x.nrows(), self.dim.1), x.dim())?;
         KronError::check_shape("apply", "y", (x.nrows(), self.dim.0), y.dim())?;
+        if x.nrows() == 0 {
+            return Ok(());
+        }
         let plan = Plan::for_matrices(self.factors(), Pass::Forward);
         forward(&plan.steps(), Blend { alpha, beta }, x, y);
         Ok(())
@@ -146,7 +165,10 @@ impl<'a, T: Scalar> KronChain<'a, T> {
         KronError::check_shape("gradients", "x", (x.nrows(), self.dim.1), x.dim())?;
         KronError::check_shape("gradients", "dy", (x.nrows(), self.dim.0), dy.dim())?;
         let mut gradients: Vec<Array2<T>> = self.factors.iter().map(|f| Array2::zeros(f.dim())).collect();
-        let mut dx = Array2::zeros(x.dim());
+        let mut dx = memory::zeros("gradients", x.dim())?;
+        if x.nrows() == 0 {
+            return Ok((gradients, dx));
+        }
         let plan = Plan::for_matrices(self.factors(), Pass::Backward);
         let mut slots: Vec<_> = gradients.iter_mut().map(|g| Some(g.view_mut())).collect();
         let mut ordered: Vec<_> = plan.sequence.iter().filter_map(|c| slots[c.axis].take()).collect();

@@ -54,6 +54,12 @@ impl<T: Scalar> LowRank<'_, T> {
     pub fn rank(&self) -> usize {
         self.left.ncols()
     }
+
+    /// The factor of the same halves with every element passed through a function.
+    pub(crate) fn mapped<'b>(&self, left: impl Fn(T) -> T, right: impl Fn(T) -> T) -> Factor<'b, T> {
+        let (left, right) = (self.left.mapv(left), self.right.mapv(right));
+        Factor::LowRank(LowRank { left: CowArray::from(left), right: CowArray::from(right) })
+    }
 }
 
 impl<'a, T: Scalar> Factor<'a, T> {

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use crate::contraction::{Pass, Rows, backward};
 use crate::error::{KronError, Result};
 use crate::gemm::{Blend, Threads, product};
+use crate::memory;
 use crate::scalar::Scalar;
 
 /// Gradients of the stored matrices of a [`Kron`], in the order and shapes of [`Kron::parts`].
@@ -68,7 +69,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// Sums over the batch are split by block and added in block order: on the embedded backend the bits do not depend
     /// on the number of threads.
     /// # Errors
-    /// [`KronError::Shape`].
+    /// [`KronError::Shape`]; [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for a result that memory does not
+    /// hold.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -82,13 +84,14 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     pub fn gradients(&self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<(KronGradients<T>, Array2<T>)> {
         let mut gradients = KronGradients::zeros(self);
-        let mut dx = Array2::zeros((x.nrows(), self.dim().1));
+        let mut dx = memory::zeros("gradients", (x.nrows(), self.dim().1))?;
         self.gradients_into(T::one(), x, dy, &mut gradients, T::zero(), &mut dx)?;
         Ok((gradients, dx))
     }
 
     /// [`Kron::gradients`] into given memory: adds `α` times the gradients of the stored matrices to `gradients`, and
-    /// sets `dX ← α·dY·(A ⊗ B) + β·dX`.
+    /// sets `dX ← α·dY·(A ⊗ B) + β·dX`. With `beta = 0`, `dx` may hold anything; with `alpha = 0`, so may `x`, `dy` and
+    /// the factors.
     ///
     /// # Errors
     /// [`KronError::Shape`] when an argument does not fit; all are then untouched.
@@ -112,6 +115,10 @@ impl<T: Scalar> Kron<'_, T> {
             KronError::check_shape("gradients", "the gradient of a factor", expected, found)?;
         }
 
+        if batch == 0 || alpha == T::zero() {
+            Blend { alpha, beta }.keep(dx.view_mut());
+            return Ok(());
+        }
         let plan = Plan::for_kron(self, batch, Pass::Backward);
         let axes = [self.a(), self.b()];
         let mut targets: SmallVec<[_; 2]> = SmallVec::new();

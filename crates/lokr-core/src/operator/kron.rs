@@ -6,6 +6,7 @@ use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
 
 use super::factor::Factor;
 use crate::error::{KronError, Result};
+use crate::memory;
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
 
@@ -143,7 +144,8 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// Any rectangle of the product, `(rows.len(), cols.len())`; only that rectangle is formed.
     ///
     /// # Errors
-    /// [`KronError::OutOfBounds`] when a range ends outside the product or before it starts.
+    /// [`KronError::OutOfBounds`] when a range ends outside the product or before it starts; [`KronError::TooLarge`]
+    /// and [`KronError::OutOfMemory`] for a rectangle that memory does not hold.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -159,9 +161,9 @@ impl<'a, T: Scalar> Kron<'a, T> {
         }
         let KronShape { p, q, .. } = self.shape;
         let (a, b) = (self.a.dense(), self.b.dense());
-        Ok(Array2::from_shape_fn((rows.len(), cols.len()), |(r, c)| {
+        memory::from_elements("slice", (rows.len(), cols.len()), |r, c| {
             let (row, col) = (rows.start + r, cols.start + c);
             a[[row / p, col / q]] * b[[row % p, col % q]]
-        }))
+        })
     }
 }

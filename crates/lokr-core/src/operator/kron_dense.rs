@@ -3,6 +3,7 @@
 use ndarray::{Array2, ArrayRef2};
 
 use crate::error::{KronError, Result};
+use crate::memory;
 use crate::scalar::Scalar;
 
 /// The dense product `A ⊗ B`, element by element from the definition
@@ -14,7 +15,7 @@ use crate::scalar::Scalar;
 /// `m·n·p·q` multiplications and as many values of memory. This is what the rest of the crate avoids; use it to check
 /// results and to compare speeds.
 /// # Errors
-/// [`KronError::TooLarge`] when the number of elements overflows.
+/// [`KronError::TooLarge`] when the elements or their bytes are more than addresses; [`KronError::OutOfMemory`].
 /// # Examples
 /// ```
 /// use ndarray::array;
@@ -24,8 +25,11 @@ use crate::scalar::Scalar;
 /// ```
 pub fn kron_dense<T: Scalar>(a: &ArrayRef2<T>, b: &ArrayRef2<T>) -> Result<Array2<T>> {
     let ((m, n), (p, q)) = (a.dim(), b.dim());
-    KronError::checked_product("dense Kronecker product", &[m, n, p, q])?;
-    Ok(Array2::from_shape_fn((m * p, n * q), |(row, col)| a[[row / p, col / q]] * b[[row % p, col % q]]))
+    let operation = "dense Kronecker product";
+    KronError::checked_product(operation, &[m, n, p, q])?;
+    // Of an empty product, which is none of these sizes multiplied, each side must still be a number.
+    let shape = (KronError::checked_product(operation, &[m, p])?, KronError::checked_product(operation, &[n, q])?);
+    memory::from_elements(operation, shape, |row, col| a[[row / p, col / q]] * b[[row % p, col % q]])
 }
 
 #[cfg(test)]

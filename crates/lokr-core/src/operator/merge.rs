@@ -8,16 +8,44 @@ use crate::error::{KronError, Result};
 use crate::gemm::kernel::add_row;
 use crate::gemm::limits::MERGE_TASK;
 use crate::gemm::views::row_major;
+use crate::memory;
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
 
 impl<T: Scalar> Kron<'_, T> {
     /// The whole product as a matrix of its own, `(m·p, n·q)`: `m·n·p·q` values of memory.
+    ///
+    /// # Where memory is refused
+    /// Like a `Vec` of that length, this ends the program where there is no such memory, and panics where the bytes are
+    /// more than addresses, which only factors that are views of repeated values can ask for. [`Kron::try_to_dense`]
+    /// returns an error instead.
     #[must_use]
     pub fn to_dense(&self) -> Array2<T> {
         let mut dense = Array2::zeros(self.dim());
         self.add_checked(T::one(), dense.view_mut());
         dense
+    }
+
+    /// The whole product as a matrix of its own, or an error where memory does not hold it.
+    ///
+    /// # Errors
+    /// [`KronError::TooLarge`] when its bytes are more than addresses; [`KronError::OutOfMemory`].
+    /// # Examples
+    /// ```
+    /// # use lokr_core::{Kron, KronError};
+    /// # use ndarray::array;
+    /// let k = Kron::new(array![[1.0, 2.0]], array![[3.0]])?;
+    /// assert_eq!(k.try_to_dense()?, array![[3.0, 6.0]]);
+    /// let ones = array![[1.0]];
+    /// let tall = ones.broadcast((1 << 30, 1)).unwrap(); // a view that repeats one value
+    /// let large = Kron::new(tall.view(), tall.t())?; // 2⁶⁰ values, of one
+    /// assert!(matches!(large.try_to_dense(), Err(KronError::TooLarge { .. })));
+    /// # Ok::<(), KronError>(())
+    /// ```
+    pub fn try_to_dense(&self) -> Result<Array2<T>> {
+        let mut dense = memory::zeros("to_dense", self.dim())?;
+        self.add_checked(T::one(), dense.view_mut());
+        Ok(dense)
     }
 
     /// The whole product, written over `out`, which may hold anything.
@@ -38,6 +66,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Cost
     /// `2·m·n·p·q` flops: one read and one write of `w`. Every element is computed by itself, so the bits depend on
     /// nothing but the values.
+    /// With `s = 0`, `w` stays as it is, whatever the factors hold.
+    ///
     /// # Errors
     /// [`KronError::Shape`]; `w` is then untouched.
     /// # Examples
@@ -51,7 +81,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     pub fn add_to(&self, s: T, w: &mut ArrayRef2<T>) -> Result<()> {
         KronError::check_shape("add_to", "w", self.dim(), w.dim())?;
-        self.add_checked(s, w.view_mut());
+        if s != T::zero() {
+            self.add_checked(s, w.view_mut());
+        }
         Ok(())
     }
 

@@ -6,12 +6,27 @@
 //! - `gradient`: [`Kron::gradients`], of the factors and of the input.
 //! - `merge`: [`Kron::add_to`], `W ← W + s·(A ⊗ B)`, and the product written out.
 //! - `chain`: [`KronChain`], products of any number of factors.
+//! - `balance`: factors of opposite scale, brought to the same one.
 //! - `plan`: from an operator to the contractions that apply it.
 //! - `kron_dense`: [`kron_dense()`], the slow way.
 //!
-//! The room uses the rooms `contraction` and [`gemm`](crate::gemm).
+//! # Values at the ends
+//! - `alpha = 0` reads neither factors nor data, as in BLAS: `Y ← β·Y`, whatever they hold. `beta = 0` does not read
+//!   `Y`. [`Kron::add_to`] with `s = 0` leaves the weight as it is.
+//! - A NaN in a factor or in the data makes NaN of every value that it reaches in the dense product.
+//! - An infinity makes every value that it reaches in the dense product infinite or NaN; which of the two, may differ
+//!   from the dense product, because sums are made before products with the other factor: with `A = [[∞]]` and
+//!   `B = [[0, 1]]`, [`Kron::element`] and [`Kron::to_dense`] say `∞·0`, NaN, and `A·(B·x)` is `∞·x₁`.
+//! - Factors of opposite scale, such as `1e200` and `1e-200`, are balanced by powers of two before they are applied, so
+//!   that what stands between them does not leave the range of the type. It costs next to nothing where three elements
+//!   of each (the corners and the middle of the diagonal) show no such scale, which is the rule. Not balanced are the
+//!   gradients, factors whose elements differ so much that balancing would round them, and those whose scale the three
+//!   elements do not show; a low-rank factor whose product leaves the range is out of it.
+//!
+//! The room uses the rooms `contraction`, [`gemm`](crate::gemm) and `sums`.
 
 mod apply;
+mod balance;
 mod chain;
 mod factor;
 mod gradient;
@@ -27,3 +42,6 @@ pub use kron::Kron;
 pub use kron_dense::kron_dense;
 
 pub use crate::contraction::Order;
+
+#[cfg(test)]
+mod edge_tests;

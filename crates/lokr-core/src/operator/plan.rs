@@ -3,6 +3,7 @@
 use ndarray::{ArrayView2, CowArray, Ix2};
 use smallvec::{SmallVec, smallvec};
 
+use super::balance::balance;
 use super::factor::Factor;
 use super::kron::Kron;
 use crate::contraction::{AxisChain, Contraction, Pass, Sequence, Step, Steps, cheapest_interleaving};
@@ -23,10 +24,13 @@ pub(super) struct Plan<'a, T> {
 impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for full matrices, one per axis.
     pub(super) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, pass: Pass) -> Self {
-        let axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
+        let mut axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
             matrices.map(|m| smallvec![either_major(CowArray::from(m))]).collect();
         let chains: SmallVec<[AxisChain; 4]> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
         let (sequence, _) = cheapest_interleaving(&chains, pass);
+        if pass == Pass::Forward {
+            balance(&mut axes);
+        }
         Self { axes, sequence }
     }
 
@@ -41,7 +45,12 @@ impl<'a, T: Scalar> Plan<'a, T> {
     /// whichever makes the whole batch cheaper.
     pub(super) fn for_kron(kron: &'a Kron<'_, T>, batch: usize, pass: Pass) -> Self {
         let (a, b, sequence) = Self::forms(kron, batch, pass);
-        Self { axes: smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence }
+        let mut axes = smallvec![a.matrices(kron.a()), b.matrices(kron.b())];
+        // The gradient of a scaled matrix would be scaled as well.
+        if pass == Pass::Forward {
+            balance(&mut axes);
+        }
+        Self { axes, sequence }
     }
 
     /// The cheapest forms of both factors and the order of their contractions.
@@ -79,9 +88,11 @@ enum Form {
 }
 
 impl Form {
-    fn candidates<T>(factor: &Factor<'_, T>) -> &'static [Self] {
+    fn candidates<T: Scalar>(factor: &Factor<'_, T>) -> &'static [Self] {
         match factor {
             Factor::Full(_) => &[Self::Dense],
+            // Halves that meet in nothing have no values to go by; the factor itself is zero.
+            Factor::LowRank(low) if low.rank() == 0 => &[Self::Dense],
             Factor::LowRank(_) => &[Self::Halves, Self::Dense],
         }
     }

@@ -1,0 +1,187 @@
+//! Numbers whose exponent may leave the range of their type, for products that come back into it.
+
+use std::ops::{Div, Mul};
+
+use ndarray::ArrayRef2;
+use num_traits::One;
+
+use crate::scalar::Scalar;
+
+/// `mantissa · 2^exponent` with a mantissa in `[1/2, 1)`, or one that is zero, infinite or NaN.
+///
+/// Powers of two change no digit: a product whose parts are in range has the bits of the plain product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extended<T> {
+    mantissa: T,
+    exponent: i64,
+}
+
+impl<T: Scalar> Extended<T> {
+    pub(crate) fn new(value: T) -> Self {
+        match exponent(value) {
+            Some(exponent) => Self { mantissa: times_two_to(value, -exponent), exponent },
+            None => Self { mantissa: value, exponent: 0 },
+        }
+    }
+
+    /// The nearest value of the type: infinity or zero where it has none.
+    pub(crate) fn value(self) -> T {
+        times_two_to(self.mantissa, self.exponent)
+    }
+
+    /// The exponent; zero for a number that has none.
+    pub(crate) fn exponent(self) -> i64 {
+        self.exponent
+    }
+
+    /// This number times a power of two.
+    pub(crate) fn times_two_to(self, exponent: i64) -> Self {
+        Self { exponent: self.exponent.saturating_add(exponent), ..self }
+    }
+
+    /// The square root.
+    pub(crate) fn sqrt(self) -> Self {
+        let odd = self.exponent.rem_euclid(2);
+        let root = Self::new(times_two_to(self.mantissa, odd).sqrt());
+        root.times_two_to((self.exponent - odd) / 2)
+    }
+
+    /// Exactly zero, which no number becomes by being small.
+    pub(crate) fn is_zero(self) -> bool {
+        self.mantissa == T::zero()
+    }
+
+    /// The same number with the other sign.
+    pub(crate) fn negated(self) -> Self {
+        Self { mantissa: -self.mantissa, ..self }
+    }
+}
+
+impl<T: Scalar> Mul for Extended<T> {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        Self::new(self.mantissa * other.mantissa).times_two_to(self.exponent.saturating_add(other.exponent))
+    }
+}
+
+impl<T: Scalar> Div for Extended<T> {
+    type Output = Self;
+
+    fn div(self, other: Self) -> Self {
+        Self::new(self.mantissa / other.mantissa).times_two_to(self.exponent.saturating_sub(other.exponent))
+    }
+}
+
+/// For powers.
+impl<T: Scalar> One for Extended<T> {
+    fn one() -> Self {
+        Self::new(T::one())
+    }
+}
+
+/// The exponent `e` of `value = m·2^e` with `|m|` in `[1/2, 1)`; `None` for zero, infinities and NaN.
+pub(crate) fn exponent<T: Scalar>(value: T) -> Option<i64> {
+    if value == T::zero() || !value.is_finite() {
+        return None;
+    }
+    let (mantissa, exponent, _) = value.integer_decode();
+    Some(i64::from(exponent) + i64::from(u64::BITS - mantissa.leading_zeros()))
+}
+
+/// The smallest and the largest exponent of a matrix; `None` when no element has one.
+pub(crate) fn exponents<T: Scalar>(matrix: &ArrayRef2<T>) -> Option<(i64, i64)> {
+    // By comparisons alone, which are cheap.
+    let (low, high) = matrix.iter().fold((T::infinity(), T::zero()), |(low, high), value| {
+        let magnitude = value.abs();
+        if magnitude > T::zero() && magnitude < T::infinity() {
+            (if magnitude < low { magnitude } else { low }, if magnitude > high { magnitude } else { high })
+        } else {
+            (low, high)
+        }
+    });
+    exponent(low).zip(exponent(high))
+}
+
+/// `2^±e` are normal for this `e`, and so are their halves; twice of it spans most of the range.
+pub(crate) fn wide_exponent<T: Scalar>() -> i64 {
+    i64::from(T::max_value().integer_decode().1) // 971 for f64, 104 for f32
+}
+
+/// `value · 2^exponent`. A mantissa in `[1/2, 1)` is rounded at most once, where the result is subnormal.
+pub(crate) fn times_two_to<T: Scalar>(value: T, exponent: i64) -> T {
+    let two = T::one() + T::one();
+    let step = wide_exponent::<T>();
+    let (mut value, mut rest) = (value, exponent.clamp(-3 * step, 3 * step));
+    while rest != 0 {
+        let part = rest.clamp(-step, step);
+        value *= two.powi(part as i32);
+        rest -= part;
+    }
+    value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    fn keeps_every_number<T: Scalar>() {
+        let smallest = T::min_positive_value() * T::epsilon(); // the smallest subnormal
+        for value in [T::one(), -T::epsilon(), T::max_value(), T::min_positive_value(), smallest, T::zero()] {
+            assert_eq!(Extended::new(value).value(), value);
+            let there_and_back = Extended::new(value).times_two_to(5000).times_two_to(-5000);
+            assert_eq!(there_and_back.value(), value);
+            if let Some(e) = exponent(value) {
+                let mantissa = times_two_to(value, -e).abs();
+                assert!(mantissa >= T::from_f64_lossy(0.5) && mantissa < T::one());
+            }
+        }
+        assert!(Extended::new(T::nan()).value().is_nan());
+        assert_eq!(Extended::new(T::neg_infinity()).value(), T::neg_infinity());
+    }
+
+    #[test]
+    fn every_number_is_kept_in_f32_and_f64() {
+        keeps_every_number::<f32>();
+        keeps_every_number::<f64>();
+    }
+
+    #[test]
+    fn products_quotients_roots_and_powers_have_the_bits_of_plain_ones() {
+        for (x, y) in [(0.1_f64, 0.3_f64), (-7.3, 1e100), (1e-150, -3e-120), (2.0, 0.7)] {
+            let (a, b) = (Extended::new(x), Extended::new(y));
+            assert_eq!((a * b).value(), x * y);
+            assert_eq!((a / b).value(), x / y);
+            assert_eq!((a * a).sqrt().value(), (x * x).sqrt());
+            assert_eq!(num_traits::pow(a, 2).value(), num_traits::pow(x, 2));
+        }
+    }
+
+    #[test]
+    fn products_come_back_from_outside_of_the_range() {
+        let (large, small) = (Extended::new(1e200_f64), Extended::new(1e-200_f64));
+        let product = large * large * small * small;
+        assert!((product.value() - 1.0).abs() < 1e-15);
+        assert_eq!((large * large).value(), f64::INFINITY);
+        assert_eq!((small * small).value(), 0.0);
+        assert!(!(small * small).is_zero());
+        assert!(((large * large).sqrt().value() / 1e200 - 1.0).abs() < 1e-15);
+        assert_eq!((small.negated() * small * large * large).value().signum(), -1.0);
+        let huge = num_traits::pow(large, usize::MAX / 2);
+        assert_eq!(huge.value(), f64::INFINITY);
+    }
+
+    #[test]
+    fn a_subnormal_result_is_rounded_once() {
+        // 1.5 and a bit, times the smallest subnormal: 2 of it, not 1 after a second rounding to even.
+        assert_eq!((Extended::new(1.5 + 1e-10) * Extended::new(5e-324)).value(), 1e-323);
+        assert_eq!(times_two_to(0.75_f32, -148), f32::from_bits(2));
+    }
+
+    #[test]
+    fn exponents_are_those_of_finite_elements() {
+        assert_eq!(exponents(&array![[0.0, 4.0], [f64::NAN, 0.5]]), Some((0, 3)));
+        assert_eq!(exponents(&array![[0.0, f64::INFINITY]]), None);
+    }
+}
