@@ -55,7 +55,8 @@ impl<T: Scalar> KronChain<'_, T> {
     /// ```
     /// # use lokr_core::KronChain;
     /// # use ndarray::array;
-    /// let double = KronChain::power(&array![[1.0_f32, 2.0]], 2)?.cast::<f64>();
+    /// let a = array![[1.0_f32, 2.0]];
+    /// let double = KronChain::power(&a, 2)?.cast::<f64>();
     /// assert_eq!(double.to_dense()?, array![[1.0_f64, 2.0, 2.0, 4.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```

@@ -145,7 +145,8 @@ impl<T: Scalar> Display for Kron<'_, T> {
 /// ```
 /// # use lokr_core::KronChain;
 /// # use ndarray::array;
-/// let chain = KronChain::power(&array![[1.0, 2.0]], 3)?;
+/// let a = array![[1.0, 2.0]];
+/// let chain = KronChain::power(&a, 3)?;
 /// assert!(chain.to_string().starts_with("(1, 8) = (1, 2) ⊗ (1, 2) ⊗ (1, 2)\n(1, 2) [[1.0, 2.0]]\n"));
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```

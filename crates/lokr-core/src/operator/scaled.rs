@@ -72,7 +72,8 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     /// ```
     /// # use lokr_core::KronChain;
     /// # use ndarray::array;
-    /// let chain = KronChain::power(&array![[1.0, 2.0]], 2)?;
+    /// let a = array![[1.0, 2.0]];
+    /// let chain = KronChain::power(&a, 2)?;
     /// assert_eq!(chain.scaled(3.0).to_dense()?, array![[3.0, 6.0, 6.0, 12.0]]);
     /// assert_eq!((-chain).to_dense()?, array![[-1.0, -2.0, -2.0, -4.0]]);
     /// # Ok::<(), lokr_core::KronError>(())

@@ -82,7 +82,8 @@ impl<T: Scalar> KronChain<'_, T> {
     /// ```
     /// # use lokr_core::KronChain;
     /// # use ndarray::array;
-    /// let chain = KronChain::power(&array![[1.0, 2.0]], 3)?;
+    /// let a = array![[1.0, 2.0]];
+    /// let chain = KronChain::power(&a, 3)?;
     /// assert_eq!((chain.nrows(), chain.ncols(), chain.is_square()), (1, 8, false));
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
