@@ -23,14 +23,14 @@ fn batch_hint(width: usize, (rows, cols): (usize, usize)) -> Option<String> {
     if rows == width {
         return Some("if its columns are the samples, pass its transpose, `.t()`".into());
     }
-    let values = rows.checked_mul(cols).filter(|&values| values > 0 && width > 0 && values % width == 0)?;
+    let values = rows.checked_mul(cols).filter(|&values| values > 0 && width > 0 && values.is_multiple_of(width))?;
     match values / width {
         1 if cols < width => Some(format!("flatten the {rows} × {cols} field into one row of {width} values")),
-        samples if cols > 1 && width % cols == 0 => {
+        samples if cols > 1 && width.is_multiple_of(cols) => {
             let height = width / cols;
             Some(format!("flatten its {samples} fields of {height} × {cols} into rows of {width} values"))
         }
-        samples if cols % width == 0 => {
+        samples if cols.is_multiple_of(width) => {
             Some(format!("its {values} values make {samples} rows of {width}, if several samples lie in a row"))
         }
         _ => None,

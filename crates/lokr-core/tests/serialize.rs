@@ -3,6 +3,8 @@
 //! Not among the unit tests: `serde_json` compares its values with numbers, and with it in sight the element types of
 //! every other test would have to be spelled out.
 
+#![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
+
 use lokr_core::{Factor, Kron, KronChain, KronSum, Scalar};
 use lokr_testing::matrix;
 use ndarray::Array2;

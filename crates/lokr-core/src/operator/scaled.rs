@@ -49,7 +49,7 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// let k = Kron::new(array![[2.0]], array![[1.0, 3.0]])?;
     /// assert_eq!(k.scaled(10.0).to_dense(), array![[20.0, 60.0]]);
     /// assert_eq!((&k * 10.0).a().to_dense(), array![[20.0]]); // the smaller factor
-    /// assert_eq!((0.5 * k).to_dense(), array![[1.0, 3.0]]);
+    /// assert_eq!((0.5_f64 * k).to_dense(), array![[1.0, 3.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     #[must_use]
