@@ -33,7 +33,8 @@
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
 //! | merge it into a weight | [`Kron::add_to`] |
 //! | apply it to one vector | [`Kron::apply_vector`], [`Kron::apply_transposed_vector`], [`Kron::solve_vector`] |
-//! | look at elements, rows, blocks | [`Kron::element`], [`Kron::row`], [`Kron::column`], [`Kron::block`], [`Kron::slice`], [`Kron::diag`] |
+//! | look at elements and blocks | [`Kron::element`], [`Kron::block`], [`Kron::slice`] |
+//! | look at rows, columns, the diagonal | [`Kron::row`], [`Kron::column`], [`Kron::diag`] |
 //! | add its elements up | [`Kron::sum`], [`Kron::sum_axis`] |
 //! | multiply it by a number, negate it | `k * s`, `-k`, [`Kron::scaled`] |
 //! | ask whether it is symmetric | [`Kron::is_symmetric`], [`Kron::is_symmetric_within`] |
@@ -73,8 +74,8 @@
 //! the whole matrix.
 //!
 //! # Features
-//! `approx` brings the traits of that crate, which compare the matrices that operators stand for; `serde` reads and writes
-//! operators as their factors. Both are off by default.
+//! `approx` brings the traits of that crate, which compare the matrices that operators stand for; `serde` reads and
+//! writes operators as their factors. Both are off by default.
 //!
 //! # Backends
 //! Without a feature, products run on embedded kernels, threaded by rayon. One of the features `openblas-system`,

@@ -7,8 +7,16 @@ use crate::operator::{Factor, Kron, KronChain};
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Factor<'_, T> {
-    /// Whether the factor equals its transpose exactly. A low-rank factor is multiplied out. `false` when values are not
-    /// finite.
+    /// Whether the factor equals its transpose exactly. A low-rank factor is multiplied out. `false` when values are
+    /// not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Factor;
+    /// # use ndarray::array;
+    /// assert!(Factor::from(array![[1.0, 2.0], [2.0, 3.0]]).is_symmetric());
+    /// assert!(!Factor::from(array![[1.0, 2.0]]).is_symmetric());
+    /// ```
     #[must_use]
     pub fn is_symmetric(&self) -> bool {
         exactly(&[self.dense()], || elementwise(self.dim(), T::zero(), |i, j| self.get(i, j)))
@@ -33,8 +41,9 @@ impl<T: Scalar> Factor<'_, T> {
 impl<T: Scalar> Kron<'_, T> {
     /// Whether the product is symmetric, exactly, in the numbers that the factors hold.
     ///
-    /// A product of square factors is symmetric when both factors are, or both are skew-symmetric (`Mᵀ = −M`), or one is
-    /// zero. Of factors that are not square, the elements of the product are compared as they are computed. `false` when a factor holds values that are not finite.
+    /// A product of square factors is symmetric when both factors are, or both are skew-symmetric (`Mᵀ = −M`), or one
+    /// is zero. Of factors that are not square, the elements of the product are compared as they are computed. `false`
+    /// when a factor holds values that are not finite.
     ///
     /// # Cost
     /// One look at each stored value; at each element of the product where the factors are not square. Low-rank factors
@@ -60,9 +69,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// `|K[i, j] − K[j, i]| ≤ tolerance · max|A| · max|B|`.
     ///
     /// # Method
-    /// With the symmetric and skew parts of the factors, `K − Kᵀ` is `2·(A_s ⊗ B_k + A_k ⊗ B_s)`. Its largest element is
-    /// bounded by the largest ones of the four parts, so the answer is never `true` wrongly, and may be `false` where the
-    /// difference is within the tolerance, but not within half of it.
+    /// With the symmetric and skew parts of the factors, `K − Kᵀ` is `2·(A_s ⊗ B_k + A_k ⊗ B_s)`. Its largest element
+    /// is bounded by the largest ones of the four parts, so the answer is never `true` wrongly, and may be `false`
+    /// where the difference is within the tolerance, but not within half of it.
     /// # Cost
     /// As [`Kron::is_symmetric`].
     /// # Examples
@@ -109,8 +118,18 @@ impl<T: Scalar> KronChain<'_, T> {
     }
 
     /// Whether the product is symmetric up to `tolerance`, relative to its size, the product of the factors' largest
-    /// magnitudes. As [`Kron::is_symmetric_within`], with a bound that may be up to `2^(k − 1)` times the difference for
-    /// `k` factors.
+    /// magnitudes. As [`Kron::is_symmetric_within`], with a bound that may be up to `2^(k − 1)` times the difference
+    /// for `k` factors.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::array;
+    /// let a = array![[1.0, 2.0], [2.0 + 1e-12, 3.0]];
+    /// let chain = KronChain::power(&a, 3)?;
+    /// assert!(!chain.is_symmetric() && chain.is_symmetric_within(1e-11));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
     #[must_use]
     pub fn is_symmetric_within(&self, tolerance: T) -> bool {
         let factors: Vec<_> = self.factors().map(CowArray::from).collect();

@@ -69,6 +69,16 @@ impl<T: Scalar> KronSum<'_, T> {
     }
 
     /// Whether the sum is symmetric, exactly: both factors are. `false` when values are not finite.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronSum;
+    /// # use ndarray::array;
+    /// let a = array![[1.0, 2.0], [2.0, 4.0]];
+    /// assert!(KronSum::new(&a, array![[10.0]])?.is_symmetric());
+    /// assert!(!KronSum::new(&a, array![[0.0, 1.0], [0.0, 0.0]])?.is_symmetric());
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
     #[must_use]
     pub fn is_symmetric(&self) -> bool {
         // A difference in a factor stands alone in the sum's off-diagonal, where nothing could make up for it.
@@ -111,6 +121,14 @@ impl<T: Scalar> KronSum<'_, T> {
     ///
     /// # Errors
     /// [`KronError::Length`](crate::KronError::Length) unless `y` has `n·p` values.
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronSum;
+    /// # use ndarray::array;
+    /// let sum = KronSum::new(array![[1.0, 2.0], [3.0, 4.0]], array![[10.0]])?; // [[11, 2], [3, 14]]
+    /// assert_eq!(sum.apply_transposed_vector(&array![1.0, 1.0])?, array![14.0, 16.0]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
     pub fn apply_transposed_vector(&self, y: &ArrayRef1<T>) -> Result<Array1<T>> {
         one_row("apply_transposed_vector", "y", self.nrows(), y, |y| self.transposed().apply(&y))
     }

@@ -1,4 +1,5 @@
-//! What is expected of a type, for the Kronecker sum: taken apart, owned, compared, printed, multiplied by a number, cast.
+//! What is expected of a type, for the Kronecker sum: taken apart, owned, compared, printed, multiplied by a number,
+//! cast.
 
 use std::fmt::{self, Debug, Display, Formatter};
 use std::ops::{Mul, Neg};
@@ -10,6 +11,16 @@ use crate::scalar::Scalar;
 impl<'a, T: Scalar> KronSum<'a, T> {
     /// The two factors back, `(A, B)`, as they came in: what was owned stays owned, what was borrowed stays borrowed.
     /// Nothing is copied.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronSum;
+    /// # use ndarray::array;
+    /// let (a, b) = (array![[1.0]], array![[2.0]]);
+    /// let parts = KronSum::new(&a, &b)?.into_parts();
+    /// assert_eq!(parts, ((&a).into(), (&b).into()));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
     #[must_use]
     pub fn into_parts(self) -> (Factor<'a, T>, Factor<'a, T>) {
         (self.a, self.b)

@@ -19,7 +19,7 @@
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
 //! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry, one vector.
 //! - `kron_sum_type`: taken apart, compared, printed, multiplied by a number, cast.
-//! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with the features of these names.
+//! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
 //! - `sorted`: what `svd` and `eigen` share.
 //!
 //! What is decomposed or inverted must be finite, else the answer is

@@ -1,8 +1,9 @@
-//! Comparison within a tolerance, by the traits of `approx`: of the matrices that operators stand for, element by element.
+//! Comparison within a tolerance, by the traits of `approx`: of the matrices that operators stand for, element by
+//! element.
 //!
-//! So `2·A ⊗ B` and `A ⊗ 2·B` are equal here, which they are not for `==`, and so are products of factors of other shapes,
-//! and low-rank factors and those multiplied out. Nothing of the size of the product is held. Shapes that differ are not
-//! equal.
+//! So `2·A ⊗ B` and `A ⊗ 2·B` are equal here, which they are not for `==`, and so are products of factors of other
+//! shapes, and low-rank factors and those multiplied out. Nothing of the size of the product is held. Shapes that
+//! differ are not equal.
 
 use approx::{AbsDiffEq, RelativeEq, UlpsEq};
 

@@ -31,8 +31,8 @@ pub struct KronChain<'a, T> {
 }
 
 impl<'a, T: Scalar> KronChain<'a, T> {
-    /// The product of the factors, in order, each from whatever a [`Factor`] is made of. No factor at all is the same as
-    /// the one factor `[[1]]`. A chain holds full matrices: a low-rank factor is multiplied out.
+    /// The product of the factors, in order, each from whatever a [`Factor`] is made of. No factor at all is the same
+    /// as the one factor `[[1]]`. A chain holds full matrices: a low-rank factor is multiplied out.
     ///
     /// # Errors
     /// [`KronError::EmptyFactor`] for a factor without rows or columns, [`KronError::TooLarge`] when a size of the
@@ -77,6 +77,16 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     }
 
     /// The factors, the outermost first, writable; their shapes stay. Borrowed ones are copied first.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::array;
+    /// let mut chain = KronChain::new([array![[1.0, 2.0]], array![[3.0]]])?;
+    /// chain.parts_mut().for_each(|mut part| part *= 2.0);
+    /// assert_eq!(chain.to_dense()?, array![[12.0, 24.0]]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
     pub fn parts_mut(&mut self) -> impl ExactSizeIterator<Item = ArrayViewMut2<'_, T>> {
         self.factors.iter_mut().map(|f| f.view_mut())
     }

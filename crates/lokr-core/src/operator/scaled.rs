@@ -37,8 +37,8 @@ impl<'a, T: Scalar> Factor<'a, T> {
 }
 
 impl<'a, T: Scalar> Kron<'a, T> {
-    /// `s·(A ⊗ B)`, as a product: one stored matrix is multiplied, the smallest unless its values would leave the number
-    /// range, and in memory of its own then. The others are borrowed from this one.
+    /// `s·(A ⊗ B)`, as a product: one stored matrix is multiplied, the smallest unless its values would leave the
+    /// number range, and in memory of its own then. The others are borrowed from this one.
     ///
     /// The operators `k * s` and `-k` do the same, and take over what an owned `k` holds.
     ///
@@ -65,8 +65,8 @@ impl<'a, T: Scalar> Kron<'a, T> {
 }
 
 impl<'a, T: Scalar> KronChain<'a, T> {
-    /// `s·(A₁ ⊗ … ⊗ A_k)`, as a product: one factor is multiplied, the smallest unless its values would leave the number
-    /// range, and in memory of its own then. The others are borrowed from this one.
+    /// `s·(A₁ ⊗ … ⊗ A_k)`, as a product: one factor is multiplied, the smallest unless its values would leave the
+    /// number range, and in memory of its own then. The others are borrowed from this one.
     ///
     /// # Examples
     /// ```
@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(chain.factors.iter().filter(|factor| factor.is_owned()).count(), 1);
     }
 
-    /// 1e-200 ⊗ 1e200 is 1, and so is a hundred-and-fiftieth power of ten times it a number.
+    /// `1e200 ⊗ 1e-200` is 1, and 1e150 times it a number, though `1e200·1e150` is none.
     #[test]
     fn the_factor_that_can_take_the_number_takes_it() {
         let k = Kron::new(array![[1e200, 1e200]], array![[1e-200], [1e-200], [1e-200]]).unwrap();
