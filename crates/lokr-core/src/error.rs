@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::hint::shape_text;
 use crate::shape::KronShape;
 
 /// Result of the operations of this crate.
@@ -59,8 +60,9 @@ pub enum KronError {
         /// Shape of the result.
         shape: (usize, usize),
     },
-    /// A matrix argument has the wrong shape.
-    #[error("{operation}: {argument} has shape {found:?}, expected {expected:?}")]
+    /// A matrix argument has the wrong shape. The text says what may be meant where the sizes suggest it: a batch that
+    /// is transposed, a field that is not flattened.
+    #[error("{operation}: {}", shape_text(.argument, *.expected, *.found))]
     Shape {
         /// What was attempted.
         operation: &'static str,
@@ -94,6 +96,14 @@ pub enum KronError {
         col: usize,
         /// Shape of the matrix.
         shape: (usize, usize),
+    },
+    /// A matrix has two axes, and this is none of them.
+    #[error("{operation}: a matrix has the axes 0 and 1, not {axis}")]
+    NoSuchAxis {
+        /// What was attempted.
+        operation: &'static str,
+        /// The axis asked for.
+        axis: usize,
     },
     /// The factors of two products do not fit each other.
     #[error("{operation}: the factors {left} and {right} do not fit each other")]

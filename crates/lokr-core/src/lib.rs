@@ -32,7 +32,14 @@
 //! | apply it again and again | [`Kron::prepared`] |
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
 //! | merge it into a weight | [`Kron::add_to`] |
-//! | look at elements, rows, blocks | [`Kron::element`], [`Kron::row`], [`Kron::block`], [`Kron::slice`] |
+//! | apply it to one vector | [`Kron::apply_vector`], [`Kron::apply_transposed_vector`], [`Kron::solve_vector`] |
+//! | look at elements and blocks | [`Kron::element`], [`Kron::block`], [`Kron::slice`] |
+//! | look at rows, columns, the diagonal | [`Kron::row`], [`Kron::column`], [`Kron::diag`] |
+//! | add its elements up | [`Kron::sum`], [`Kron::sum_axis`] |
+//! | multiply it by a number, negate it | `k * s`, `-k`, [`Kron::scaled`] |
+//! | ask whether it is symmetric | [`Kron::is_symmetric`], [`Kron::is_symmetric_within`] |
+//! | change the element type | [`Kron::cast`] |
+//! | get the factors back | [`Kron::into_parts`], [`KronChain::into_parts`] |
 //! | write it out | [`Kron::to_dense`], [`Kron::try_to_dense`], [`kron_dense`] |
 //! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
@@ -66,6 +73,10 @@
 //! (Horn & Johnson, *Topics in Matrix Analysis*, Lemma 4.3.1, restated for rows). Two small products replace one with
 //! the whole matrix.
 //!
+//! # Features
+//! `approx` brings the traits of that crate, which compare the matrices that operators stand for; `serde` reads and
+//! writes operators as their factors. Both are off by default.
+//!
 //! # Backends
 //! Without a feature, products run on embedded kernels, threaded by rayon. One of the features `openblas-system`,
 //! `openblas-static`, `blis`, `intel-mkl`, `accelerate` and `netlib` links a BLAS for large products.
@@ -76,6 +87,7 @@ mod contraction;
 mod decompose;
 mod error;
 pub mod gemm;
+mod hint;
 mod memory;
 pub mod nearest;
 pub mod operator;

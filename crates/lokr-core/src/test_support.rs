@@ -1,9 +1,9 @@
 //! Operators and comparisons for the unit tests, beside what `lokr-testing` has.
 
-use lokr_testing::{Layout, matrix, with_layout};
+use lokr_testing::{Layout, dense_kron, matrix, with_layout};
 use ndarray::{Array2, ArrayRef2};
 
-use crate::operator::{Factor, Kron, kron_dense};
+use crate::operator::{Factor, Kron, KronChain, kron_dense};
 use crate::scalar::Scalar;
 
 /// A symmetric matrix with eigenvalues of both signs.
@@ -63,4 +63,23 @@ pub(crate) fn close<T: Scalar>(found: T, expected: T, scale: T) {
 pub(crate) fn all_close<T: Scalar>(found: &ArrayRef2<T>, expected: &ArrayRef2<T>, scale: T) {
     assert_eq!(found.dim(), expected.dim());
     ndarray::Zip::from(found).and(expected).for_each(|&f, &e| close(f, e, scale));
+}
+
+/// Chains of one to five factors, square and not, with the dense product written out.
+pub(crate) fn chains<T: Scalar>() -> Vec<(KronChain<'static, T>, Array2<T>)> {
+    let shapes: [&[(usize, usize)]; 7] = [
+        &[(2, 3)],
+        &[(1, 1), (5, 1), (1, 3)],
+        &[(2, 3), (3, 2), (1, 1)],
+        &[(2, 2), (3, 3), (1, 1), (2, 2)],
+        &[(2, 1), (3, 5), (1, 2), (2, 3)],
+        &[(1, 2); 5],
+        &[(2, 1), (3, 5), (5, 6)],
+    ];
+    let chain = |shapes: &[(usize, usize)]| {
+        let factors: Vec<_> = (1..).zip(shapes).map(|(seed, &(rows, cols))| matrix::<T>(rows, cols, seed)).collect();
+        let dense = factors.iter().fold(Array2::ones((1, 1)), |dense, factor| dense_kron(&dense, factor));
+        (KronChain::new(factors).unwrap(), dense)
+    };
+    shapes.into_iter().map(chain).collect()
 }

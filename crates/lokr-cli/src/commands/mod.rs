@@ -4,8 +4,8 @@
 //! - On models: [`merge`], which is `lokr unmerge` too, [`verify`], [`extract`].
 //! - Besides: [`doctor`], [`completions`].
 //!
-//! What several share is here: [`applied`] for those that apply adapters to a model, [`written`] for those that write an
-//! adapter. They may use every other part of the program, and nothing but `main` uses them.
+//! What several share is here: [`applied`] for those that apply adapters to a model, [`written`] for those that write
+//! an adapter. They may use every other part of the program, and nothing but `main` uses them.
 
 mod applied;
 pub(crate) mod combine;

@@ -28,10 +28,10 @@ use crate::shape::KronShape;
 /// assert_eq!(sum.apply(&array![[1.0, 1.0]])?, array![[13.0, 17.0]]);
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct KronSum<'a, T> {
-    a: Factor<'a, T>,
-    b: Factor<'a, T>,
+    pub(super) a: Factor<'a, T>,
+    pub(super) b: Factor<'a, T>,
 }
 
 impl<'a, T: Scalar> KronSum<'a, T> {

@@ -2,6 +2,7 @@
 //!
 //! Most of it are methods of [`Kron`](crate::Kron):
 //!
+//! - `is_symmetric`: [`Kron::is_symmetric`](crate::Kron::is_symmetric), exactly or within a tolerance.
 //! - `matmul`: [`Kron::matmul`](crate::Kron::matmul), the product of two products.
 //! - `inner_product`: [`Kron::inner`](crate::Kron::inner), [`Kron::cosine`](crate::Kron::cosine).
 //! - `trace`: [`Kron::trace`](crate::Kron::trace).
@@ -12,10 +13,14 @@
 //! - `solve`: [`Kron::solve`](crate::Kron::solve).
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted), [`SolvePath`].
 //! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
+//! - `solve_vector`: [`Kron::solve_vector`](crate::Kron::solve_vector), one right-hand side as a vector.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
 //! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`].
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
+//! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry, one vector.
+//! - `kron_sum_type`: taken apart, compared, printed, multiplied by a number, cast.
+//! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
 //! - `sorted`: what `svd` and `eigen` share.
 //! - `halves`: low-rank factors whose halves are brought to a common scale.
 //!
@@ -34,12 +39,20 @@ mod eigen;
 mod halves;
 mod inner_product;
 mod inverse;
+mod is_symmetric;
 mod kron_sum;
+#[cfg(feature = "approx")]
+mod kron_sum_approximate;
+mod kron_sum_elements;
+#[cfg(feature = "serde")]
+mod kron_sum_serialize;
+mod kron_sum_type;
 mod matmul;
 mod norm;
 mod rank;
 mod shifted;
 mod solve;
+mod solve_vector;
 mod sorted;
 mod svd;
 mod sylvester;

@@ -47,8 +47,8 @@ pub(crate) fn scaled_thin_svd<T: Scalar>(
     Ok(Scaled { result: ThinSvd { u: q_left.dot(&u), s, v: q_right.dot(&v) }, power: power.and(of_core) })
 }
 
-/// The singular values of a factor, descending, as many as its rank bound, with the power of two by which they are to be
-/// multiplied, so that ratios and products are right where the values leave the range of the type.
+/// The singular values of a factor, descending, as many as its rank bound, with the power of two by which they are to
+/// be multiplied, so that ratios and products are right where the values leave the range of the type.
 ///
 /// # Errors
 /// [`KronError::NonFinite`]; [`KronError::NoConvergence`].

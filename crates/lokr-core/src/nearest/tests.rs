@@ -312,7 +312,7 @@ fn bad_sums_are_named() {
     assert_eq!(nearest_to_sum(&[(1.0, &first)], 2), Err(count(2, 1)));
     assert_eq!(nearest_to_sum(&[(1.0, &first)], 0), Err(count(0, 1)));
     let error = nearest_to_sum(&[(1.0, &first), (1.0, &second)], 1).unwrap_err();
-    assert_eq!(error.to_string(), "nearest_to_sum: B has shape (5, 4), expected (4, 5)");
+    assert_eq!(error.to_string(), "nearest_to_sum: B has shape (5, 4), expected (4, 5): is it transposed?");
     let error = nearest_to_sum(&[(f64::NAN, &first)], 1).unwrap_err();
     assert_eq!(error, KronError::NonFinite { operation: "nearest_to_sum", argument: "sum", count: 1 });
     let infinite = Kron::new(array![[f64::INFINITY]], array![[1.0, f64::NAN]]).unwrap();

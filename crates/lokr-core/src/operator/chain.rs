@@ -1,7 +1,8 @@
 //! Products of any number of factors, `A₁ ⊗ … ⊗ A_k`.
 
-use ndarray::{Array2, ArrayRef2, ArrayView2, CowArray, Ix2};
+use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
+use super::factor::Factor;
 use super::kron_dense::kron_dense;
 use super::plan::Plan;
 use crate::contraction::{Pass, Rows, backward, forward};
@@ -24,20 +25,31 @@ use crate::scalar::Scalar;
 /// assert_eq!(chain.apply(&x)?, array![[8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]]);
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct KronChain<'a, T> {
-    factors: Vec<CowArray<'a, T, Ix2>>,
+    pub(super) factors: Vec<CowArray<'a, T, Ix2>>,
     dim: (usize, usize),
 }
 
 impl<'a, T: Scalar> KronChain<'a, T> {
-    /// The product of the factors, in order. No factor at all is the same as the one factor `[[1]]`.
+    /// The product of the factors, in order, each from whatever a [`Factor`] is made of. No factor at all is the same
+    /// as the one factor `[[1]]`. A chain holds full matrices: a low-rank factor is multiplied out.
     ///
     /// # Errors
     /// [`KronError::EmptyFactor`] for a factor without rows or columns, [`KronError::TooLarge`] when a size of the
     /// product overflows.
-    pub fn new<F: Into<CowArray<'a, T, Ix2>>>(factors: impl IntoIterator<Item = F>) -> Result<Self> {
-        let mut factors: Vec<CowArray<'a, T, Ix2>> = factors.into_iter().map(Into::into).collect();
+    /// # Examples
+    /// ```
+    /// # use lokr_core::{Factor, KronChain};
+    /// # use ndarray::array;
+    /// let borrowed = array![[0.0, 1.0], [1.0, 0.0]];
+    /// let owned = array![[2.0]];
+    /// let chain = KronChain::new([Factor::from(&borrowed), Factor::from(owned), Factor::from(&borrowed)])?;
+    /// assert_eq!(chain.apply(&array![[1.0, 2.0, 3.0, 4.0]])?, array![[8.0, 6.0, 4.0, 2.0]]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn new<F: Into<Factor<'a, T>>>(factors: impl IntoIterator<Item = F>) -> Result<Self> {
+        let mut factors: Vec<_> = factors.into_iter().map(|factor| factor.into().into_matrix()).collect();
         if factors.is_empty() {
             factors.push(CowArray::from(Array2::ones((1, 1))));
         }
@@ -63,6 +75,56 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     /// The factors, the outermost first.
     pub fn factors(&self) -> impl ExactSizeIterator<Item = ArrayView2<'_, T>> {
         self.factors.iter().map(|f| f.view())
+    }
+
+    /// The factors, the outermost first, writable; their shapes stay. Borrowed ones are copied first.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::array;
+    /// let mut chain = KronChain::new([array![[1.0, 2.0]], array![[3.0]]])?;
+    /// chain.parts_mut().for_each(|mut part| part *= 2.0);
+    /// assert_eq!(chain.to_dense()?, array![[12.0, 24.0]]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn parts_mut(&mut self) -> impl ExactSizeIterator<Item = ArrayViewMut2<'_, T>> {
+        self.factors.iter_mut().map(|f| f.view_mut())
+    }
+
+    /// The factors back, the outermost first, as they came in: what was owned stays owned, what was borrowed stays
+    /// borrowed. Nothing is copied.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::array;
+    /// let factors = [array![[1.0, 2.0]], array![[3.0]]];
+    /// let parts = KronChain::new(factors.clone())?.into_parts();
+    /// assert!(parts.into_iter().map(|factor| factor.into_dense()).eq(factors));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn into_parts(self) -> Vec<Factor<'a, T>> {
+        self.factors.into_iter().map(Factor::Full).collect()
+    }
+
+    /// The same operator, borrowed from this one.
+    #[must_use]
+    pub fn view(&self) -> KronChain<'_, T> {
+        KronChain { factors: self.factors().map(CowArray::from).collect(), dim: self.dim }
+    }
+
+    /// The same operator with factors of its own, free of the borrow.
+    #[must_use]
+    pub fn into_owned(self) -> KronChain<'static, T> {
+        let factors = self.factors.into_iter().map(|f| CowArray::from(f.into_owned())).collect();
+        KronChain { factors, dim: self.dim }
+    }
+
+    /// The chain of other matrices of the same shapes.
+    pub(super) fn map<U: Scalar>(&self, matrix: impl Fn(ArrayView2<'_, T>) -> Array2<U>) -> KronChain<'static, U> {
+        KronChain { factors: self.factors().map(|f| CowArray::from(matrix(f))).collect(), dim: self.dim }
     }
 
     /// Shape of the product.

@@ -1,6 +1,6 @@
 //! One factor of a Kronecker product: a full matrix, or a low-rank product of two.
 
-use ndarray::{Array2, ArrayBase, ArrayRef2, ArrayView2, CowArray, Data, Ix2};
+use ndarray::{Array2, ArrayView2, CowArray, Ix2};
 
 use crate::error::{KronError, Result};
 use crate::gemm::{Threads, matmul};
@@ -8,7 +8,8 @@ use crate::scalar::Scalar;
 
 /// A factor of shape `(rows, cols)`, borrowed or owned: a full matrix, or `left · right` of rank at most `r`.
 ///
-/// A full factor is made by `From` from an `Array2`, a view or a reference; a low-rank one by [`Factor::low_rank`].
+/// A full factor is made by `From` from an array that is owned, shared (`ArcArray2`) or copy-on-write, from a view or a
+/// reference; a low-rank one by [`Factor::low_rank`].
 ///
 /// # Examples
 /// ```
@@ -21,7 +22,7 @@ use crate::scalar::Scalar;
 /// assert_eq!(b.to_dense(), array![[3.0, 4.0], [6.0, 8.0]]);
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub enum Factor<'a, T> {
     /// A full matrix.
     Full(CowArray<'a, T, Ix2>),
@@ -30,13 +31,13 @@ pub enum Factor<'a, T> {
 }
 
 /// The two halves of a low-rank factor: `left (rows, r)`, `right (r, cols)`. Their shapes agree by construction.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct LowRank<'a, T> {
-    left: CowArray<'a, T, Ix2>,
-    right: CowArray<'a, T, Ix2>,
+    pub(super) left: CowArray<'a, T, Ix2>,
+    pub(super) right: CowArray<'a, T, Ix2>,
 }
 
-impl<T: Scalar> LowRank<'_, T> {
+impl<'a, T: Scalar> LowRank<'a, T> {
     /// The left half, `(rows, r)`.
     #[must_use]
     pub fn left(&self) -> ArrayView2<'_, T> {
@@ -60,15 +61,35 @@ impl<T: Scalar> LowRank<'_, T> {
         let (left, right) = (self.left.mapv(left), self.right.mapv(right));
         Factor::LowRank(LowRank { left: CowArray::from(left), right: CowArray::from(right) })
     }
+
+    /// The halves back, `(left, right)`, as they came in: an owned one stays owned, a borrowed one borrowed. Nothing is
+    /// copied.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Factor;
+    /// # use ndarray::array;
+    /// let right = array![[3.0, 4.0]];
+    /// if let Factor::LowRank(low) = Factor::low_rank(array![[1.0], [2.0]], &right)? {
+    ///     let (left, right) = low.into_parts();
+    ///     assert!(left.is_owned() && right.is_view());
+    /// }
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn into_parts(self) -> (CowArray<'a, T, Ix2>, CowArray<'a, T, Ix2>) {
+        (self.left, self.right)
+    }
 }
 
 impl<'a, T: Scalar> Factor<'a, T> {
-    /// A factor held as `left · right`.
+    /// A factor held as `left · right`, each from whatever a [`Factor`] is made of. (A half that is itself low-rank is
+    /// multiplied out.)
     ///
     /// # Errors
     /// [`KronError::InnerRank`] when the columns of `left` are not as many as the rows of `right`.
-    pub fn low_rank(left: impl Into<CowArray<'a, T, Ix2>>, right: impl Into<CowArray<'a, T, Ix2>>) -> Result<Self> {
-        let (left, right) = (left.into(), right.into());
+    pub fn low_rank(left: impl Into<Factor<'a, T>>, right: impl Into<Factor<'a, T>>) -> Result<Self> {
+        let (left, right) = (left.into().into_matrix(), right.into().into_matrix());
         if left.ncols() != right.nrows() {
             return Err(KronError::InnerRank { left: left.dim(), right: right.dim() });
         }
@@ -127,6 +148,29 @@ impl<'a, T: Scalar> Factor<'a, T> {
     #[must_use]
     pub fn to_dense(&self) -> Array2<T> {
         self.dense().into_owned()
+    }
+
+    /// The matrix itself in an array of its own, without a copy when it is held as one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Factor;
+    /// # use ndarray::array;
+    /// let matrix = array![[1.0, 2.0]];
+    /// let address = matrix.as_ptr();
+    /// assert_eq!(Factor::from(matrix).into_dense().as_ptr(), address);
+    /// ```
+    #[must_use]
+    pub fn into_dense(self) -> Array2<T> {
+        self.into_matrix().into_owned()
+    }
+
+    /// The matrix itself: what is held when full, formed when low-rank.
+    pub(super) fn into_matrix(self) -> CowArray<'a, T, Ix2> {
+        match self {
+            Self::Full(matrix) => matrix,
+            Self::LowRank(low) => CowArray::from(matmul(low.left(), low.right(), Threads::All)),
+        }
     }
 
     /// One element, `2·r` flops when low-rank; `None` outside the shape.
@@ -192,30 +236,6 @@ impl<'a, T: Scalar> Factor<'a, T> {
             Self::LowRank(low) => (low.left.view_mut(), Some(low.right.view_mut())),
         };
         std::iter::once(first).chain(second)
-    }
-}
-
-impl<T> From<Array2<T>> for Factor<'_, T> {
-    fn from(matrix: Array2<T>) -> Self {
-        Self::Full(CowArray::from(matrix))
-    }
-}
-
-impl<'a, T> From<ArrayView2<'a, T>> for Factor<'a, T> {
-    fn from(matrix: ArrayView2<'a, T>) -> Self {
-        Self::Full(CowArray::from(matrix))
-    }
-}
-
-impl<'a, T, S: Data<Elem = T>> From<&'a ArrayBase<S, Ix2>> for Factor<'a, T> {
-    fn from(matrix: &'a ArrayBase<S, Ix2>) -> Self {
-        Self::Full(CowArray::from(matrix.view()))
-    }
-}
-
-impl<'a, T> From<&'a ArrayRef2<T>> for Factor<'a, T> {
-    fn from(matrix: &'a ArrayRef2<T>) -> Self {
-        Self::Full(CowArray::from(matrix.view()))
     }
 }
 

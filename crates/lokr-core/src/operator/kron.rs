@@ -28,10 +28,10 @@ use crate::shape::KronShape;
 /// assert_eq!(k.apply(&x)?, x.dot(&k.to_dense().t())); // the slow way
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Kron<'a, T> {
-    a: Factor<'a, T>,
-    b: Factor<'a, T>,
+    pub(super) a: Factor<'a, T>,
+    pub(super) b: Factor<'a, T>,
     shape: KronShape,
 }
 
@@ -69,6 +69,23 @@ impl<'a, T: Scalar> Kron<'a, T> {
         self.a.parts().chain(self.b.parts())
     }
 
+    /// The two factors back, `(A, B)`, as they came in: what was owned stays owned, what was borrowed stays borrowed.
+    /// Nothing is copied.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::{Factor, Kron};
+    /// # use ndarray::array;
+    /// let borrowed = array![[3.0], [4.0]];
+    /// let (a, b) = Kron::new(array![[1.0, 2.0]], &borrowed)?.into_parts();
+    /// assert_eq!((a.into_dense(), b), (array![[1.0, 2.0]], Factor::from(&borrowed)));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn into_parts(self) -> (Factor<'a, T>, Factor<'a, T>) {
+        (self.a, self.b)
+    }
+
     /// The four sizes.
     #[must_use]
     pub fn shape(&self) -> KronShape {
@@ -97,6 +114,11 @@ impl<'a, T: Scalar> Kron<'a, T> {
     #[must_use]
     pub fn into_owned(self) -> Kron<'static, T> {
         Kron { a: self.a.into_owned(), b: self.b.into_owned(), shape: self.shape }
+    }
+
+    /// The product of other factors of the same shapes.
+    pub(super) fn map<U: Scalar>(&self, factor: impl Fn(&Factor<'a, T>) -> Factor<'static, U>) -> Kron<'static, U> {
+        Kron { a: factor(&self.a), b: factor(&self.b), shape: self.shape }
     }
 
     /// The transpose, `(A ⊗ B)ᵀ = Aᵀ ⊗ Bᵀ`, borrowed from this one.

@@ -1,0 +1,175 @@
+//! The diagonal of a product, from the factors.
+
+use ndarray::Array1;
+
+use super::chain::KronChain;
+use super::factor::Factor;
+use super::kron::Kron;
+use super::outer::outer;
+use crate::error::{KronError, Result};
+use crate::scalar::Scalar;
+
+impl<T: Scalar> Factor<'_, T> {
+    /// The diagonal, as many values as the smaller side; `2·r` flops for each when low-rank.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Factor;
+    /// # use ndarray::array;
+    /// let b = Factor::low_rank(array![[1.0], [2.0]], array![[3.0, 4.0]])?; // [[3, 4], [6, 8]]
+    /// assert_eq!(b.diag(), array![3.0, 8.0]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn diag(&self) -> Array1<T> {
+        match self {
+            Self::Full(matrix) => matrix.diag().to_owned(),
+            Self::LowRank(low) => {
+                let size = self.nrows().min(self.ncols());
+                Array1::from_shape_fn(size, |i| low.left.row(i).dot(&low.right.column(i)))
+            }
+        }
+    }
+}
+
+impl<T: Scalar> Kron<'_, T> {
+    /// The diagonal of the product, as many values as its smaller side. Where the factors are square it is
+    /// `diag A ⊗ diag B`.
+    ///
+    /// # Cost
+    /// One multiplication for each value. Low-rank factors that are not square are multiplied out first.
+    /// # Errors
+    /// [`KronError::TooLarge`] when the memory is refused.
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let k = Kron::new(array![[1.0, 2.0], [3.0, 4.0]], array![[5.0, 0.0], [0.0, 6.0]])?;
+    /// assert_eq!(k.diag()?, array![5.0, 6.0, 20.0, 24.0]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn diag(&self) -> Result<Array1<T>> {
+        if self.a.is_square() && self.b.is_square() {
+            let (a, b) = (self.a.diag(), self.b.diag());
+            return outer("diag", [a.view(), b.view()].into_iter());
+        }
+        let (a, b, shape) = (self.a.dense(), self.b.dense(), self.shape());
+        walk(self.dim(), |i| Ok(a[[i / shape.p, i / shape.q]] * b[[i % shape.p, i % shape.q]]))
+    }
+}
+
+impl<T: Scalar> KronChain<'_, T> {
+    /// The diagonal of the product, as many values as its smaller side. Where the factors are square it is the product
+    /// of their diagonals.
+    ///
+    /// # Cost
+    /// Little more than one multiplication for each value; one for each factor where one of them is not square.
+    /// # Errors
+    /// [`KronError::TooLarge`] when the memory is refused.
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::array;
+    /// let a = array![[1.0, 2.0], [3.0, 4.0]];
+    /// let chain = KronChain::power(&a, 2)?;
+    /// assert_eq!(chain.diag()?, array![1.0, 4.0, 4.0, 16.0]);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn diag(&self) -> Result<Array1<T>> {
+        if self.factors().all(|factor| factor.is_square()) {
+            return outer("diag", self.factors.iter().map(|factor| factor.diag()));
+        }
+        walk(self.dim(), |i| self.element(i, i))
+    }
+
+    /// Sum of the diagonal; the product of the factors' traces where all are square.
+    ///
+    /// A square product of factors that are not square has a trace as well; its diagonal is walked.
+    ///
+    /// # Cost
+    /// An addition for each value on a factor's diagonal; a multiplication per factor for each value on the product's,
+    /// where a factor is not square.
+    /// # Errors
+    /// [`KronError::NotSquare`] when the product is not square.
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::array;
+    /// let a = array![[1.0, 2.0], [3.0, 4.0]];
+    /// let chain = KronChain::power(&a, 3)?;
+    /// assert_eq!(chain.trace()?, 125.0);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn trace(&self) -> Result<T> {
+        let size = KronError::check_square("trace", "A₁ ⊗ … ⊗ A_k", self.dim())?;
+        if self.factors().all(|factor| factor.is_square()) {
+            let traces = self.factors().map(|factor| factor.diag().iter().copied().sum::<T>());
+            return Ok(traces.fold(T::one(), |product, trace| product * trace));
+        }
+        (0..size).try_fold(T::zero(), |sum, i| Ok(sum + self.element(i, i)?))
+    }
+}
+
+/// A diagonal element by element.
+fn walk<T: Scalar>(shape: (usize, usize), element: impl Fn(usize) -> Result<T>) -> Result<Array1<T>> {
+    let size = shape.0.min(shape.1);
+    let mut values = Vec::new();
+    let refused = |_| KronError::TooLarge { operation: "diag", sizes: vec![size] };
+    values.try_reserve_exact(size).map_err(refused)?;
+    for i in 0..size {
+        values.push(element(i)?);
+    }
+    Ok(Array1::from_vec(values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_support::{cases, chains, close};
+    use lokr_testing::matrix;
+    use ndarray::Array2;
+
+    fn agree_with_the_dense_product<T: Scalar>(scales: [f64; 3]) {
+        for scale in scales.map(T::from_f64_lossy) {
+            let same = |found: Array1<T>, dense: &Array2<T>| {
+                assert_eq!(found.len(), dense.diag().len());
+                found.iter().zip(dense.diag()).for_each(|(&found, &expected)| close(found / scale, expected, T::one()));
+            };
+            for (k, dense) in cases::<T>(&[(1, 1, 1, 1), (3, 3, 5, 5), (2, 3, 5, 7), (7, 1, 2, 3), (2, 3, 3, 2)]) {
+                same((&k * scale).diag().unwrap(), &dense);
+                let a = k.a().to_dense();
+                k.a().diag().iter().zip(a.diag()).for_each(|(&found, &expected)| close(found, expected, T::one()));
+            }
+            for (chain, dense) in chains::<T>() {
+                let (chain, square) = (&chain * scale, dense.is_square());
+                same(chain.diag().unwrap(), &dense);
+                let expected = dense.diag().sum();
+                match chain.trace() {
+                    Ok(trace) => close(trace / scale, expected, T::from_usize_lossy(dense.nrows())),
+                    Err(error) => assert!(!square && matches!(error, KronError::NotSquare { .. })),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn f32_and_f64_agree_with_the_dense_product_at_every_scale() {
+        agree_with_the_dense_product::<f32>([1.0, 1e-30, 1e30]);
+        agree_with_the_dense_product::<f64>([1.0, 1e-200, 1e200]);
+    }
+
+    #[test]
+    fn a_low_rank_factor_of_inner_size_zero_has_a_diagonal_of_zeros() {
+        let none = Factor::low_rank(Array2::<f64>::zeros((2, 0)), Array2::zeros((0, 2))).unwrap();
+        assert_eq!(none.diag(), Array1::zeros(2));
+        assert_eq!(Kron::new(matrix(3, 3, 1), none).unwrap().diag(), Ok(Array1::zeros(6)));
+    }
+
+    #[test]
+    fn many_factors_have_a_trace_but_no_memory_for_a_diagonal() {
+        let a = ndarray::array![[0.5, 7.0], [7.0, 0.5]];
+        let chain = KronChain::power(&a, 60).unwrap();
+        assert_eq!(chain.trace(), Ok(1.0));
+        assert!(matches!(chain.diag(), Err(KronError::TooLarge { operation: "diag", .. })));
+    }
+}
