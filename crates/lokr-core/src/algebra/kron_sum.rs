@@ -4,7 +4,7 @@ use ndarray::{Array1, Array2, ArrayRef2};
 use rayon::prelude::*;
 
 use super::eigen::{Combine, KronEigen};
-use super::shifted::{SolvePath, path};
+use super::solve_path::{SolvePath, path};
 use super::sylvester::{Sylvester, Triangular};
 use super::trace::trace;
 use crate::decompose::Symmetry;

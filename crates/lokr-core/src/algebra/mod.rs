@@ -11,7 +11,7 @@
 //! - `rank`: [`Kron::rank`](crate::Kron::rank), [`Kron::condition_number`](crate::Kron::condition_number).
 //! - `inverse`: [`Kron::inverse`](crate::Kron::inverse), [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse).
 //! - `solve`: [`Kron::solve`](crate::Kron::solve).
-//! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted), [`SolvePath`].
+//! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
 //! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `solve_vector`: [`Kron::solve_vector`](crate::Kron::solve_vector), one right-hand side as a vector.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
@@ -52,6 +52,7 @@ mod norm;
 mod rank;
 mod shifted;
 mod solve;
+mod solve_path;
 mod solve_vector;
 mod sorted;
 mod svd;
@@ -61,7 +62,7 @@ mod trace;
 pub use determinant::LogDeterminant;
 pub use eigen::KronEigen;
 pub use kron_sum::KronSum;
-pub use shifted::SolvePath;
+pub use solve_path::SolvePath;
 pub use svd::KronSvd;
 
 pub use crate::decompose::Symmetry;

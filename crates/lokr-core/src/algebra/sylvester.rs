@@ -5,7 +5,7 @@ use ndarray::parallel::prelude::*;
 use ndarray::{Array2, ArrayRef2, Axis, Zip};
 use num_complex::Complex;
 
-use super::shifted::SolvePath;
+use super::solve_path::SolvePath;
 use crate::decompose::{Keep, PowerOfTwo, Schur, divide, skew_schur};
 use crate::error::{KronError, Result};
 use crate::gemm::views::folded;

@@ -5,12 +5,14 @@
 //! and result do not. With both factors at `2^((a+b)/2)` it lies between the two, whatever the order. Powers of two
 //! change no digit.
 
-use ndarray::{ArrayRef2, CowArray};
+use ndarray::{ArrayRef2, CowArray, Ix2};
 use smallvec::SmallVec;
 
-use super::plan::AxisMatrices;
 use crate::scalar::Scalar;
 use crate::sums::{exponents, times_two_to, wide_exponent};
+
+/// Matrices acting on one axis, the first to be applied first.
+pub(super) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
 
 /// Brings all matrices to the same scale where one is extremely large and another extremely small, if all their
 /// elements allow that without rounding; else leaves them as they are.

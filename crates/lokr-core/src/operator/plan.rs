@@ -1,18 +1,15 @@
 //! From an operator to the steps that apply it: which matrices, in which order.
 
-use ndarray::{ArrayView2, CowArray, Ix2};
+use ndarray::{ArrayView2, CowArray};
 use smallvec::{SmallVec, smallvec};
 
-use super::balance::balance;
+use super::balance::{AxisMatrices, balance};
 use super::factor::Factor;
 use super::kron::Kron;
 use crate::contraction::{AxisChain, Contraction, Pass, Sequence, Step, Steps, cheapest_interleaving};
 use crate::error::Result;
 use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
-
-/// Matrices acting on one axis, the first to be applied first.
-pub(super) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
 
 /// The matrices of an operator, axis by axis (the outermost first), and the cheapest order of contracting them.
 #[derive(Debug)]
