@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::operator::Factor;
 use crate::scalar::Scalar;
 
-/// Which way a system `(A ⊗ B + c·I)·x = y` or `(A ⊕ B)·x = y` is solved; see [`Kron::shifted_path`](crate::Kron::shifted_path) and
-/// [`KronSum::solve_path`](crate::KronSum::solve_path).
+/// Which way a system `(A ⊗ B + c·I)·x = y` or `(A ⊕ B)·x = y` is solved; see
+/// [`Kron::shifted_path`](crate::Kron::shifted_path) and [`KronSum::solve_path`](crate::KronSum::solve_path).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SolvePath {
