@@ -13,7 +13,7 @@
 //! - `finite`: the check that a factor's values are finite, else [`KronError::NonFinite`](crate::KronError::NonFinite).
 //! - `magnitude`: the largest element and the Frobenius norm, safe from overflow.
 //!
-//! The room uses [`operator`](crate::operator) for the factors, and no other.
+//! The room uses [`operator`](crate::operator) for the factors and `sums` for powers of two, and no other.
 
 mod dense;
 mod door;

@@ -8,6 +8,7 @@ use ndarray::{ArrayView2, CowArray, Ix2};
 
 use super::magnitude::largest_magnitude;
 use crate::scalar::Scalar;
+use crate::sums::{exponent, times_two_to};
 
 /// `2^exponent`, which no type needs to be able to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +36,8 @@ impl PowerOfTwo {
 
     /// The largest power of two up to `|x|`; one for zero and what is not finite.
     pub(crate) fn of<T: Scalar>(x: T) -> Self {
-        if x == T::zero() || !x.is_finite() {
-            return Self::ONE;
-        }
-        let (mantissa, exponent, _) = x.integer_decode();
-        Self(63 - mantissa.leading_zeros() as i32 + i32::from(exponent))
+        // `exponent` takes the next larger power.
+        exponent(x).map_or(Self::ONE, |next| Self(next as i32 - 1))
     }
 
     /// The power by which a matrix is to be divided; one in the normal range, so that nothing changes there.
@@ -98,18 +96,7 @@ impl PowerOfTwo {
 
     /// `2^exponent·x`, exact; rounded once where it is subnormal, infinite beyond the range.
     pub(crate) fn times<T: Scalar>(self, x: T) -> T {
-        let Self(exponent) = self;
-        let Self(last) = Self::of(T::max_value());
-        if exponent == 0 {
-            x
-        } else if exponent.abs() < last {
-            // A normal number of both types, written by its exponent.
-            x * T::from_f64_lossy(f64::from_bits(((1023 + i64::from(exponent)) as u64) << 52))
-        } else {
-            // Half of so large an exponent leaves a value that is exact, or one that ends as zero or infinity.
-            let half = Self(exponent / 2);
-            Self(exponent - half.0).times(half.times(x))
-        }
+        times_two_to(x, self.exponent())
     }
 
     /// [`times`](Self::times) for all elements of a matrix; nothing is copied when the power is one.

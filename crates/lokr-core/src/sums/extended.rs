@@ -108,17 +108,20 @@ pub(crate) fn wide_exponent<T: Scalar>() -> i64 {
     i64::from(T::max_value().integer_decode().1) // 971 for f64, 104 for f32
 }
 
-/// `value · 2^exponent`. A mantissa in `[1/2, 1)` is rounded at most once, where the result is subnormal.
+/// `value · 2^exponent`, exact; rounded once where it is subnormal, infinite beyond the range.
 pub(crate) fn times_two_to<T: Scalar>(value: T, exponent: i64) -> T {
-    let two = T::one() + T::one();
-    let step = wide_exponent::<T>();
-    let (mut value, mut rest) = (value, exponent.clamp(-3 * step, 3 * step));
-    while rest != 0 {
-        let part = rest.clamp(-step, step);
-        value *= two.powi(part as i32);
-        rest -= part;
+    let wide = wide_exponent::<T>();
+    if exponent == 0 {
+        value
+    } else if exponent.abs() < wide {
+        // A normal number of both types, written by its exponent.
+        value * T::from_f64_lossy(f64::from_bits(((1023 + exponent) as u64) << 52))
+    } else {
+        // Half of so large an exponent leaves a value that is exact, or one that ends as zero or infinity.
+        let exponent = exponent.clamp(-3 * wide, 3 * wide);
+        let half = exponent / 2;
+        times_two_to(times_two_to(value, half), exponent - half)
     }
-    value
 }
 
 #[cfg(test)]
