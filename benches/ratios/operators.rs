@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use lokr::core::Scalar;
+use lokr::core::{KronGradients, Scalar};
 use ndarray::Array2;
 
 use crate::measure::{Contender, Times, interleaved};
@@ -150,7 +150,7 @@ struct Data<T> {
     /// The output of apply, the given gradient of backward.
     dy: Array2<T>,
     dx: Array2<T>,
-    gradients: crate::support::Gradients<T>,
+    gradients: KronGradients<T>,
 }
 
 impl<T: Scalar> Data<T> {

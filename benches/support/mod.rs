@@ -12,5 +12,5 @@ pub use data::{generator, matrix};
 pub use flops::{backward_flops, forward_flops};
 pub use machine::{join_pool, machine};
 pub use naive::{NaiveGradients, naive_apply, naive_gradients, naive_merge};
-pub use operator::{Gradients, Operator};
+pub use operator::Operator;
 pub use shape::Shape;

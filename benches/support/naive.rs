@@ -1,6 +1,6 @@
 //! The naive way: the Kronecker product is formed, by [`kron_dense`], and used as any matrix.
 
-use lokr::core::{Scalar, kron_dense, matmul_into};
+use lokr::core::{KronChain, Scalar, kron_dense, matmul_into};
 use ndarray::{Array2, ArrayRef2, s};
 
 use super::operator::Operator;
@@ -10,12 +10,9 @@ fn dense_factors<T: Scalar>(operator: &Operator<T>) -> (Array2<T>, Array2<T>) {
     match operator {
         Operator::Two(kron) => (kron.a().to_dense(), kron.b().to_dense()),
         Operator::Chain(chain) => {
-            let mut factors = chain.factors();
-            let first = factors.next().expect("a chain has a factor").to_owned();
-            let rest = factors.fold(Array2::ones((1, 1)), |product, factor| {
-                kron_dense(&product, &factor).expect("the sizes are small")
-            });
-            (first, rest)
+            let (first, others) = chain.factors().split_first().expect("a chain has a factor");
+            let rest = KronChain::new(others).and_then(|rest| rest.to_dense()).expect("the sizes are small");
+            (first.to_dense(), rest)
         }
     }
 }

@@ -9,19 +9,9 @@ use super::shape::Shape;
 
 /// An operator with data, of either kind.
 #[allow(clippy::large_enum_variant)] // There is one at a time.
-pub enum Operator<T: 'static> {
+pub enum Operator<T: Scalar> {
     Two(Kron<'static, T>),
     Chain(KronChain<'static, T>),
-}
-
-/// Memory for the gradients of an [`Operator`].
-pub struct Gradients<T>(Option<KronGradients<T>>);
-
-impl<T: Scalar> Gradients<T> {
-    /// The gradients of two factors, or of their halves; of a chain, none.
-    pub fn parts(&self) -> &[Array2<T>] {
-        self.0.as_ref().map_or(&[], KronGradients::parts)
-    }
 }
 
 impl<T: Scalar> Operator<T> {
@@ -57,31 +47,34 @@ impl<T: Scalar> Operator<T> {
         .expect("the shapes fit");
     }
 
-    /// `W ← W + s·K` for a product of two factors.
+    /// `W ← W + s·K`.
     pub fn merge(&self, s: T, w: &mut ArrayRef2<T>) {
         match self {
-            Self::Two(kron) => kron.add_to(s, w).expect("the shapes fit"),
-            Self::Chain(_) => unreachable!("a chain has no merge"),
+            Self::Two(kron) => kron.add_to(s, w),
+            Self::Chain(chain) => chain.add_to(s, w),
         }
+        .expect("the shapes fit");
     }
 
-    pub fn gradients(&self) -> Gradients<T> {
+    pub fn gradients(&self) -> KronGradients<T> {
         match self {
-            Self::Two(kron) => Gradients(Some(KronGradients::zeros(kron))),
-            Self::Chain(_) => Gradients(None),
+            Self::Two(kron) => KronGradients::zeros(kron),
+            Self::Chain(chain) => KronGradients::zeros(chain),
         }
     }
 
-    /// Adds to `gradients` and writes `dx`. A chain has no such form yet and allocates both.
-    pub fn gradients_into(&self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>, to: &mut Gradients<T>, dx: &mut ArrayRef2<T>) {
-        match (self, &mut to.0) {
-            (Self::Two(kron), Some(gradients)) => {
-                kron.gradients_into(T::one(), x, dy, gradients, T::zero(), dx).expect("the shapes fit");
-            }
-            (Self::Chain(chain), _) => {
-                std::hint::black_box(chain.gradients(x, dy).expect("the shapes fit"));
-            }
-            (Self::Two(_), None) => unreachable!("made by `gradients` of another operator"),
+    /// Adds to `gradients` and writes `dx`.
+    pub fn gradients_into(
+        &self,
+        x: &ArrayRef2<T>,
+        dy: &ArrayRef2<T>,
+        gradients: &mut KronGradients<T>,
+        dx: &mut ArrayRef2<T>,
+    ) {
+        match self {
+            Self::Two(kron) => kron.gradients_into(T::one(), x, dy, gradients, T::zero(), dx),
+            Self::Chain(chain) => chain.gradients_into(T::one(), x, dy, gradients, T::zero(), dx),
         }
+        .expect("the shapes fit");
     }
 }

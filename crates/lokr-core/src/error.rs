@@ -85,6 +85,20 @@ pub enum KronError {
         /// The length it has.
         found: usize,
     },
+    /// A batch of fields has the wrong shape.
+    #[error(
+        "{operation}: {argument} has shape {found:?}, expected {expected:?}: the batch, then an axis for each factor"
+    )]
+    FieldShape {
+        /// What was attempted.
+        operation: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// The shape it needs.
+        expected: Vec<usize>,
+        /// The shape it has.
+        found: Vec<usize>,
+    },
     /// An index or range lies outside the product.
     #[error("{operation}: index ({row}, {col}) is outside a matrix of shape {shape:?}")]
     OutOfBounds {

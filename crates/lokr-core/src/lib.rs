@@ -32,7 +32,6 @@
 //! | apply it again and again | [`Kron::prepared`] |
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
 //! | merge it into a weight | [`Kron::add_to`] |
-//! | apply it to one vector | [`Kron::apply_vector`], [`Kron::apply_transposed_vector`], [`Kron::solve_vector`] |
 //! | look at elements and blocks | [`Kron::element`], [`Kron::block`], [`Kron::slice`] |
 //! | look at rows, columns, the diagonal | [`Kron::row`], [`Kron::column`], [`Kron::diag`] |
 //! | add its elements up | [`Kron::sum`], [`Kron::sum_axis`] |

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView2, CowArray, Ix2};
 
 use crate::decompose::max_or_nan;
-use crate::operator::{Factor, Kron, KronChain};
+use crate::operator::{Factor, FactorList, KronBase, KronChain};
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Factor<'_, T> {
@@ -38,70 +38,16 @@ impl<T: Scalar> Factor<'_, T> {
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
-    /// Whether the product is symmetric, exactly, in the numbers that the factors hold.
-    ///
-    /// A product of square factors is symmetric when both factors are, or both are skew-symmetric (`Mᵀ = −M`), or one
-    /// is zero. Of factors that are not square, the elements of the product are compared as they are computed. `false`
-    /// when a factor holds values that are not finite.
-    ///
-    /// # Cost
-    /// One look at each stored value; at each element of the product where the factors are not square. Low-rank factors
-    /// are multiplied out.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let skew = array![[0.0, 1.0], [-1.0, 0.0]];
-    /// assert!(Kron::new(&skew, &skew)?.is_symmetric());
-    /// assert!(!Kron::new(&skew, array![[1.0]])?.is_symmetric());
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn is_symmetric(&self) -> bool {
-        let [a, b] = [self.a().dense(), self.b().dense()];
-        let (p, q) = b.dim();
-        let element = |i, j| Some(a[[i / p, j / q]] * b[[i % p, j % q]]);
-        exactly(&[a.view().into(), b.view().into()], || elementwise(self.dim(), T::zero(), element))
-    }
-
-    /// Whether the product `K` is symmetric up to `tolerance`, relative to its size:
-    /// `|K[i, j] − K[j, i]| ≤ tolerance · max|A| · max|B|`.
-    ///
-    /// # Method
-    /// With the symmetric and skew parts of the factors, `K − Kᵀ` is `2·(A_s ⊗ B_k + A_k ⊗ B_s)`. Its largest element
-    /// is bounded by the largest ones of the four parts, so the answer is never `true` wrongly, and may be `false`
-    /// where the difference is within the tolerance, but not within half of it.
-    /// # Cost
-    /// As [`Kron::is_symmetric`].
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let a = array![[1.0, 2.0], [2.0 + 1e-12, 3.0]];
-    /// let k = Kron::new(&a, array![[5.0]])?;
-    /// assert!(!k.is_symmetric() && k.is_symmetric_within(1e-11));
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn is_symmetric_within(&self, tolerance: T) -> bool {
-        let [a, b] = [self.a().dense(), self.b().dense()];
-        let (p, q) = b.dim();
-        within(&[a.view().into(), b.view().into()], tolerance, |of_one| {
-            let (a, b) = (a.mapv(|value| value / of_one[0]), b.mapv(|value| value / of_one[1]));
-            elementwise(self.dim(), tolerance, |i, j| Some(a[[i / p, j / q]] * b[[i % p, j % q]]))
-        })
-    }
-}
-
-impl<T: Scalar> KronChain<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// Whether the product is symmetric, exactly, in the numbers that the factors hold.
     ///
     /// A product of square factors is symmetric when every factor is symmetric or skew-symmetric (`Mᵀ = −M`) and the
-    /// number of skew ones is even, or when one is zero. `false` when a factor holds values that are not finite.
+    /// number of skew ones is even, or when one is zero. Of factors that are not square, the elements of the product
+    /// are compared as they are computed. `false` when a factor holds values that are not finite.
     ///
     /// # Cost
-    /// One look at each stored value; at each element of the product where a factor is not square.
+    /// One look at each stored value; at each element of the product where a factor is not square. Low-rank factors are
+    /// multiplied out.
     /// # Examples
     /// ```
     /// # use lokr_core::KronChain;
@@ -113,28 +59,35 @@ impl<T: Scalar> KronChain<'_, T> {
     /// ```
     #[must_use]
     pub fn is_symmetric(&self) -> bool {
-        let factors: Vec<_> = self.factors().map(CowArray::from).collect();
-        exactly(&factors, || elementwise(self.dim(), T::zero(), |i, j| self.element(i, j).ok()))
+        let full = self.map(|factor| Factor::from(factor.dense()));
+        let factors: Vec<_> = full.factors().iter().map(Factor::dense).collect();
+        exactly(&factors, || elementwise(self.dim(), T::zero(), |i, j| full.element(i, j).ok()))
     }
 
-    /// Whether the product is symmetric up to `tolerance`, relative to its size, the product of the factors' largest
-    /// magnitudes. As [`Kron::is_symmetric_within`], with a bound that may be up to `2^(k − 1)` times the difference
-    /// for `k` factors.
+    /// Whether the product `K` is symmetric up to `tolerance`, relative to its size, the product of the factors'
+    /// largest magnitudes: `|K[i, j] − K[j, i]| ≤ tolerance · max|A| · max|B|`.
     ///
+    /// # Method
+    /// With the symmetric and skew parts of two factors, `K − Kᵀ` is `2·(A_s ⊗ B_k + A_k ⊗ B_s)`. Its largest element
+    /// is bounded by the largest ones of the four parts, so the answer is never `true` wrongly, and may be `false`
+    /// where the difference is within the tolerance, but not within half of it. For `k` factors the bound may be up to
+    /// `2^(k − 1)` times the difference.
+    /// # Cost
+    /// As [`KronBase::is_symmetric`].
     /// # Examples
     /// ```
-    /// # use lokr_core::KronChain;
+    /// # use lokr_core::Kron;
     /// # use ndarray::array;
     /// let a = array![[1.0, 2.0], [2.0 + 1e-12, 3.0]];
-    /// let chain = KronChain::power(&a, 3)?;
-    /// assert!(!chain.is_symmetric() && chain.is_symmetric_within(1e-11));
+    /// let k = Kron::new(&a, array![[5.0]])?;
+    /// assert!(!k.is_symmetric() && k.is_symmetric_within(1e-11));
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     #[must_use]
     pub fn is_symmetric_within(&self, tolerance: T) -> bool {
-        let factors: Vec<_> = self.factors().map(CowArray::from).collect();
+        let factors: Vec<_> = self.factors().iter().map(Factor::dense).collect();
         within(&factors, tolerance, |of_one| {
-            let scaled = self.factors().zip(of_one).map(|(factor, &of_one)| factor.mapv(|value| value / of_one));
+            let scaled = factors.iter().zip(of_one).map(|(factor, &of_one)| factor.mapv(|value| value / of_one));
             let scaled = KronChain::new(scaled);
             scaled.is_ok_and(|chain| elementwise(self.dim(), tolerance, |i, j| chain.element(i, j).ok()))
         })
@@ -226,6 +179,7 @@ fn elementwise<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Kron;
     use crate::test_support::{cases, chains, symmetric};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};

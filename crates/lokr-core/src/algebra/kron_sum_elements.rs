@@ -1,10 +1,9 @@
-//! The elements of a Kronecker sum in a row, added up, beside their transposes; and the sum applied to one vector.
+//! The elements of a Kronecker sum in a row, added up, beside their transposes.
 
-use ndarray::{Array1, ArrayRef1, Axis};
+use ndarray::{Array1, Axis};
 
 use super::kron_sum::KronSum;
 use crate::error::Result;
-use crate::operator::one_row;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> KronSum<'_, T> {
@@ -100,38 +99,6 @@ impl<T: Scalar> KronSum<'_, T> {
     pub fn is_symmetric_within(&self, tolerance: T) -> bool {
         self.a().is_symmetric_within(tolerance) && self.b().is_symmetric_within(tolerance)
     }
-
-    /// The product `(A ⊕ B)·x` with one vector: [`KronSum::apply`] of a batch of one row.
-    ///
-    /// # Errors
-    /// [`KronError::Length`](crate::KronError::Length) unless `x` has `n·p` values.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::KronSum;
-    /// # use ndarray::array;
-    /// let sum = KronSum::new(array![[1.0, 2.0], [3.0, 4.0]], array![[10.0]])?; // [[11, 2], [3, 14]]
-    /// assert_eq!(sum.apply_vector(&array![1.0, 1.0])?, array![13.0, 17.0]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn apply_vector(&self, x: &ArrayRef1<T>) -> Result<Array1<T>> {
-        one_row("apply_vector", "x", self.ncols(), x, |x| self.apply(&x))
-    }
-
-    /// The product `(A ⊕ B)ᵀ·y` with one vector.
-    ///
-    /// # Errors
-    /// [`KronError::Length`](crate::KronError::Length) unless `y` has `n·p` values.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::KronSum;
-    /// # use ndarray::array;
-    /// let sum = KronSum::new(array![[1.0, 2.0], [3.0, 4.0]], array![[10.0]])?; // [[11, 2], [3, 14]]
-    /// assert_eq!(sum.apply_transposed_vector(&array![1.0, 1.0])?, array![14.0, 16.0]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn apply_transposed_vector(&self, y: &ArrayRef1<T>) -> Result<Array1<T>> {
-        one_row("apply_transposed_vector", "y", self.nrows(), y, |y| self.transposed().apply(&y))
-    }
 }
 
 /// `v[i] + w[k]` at `i·len(w) + k`.
@@ -145,7 +112,7 @@ mod tests {
     use crate::error::KronError;
     use crate::operator::Factor;
     use crate::test_support::{close, symmetric};
-    use lokr_testing::{matrix, vector};
+    use lokr_testing::matrix;
 
     fn agrees_with_the_dense_sum<T: Scalar>(scales: [f64; 3]) {
         for scale in scales.map(T::from_f64_lossy) {
@@ -158,13 +125,11 @@ mod tests {
                         assert_eq!(found.len(), expected.len());
                         found.iter().zip(&expected).for_each(|(&f, &e)| close(f / scale, e, length));
                     };
-                    let (x, scaled) = (vector::<T>(n * p, 5), &sum * scale);
+                    let scaled = &sum * scale;
                     same(scaled.diag(), dense.diag().to_owned());
                     close(scaled.sum() / scale, dense.sum(), length);
                     same(scaled.sum_axis(Axis(0)).unwrap(), dense.sum_axis(Axis(0)));
                     same(scaled.sum_axis(Axis(1)).unwrap(), dense.sum_axis(Axis(1)));
-                    same(scaled.apply_vector(&x).unwrap(), dense.dot(&x));
-                    same(sum.apply_transposed_vector(&(&x * scale)).unwrap(), dense.t().dot(&x));
                     assert_eq!(scaled.is_symmetric(), dense == dense.t());
                 }
                 let sum = KronSum::new(symmetric::<T>(n, 1), symmetric(p, 2)).unwrap() * scale;
@@ -183,9 +148,6 @@ mod tests {
     #[test]
     fn each_error_is_named() {
         let sum = KronSum::new(matrix::<f64>(2, 2, 1), matrix(3, 3, 1)).unwrap();
-        let length = |operation, argument| KronError::Length { operation, argument, expected: 6, found: 5 };
-        assert_eq!(sum.apply_vector(&vector(5, 1)), Err(length("apply_vector", "x")));
-        assert_eq!(sum.apply_transposed_vector(&vector(5, 1)), Err(length("apply_transposed_vector", "y")));
         assert_eq!(sum.sum_axis(Axis(3)), Err(KronError::NoSuchAxis { operation: "sum_axis", axis: 3 }));
     }
 }

@@ -13,12 +13,11 @@
 //! - `solve`: [`Kron::solve`](crate::Kron::solve).
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
 //! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
-//! - `solve_vector`: [`Kron::solve_vector`](crate::Kron::solve_vector), one right-hand side as a vector.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
 //! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`].
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
-//! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry, one vector.
+//! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry.
 //! - `kron_sum_type`: taken apart, compared, printed, multiplied by a number, cast.
 //! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
 //! - `sorted`: what `svd` and `eigen` share.
@@ -53,7 +52,6 @@ mod rank;
 mod shifted;
 mod solve;
 mod solve_path;
-mod solve_vector;
 mod sorted;
 mod svd;
 mod sylvester;

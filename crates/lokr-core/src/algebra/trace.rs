@@ -3,35 +3,36 @@
 use ndarray::Zip;
 
 use crate::error::{KronError, Result};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// Sum of the diagonal; `tr(A ⊗ B) = tr A · tr B` where the factors are square.
     ///
     /// A square product of factors that are not square (`m·p = n·q`, `m ≠ n`) has a trace as well; its diagonal is
     /// walked.
     ///
     /// # Cost
-    /// `m + p` flops (times the inner size for a low-rank factor), or `2·m·p` for factors that are not square.
+    /// An addition for each value on a factor's diagonal (times the inner size of a low-rank factor); a multiplication
+    /// per factor for each value on the product's, where a factor is not square.
     /// # Errors
     /// [`KronError::NotSquare`] when the product is not square.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 2.0], [3.0, 4.0]], array![[10.0, 0.0], [5.0, -3.0]])?;
-    /// assert_eq!(k.trace()?, (1.0 + 4.0) * (10.0 - 3.0));
+    /// let a = array![[1.0, 2.0], [3.0, 4.0]];
+    /// assert_eq!(Kron::new(&a, array![[10.0, 0.0], [5.0, -3.0]])?.trace()?, (1.0 + 4.0) * (10.0 - 3.0));
+    /// assert_eq!(KronChain::power(&a, 3)?.trace()?, 125.0);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn trace(&self) -> Result<T> {
-        let size = KronError::check_square("trace", "A ⊗ B", self.dim())?;
-        let shape = self.shape();
-        if shape.m == shape.n {
-            return Ok(trace(self.a()) * trace(self.b()));
+        let size = KronError::check_square("trace", L::PRODUCT, self.dim())?;
+        if self.factors().iter().all(Factor::is_square) {
+            return Ok(self.factors().iter().map(trace).fold(T::one(), |product, trace| product * trace));
         }
-        let (a, b) = (self.a().dense(), self.b().dense());
-        Ok((0..size).map(|i| a[[i / shape.p, i / shape.q]] * b[[i % shape.p, i % shape.q]]).sum())
+        let full = self.map(|factor| Factor::from(factor.dense()));
+        (0..size).try_fold(T::zero(), |sum, i| Ok(sum + full.element(i, i)?))
     }
 }
 
@@ -48,7 +49,8 @@ pub(super) fn trace<T: Scalar>(factor: &Factor<'_, T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{cases, close, kron_of};
+    use crate::operator::KronChain;
+    use crate::test_support::{cases, chains, close, kron_of};
     use lokr_testing::matrix;
     use ndarray::Array2;
 
@@ -56,6 +58,14 @@ mod tests {
         for (k, dense) in cases::<T>(&[(3, 3, 5, 5), (1, 1, 7, 7), (2, 3, 6, 4), (4, 1, 2, 8)]) {
             close(k.trace().unwrap(), dense.diag().sum(), T::from_usize_lossy(dense.nrows()));
         }
+        for (chain, dense) in chains::<T>() {
+            match chain.trace() {
+                Ok(trace) => close(trace, dense.diag().sum(), T::from_usize_lossy(dense.nrows())),
+                Err(error) => assert!(!dense.is_square() && matches!(error, KronError::NotSquare { .. })),
+            }
+        }
+        let half = T::from_f64_lossy(0.5);
+        assert_eq!(KronChain::power(&Array2::from_elem((2, 2), half), 60).unwrap().trace(), Ok(T::one()));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::scalar::Scalar;
 
 /// The best approximation of a matrix by a sum of Kronecker products, `W ≈ Σ Aᵢ ⊗ Bᵢ`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct NearestKron<T: 'static> {
+pub struct NearestKron<T: Scalar> {
     /// The terms, the largest first, with full factors.
     ///
     /// They are orthogonal to each other, `⟨Aᵢ, Aⱼ⟩ = ⟨Bᵢ, Bⱼ⟩ = 0`. The scale is shared evenly,

@@ -1,31 +1,46 @@
-//! Applying `A ⊗ B` and its transpose to a batch of rows.
+//! Applying a product and its transpose to samples.
 
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array, ArrayRef, ArrayRef2, Dimension};
 
-use super::kron::Kron;
+use super::factor::Factor;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use super::plan::Plan;
+use super::samples::Samples;
 use crate::contraction::{Pass, forward};
-use crate::error::{KronError, Result};
+use crate::error::Result;
 use crate::gemm::Blend;
 use crate::memory;
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
-    /// Applies `A ⊗ B` to every row of `x` without forming the product: `Y = X·(A ⊗ B)ᵀ`.
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
+    /// Applies the product to every sample of `x` without forming it: `Y = X·(A ⊗ B)ᵀ`.
     ///
     /// # Shapes
-    /// `x`: `batch × (n·q)`, any strides, `batch = 0` allowed. Result: `batch × (m·p)`, row-major.
+    /// With factors `(m_i, n_i)`, `x` is one of three, with any strides, and the result, row-major, has as many axes:
+    ///
+    /// | `x` | | result |
+    /// |---|---|---|
+    /// | `Π n_i` | one vector | `Π m_i` |
+    /// | `batch × Π n_i` | a sample in each row, `batch = 0` allowed | `batch × Π m_i` |
+    /// | `batch × n_1 × … × n_k` | fields: images where there are two factors | `batch × m_1 × … × m_k` |
+    ///
     /// # Method
     /// Read row `i` of `x` in row-major order as an `n × q` matrix `X_i`; row `i` of the result is `A·X_i·Bᵀ`, read the
-    /// same way. Source: Horn & Johnson, *Topics in Matrix Analysis*, Lemma 4.3.1, restated for rows.
+    /// same way. Source: Horn & Johnson, *Topics in Matrix Analysis*, Lemma 4.3.1, restated for rows. With more factors
+    /// one axis after the other is contracted.
     /// # Cost
-    /// `2·batch·min(n·p·(q + m), m·q·(n + p))` flops, the cheaper factor first (see [`crate::Order`]); the dense
-    /// product would take `2·batch·m·n·p·q`. A low-rank factor is applied half by half, in the cheapest order, unless
-    /// multiplying it out first is cheaper. Scratch memory is a block per thread, kept by the thread.
+    /// Of two factors `2·batch·min(n·p·(q + m), m·q·(n + p))` flops, the cheaper factor first (see [`crate::Order`]);
+    /// the dense product would take `2·batch·m·n·p·q`. Of many: contracting axis `i` when a sample holds `S` values
+    /// takes `2·S·m_i` flops and leaves `S·m_i/n_i` values; the axes are taken in ascending order of `1/n_i − 1/m_i`,
+    /// which is the cheapest. A low-rank factor is applied half by half, in the cheapest order, unless multiplying it
+    /// out first is cheaper. Scratch memory is a block per thread, kept by the thread.
     /// # Reproducibility
     /// On the embedded backend the bits do not depend on the number of threads.
     /// # Errors
-    /// [`KronError::Shape`] if `x` does not have `n·q` columns; [`KronError::TooLarge`] and [`KronError::OutOfMemory`]
+    /// [`KronError::Length`](crate::KronError::Length) of a vector, [`KronError::Shape`](crate::KronError::Shape) of
+    /// rows, [`KronError::FieldShape`](crate::KronError::FieldShape) of fields that do not fit;
+    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and [`KronError::OutOfMemory`](crate::KronError::OutOfMemory)
     /// for a result that memory does not hold.
     /// # Examples
     /// ```
@@ -37,22 +52,26 @@ impl<T: Scalar> Kron<'_, T> {
     /// let y = Kron::new(&a, &b)?.apply(&x)?;
     /// assert_eq!(y, array![[7.0, 10.0, 17.0]]); // worked by hand
     /// assert_eq!(y, x.dot(&kron_dense(&a, &b)?.t())); // the slow way
+    ///
+    /// let k = Kron::new(&a, &b)?;
+    /// assert_eq!(k.apply(&array![1.0, 2.0, 3.0, 4.0])?, array![7.0, 10.0, 17.0]); // a vector
+    /// assert_eq!(k.apply(&array![[[1.0, 2.0], [3.0, 4.0]]])?, array![[[7.0, 10.0, 17.0]]]); // one field of 2 × 2
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn apply(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let (height, width) = self.dim();
-        KronError::check_shape("apply", "x", (x.nrows(), width), x.dim())?;
-        let mut y = memory::zeros("apply", (x.nrows(), height))?;
-        self.apply_into(T::one(), x, T::zero(), &mut y)?;
-        Ok(y)
+    pub fn apply<D: Dimension>(&self, x: &ArrayRef<T, D>) -> Result<Array<T, D>> {
+        let rows = self.inputs("apply", "x").rows(x, None)?;
+        let mut y = memory::zeros("apply", (rows.nrows(), self.dim.0))?;
+        self.apply_rows(T::one(), &rows, T::zero(), &mut y);
+        self.outputs("apply", "y").array(y, x.ndim())
     }
 
-    /// `Y ← α·X·(A ⊗ B)ᵀ + β·Y`: [`Kron::apply`] into a given output, without a temporary of its size.
+    /// `Y ← α·X·(A ⊗ B)ᵀ + β·Y`: [`KronBase::apply`] into a given output, without a temporary of its size (but for
+    /// fields whose samples do not lie one after the other).
     ///
     /// With `beta = 0`, `y` may hold anything, NaN included; with `alpha = 0`, so may `x` and the factors.
     ///
     /// # Errors
-    /// [`KronError::Shape`] unless `x` is `batch × (n·q)` and `y` is `batch × (m·p)`; `y` is then untouched.
+    /// As [`KronBase::apply`] for `x` and for `y`, which is then untouched.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -63,26 +82,26 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert_eq!(y, array![[103.0, 204.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn apply_into(&self, alpha: T, x: &ArrayRef2<T>, beta: T, y: &mut ArrayRef2<T>) -> Result<()> {
-        let (height, width) = self.dim();
-        KronError::check_shape("apply", "x", (x.nrows(), width), x.dim())?;
-        KronError::check_shape("apply", "y", (x.nrows(), height), y.dim())?;
-        if x.nrows() == 0 {
-            return Ok(());
-        }
-        let plan = Plan::for_kron(self, x.nrows(), Pass::Forward);
-        forward(&plan.steps(), Blend { alpha, beta }, x, y);
-        Ok(())
+    pub fn apply_into<D: Dimension>(
+        &self,
+        alpha: T,
+        x: &ArrayRef<T, D>,
+        beta: T,
+        y: &mut ArrayRef<T, D>,
+    ) -> Result<()> {
+        let rows = self.inputs("apply", "x").rows(x, None)?;
+        let outputs = self.outputs("apply", "y");
+        outputs.with_rows_mut(y, rows.nrows(), |y| self.apply_rows(alpha, &rows, beta, y))
     }
 
-    /// Applies the transpose to every row: `X = Y·(A ⊗ B)`.
+    /// Applies the transpose to every sample: `X = Y·(A ⊗ B)`.
     ///
     /// # Shapes
-    /// `y`: `batch × (m·p)`; result: `batch × (n·q)`.
+    /// As [`KronBase::apply`], with the sides of the factors exchanged.
     /// # Cost
-    /// As [`Kron::apply`] with the factors transposed.
+    /// As [`KronBase::apply`] with the factors transposed.
     /// # Errors
-    /// [`KronError::Shape`] if `y` does not have `m·p` columns; as [`Kron::apply`] for too large a result.
+    /// As [`KronBase::apply`].
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -91,34 +110,59 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert_eq!(k.apply_transposed(&array![[1.0, 1.0]])?, array![[4.0, 8.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn apply_transposed(&self, y: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let (height, width) = self.dim();
-        KronError::check_shape("apply_transposed", "y", (y.nrows(), height), y.dim())?;
-        let mut x = memory::zeros("apply_transposed", (y.nrows(), width))?;
-        self.apply_transposed_into(T::one(), y, T::zero(), &mut x)?;
-        Ok(x)
+    pub fn apply_transposed<D: Dimension>(&self, y: &ArrayRef<T, D>) -> Result<Array<T, D>> {
+        let rows = self.outputs("apply_transposed", "y").rows(y, None)?;
+        let mut x = memory::zeros("apply_transposed", (rows.nrows(), self.dim.1))?;
+        self.transposed().apply_rows(T::one(), &rows, T::zero(), &mut x);
+        self.inputs("apply_transposed", "x").array(x, y.ndim())
     }
 
-    /// `X ← α·Y·(A ⊗ B) + β·X`: [`Kron::apply_transposed`] into a given output.
+    /// `X ← α·Y·(A ⊗ B) + β·X`: [`KronBase::apply_transposed`] into a given output.
     ///
     /// # Errors
-    /// [`KronError::Shape`] unless `y` is `batch × (m·p)` and `x` is `batch × (n·q)`; `x` is then untouched.
-    pub fn apply_transposed_into(&self, alpha: T, y: &ArrayRef2<T>, beta: T, x: &mut ArrayRef2<T>) -> Result<()> {
-        let (height, width) = self.dim();
-        KronError::check_shape("apply_transposed", "y", (y.nrows(), height), y.dim())?;
-        KronError::check_shape("apply_transposed", "x", (y.nrows(), width), x.dim())?;
-        if y.nrows() == 0 {
-            return Ok(());
-        }
-        let transposed = self.transposed();
-        let plan = Plan::for_kron(&transposed, y.nrows(), Pass::Forward);
-        forward(&plan.steps(), Blend { alpha, beta }, y, x);
-        Ok(())
+    /// As [`KronBase::apply`] for `y` and for `x`, which is then untouched.
+    pub fn apply_transposed_into<D: Dimension>(
+        &self,
+        alpha: T,
+        y: &ArrayRef<T, D>,
+        beta: T,
+        x: &mut ArrayRef<T, D>,
+    ) -> Result<()> {
+        let rows = self.outputs("apply_transposed", "y").rows(y, None)?;
+        let inputs = self.inputs("apply_transposed", "x");
+        inputs.with_rows_mut(x, rows.nrows(), |x| self.transposed().apply_rows(alpha, &rows, beta, x))
     }
 
-    /// The same operator in memory of its own, made ready for batches of up to `batch` rows: a low-rank factor is
-    /// multiplied out if that is what [`Kron::apply`] would do every time. Applying the result allocates nothing but
-    /// the scratch memory that threads keep.
+    /// [`KronBase::apply_into`] of rows whose shapes have been checked.
+    fn apply_rows(&self, alpha: T, x: &ArrayRef2<T>, beta: T, y: &mut ArrayRef2<T>) {
+        if x.nrows() == 0 {
+            return;
+        }
+        let plan = Plan::new(self.factors(), x.nrows(), Pass::Forward);
+        forward(&plan.steps(), Blend { alpha, beta }, x, y);
+    }
+
+    /// The samples that the product is applied to.
+    pub(crate) fn inputs(
+        &self,
+        operation: &'static str,
+        argument: &'static str,
+    ) -> Samples<impl Iterator<Item = usize> + Clone> {
+        Samples { operation, argument, width: self.dim.1, sides: self.factors().iter().map(Factor::ncols) }
+    }
+
+    /// The samples that come out.
+    pub(crate) fn outputs(
+        &self,
+        operation: &'static str,
+        argument: &'static str,
+    ) -> Samples<impl Iterator<Item = usize> + Clone> {
+        Samples { operation, argument, width: self.dim.0, sides: self.factors().iter().map(Factor::nrows) }
+    }
+
+    /// The same operator in memory of its own, made ready for batches of up to `batch` samples: a low-rank factor is
+    /// multiplied out if that is what [`KronBase::apply`] would do every time. Applying the result allocates nothing
+    /// but the scratch memory that threads keep.
     ///
     /// # Errors
     /// None that the operator itself has not passed.
@@ -133,7 +177,9 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert_eq!(k.prepared(100)?.parameter_count(), 2);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn prepared(&self, batch: usize) -> Result<Kron<'static, T>> {
-        Plan::multiplied_out(self, batch)
+    pub fn prepared(&self, batch: usize) -> Result<KronBase<L::Like<'static, T>>> {
+        let forms = Plan::forms(self.factors(), batch, Pass::Forward).forms;
+        let mut forms = forms.iter();
+        self.try_map(self.dim, |_, factor| Ok(forms.next().copied().unwrap_or_default().factor(factor)))
     }
 }

@@ -9,7 +9,8 @@ use approx::{AbsDiffEq, RelativeEq, UlpsEq};
 
 use super::chain::KronChain;
 use super::factor::Factor;
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::{Kron, KronBase};
 use crate::error::Result;
 use crate::scalar::Scalar;
 
@@ -111,12 +112,7 @@ mod compare {
     }
 
     pub(super) fn Kron<T: Scalar>(x: &Kron<'_, T>, y: &Kron<'_, T>, same: impl Fn(&T, &T) -> bool) -> bool {
-        // Every element of a low-rank factor is asked for often.
-        let full = |k: &Kron<'_, T>| Kron::new(k.a.to_dense(), k.b.to_dense());
-        match (full(x), full(y)) {
-            (Ok(x), Ok(y)) => agree(x.dim(), y.dim(), |i, j| Ok((x.element(i, j)?, y.element(i, j)?)), same),
-            _ => false,
-        }
+        products(x, y, same)
     }
 
     pub(super) fn KronChain<T: Scalar>(
@@ -124,6 +120,16 @@ mod compare {
         y: &KronChain<'_, T>,
         same: impl Fn(&T, &T) -> bool,
     ) -> bool {
+        products(x, y, same)
+    }
+
+    fn products<T: Scalar, L: FactorList<Elem = T>>(
+        x: &KronBase<L>,
+        y: &KronBase<impl FactorList<Elem = T>>,
+        same: impl Fn(&T, &T) -> bool,
+    ) -> bool {
+        // Every element of a low-rank factor is asked for often.
+        let (x, y) = (x.map(|factor| Factor::from(factor.dense())), y.map(|factor| Factor::from(factor.dense())));
         agree(x.dim(), y.dim(), |i, j| Ok((x.element(i, j)?, y.element(i, j)?)), same)
     }
 }

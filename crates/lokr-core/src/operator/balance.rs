@@ -6,7 +6,7 @@
 //! change no digit.
 
 use ndarray::{ArrayRef2, CowArray, Ix2};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::scalar::Scalar;
 use crate::sums::{exponents, times_two_to, wide_exponent};
@@ -37,6 +37,13 @@ pub(super) fn balance<T: Scalar>(axes: &mut [AxisMatrices<'_, T>]) {
             *matrix = CowArray::from(matrix.mapv(|value| times_two_to(value, shift(index))));
         }
     }
+}
+
+/// [`balance`] of matrices of one axis each.
+pub(super) fn balanced<T: Scalar>(matrices: Vec<CowArray<'_, T, Ix2>>) -> Vec<CowArray<'_, T, Ix2>> {
+    let mut axes: Vec<AxisMatrices<'_, T>> = matrices.into_iter().map(|matrix| smallvec![matrix]).collect();
+    balance(&mut axes);
+    axes.into_iter().flatten().collect()
 }
 
 /// Whether an extremely large and an extremely small matrix meet, by three elements of each: this is asked before every

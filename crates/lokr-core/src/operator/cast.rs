@@ -2,9 +2,9 @@
 
 use ndarray::{Array2, ArrayView2, CowArray};
 
-use super::chain::KronChain;
 use super::factor::{Factor, LowRank};
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Factor<'_, T> {
@@ -31,7 +31,7 @@ impl<T: Scalar> Factor<'_, T> {
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The same product in another element type, factor by factor as [`Factor::cast`], in memory of its own.
     ///
     /// # Examples
@@ -43,26 +43,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     #[must_use]
-    pub fn cast<U: Scalar>(&self) -> Kron<'static, U> {
+    pub fn cast<U: Scalar>(&self) -> KronBase<L::Like<'static, U>> {
         self.map(Factor::cast)
-    }
-}
-
-impl<T: Scalar> KronChain<'_, T> {
-    /// The same product in another element type, factor by factor as [`Factor::cast`], in memory of its own.
-    ///
-    /// # Examples
-    /// ```
-    /// # use lokr_core::KronChain;
-    /// # use ndarray::array;
-    /// let a = array![[1.0_f32, 2.0]];
-    /// let double = KronChain::power(&a, 2)?.cast::<f64>();
-    /// assert_eq!(double.to_dense()?, array![[1.0_f64, 2.0, 2.0, 4.0]]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn cast<U: Scalar>(&self) -> KronChain<'static, U> {
-        self.map(cast)
     }
 }
 
@@ -73,6 +55,7 @@ fn cast<T: Scalar, U: Scalar>(matrix: ArrayView2<'_, T>) -> Array2<U> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::KronChain;
     use crate::test_support::cases;
     use ndarray::array;
 

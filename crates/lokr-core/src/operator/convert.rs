@@ -95,7 +95,7 @@ mod tests {
             Factor::from(shared),
         ];
         let chain = KronChain::new(mixed).unwrap();
-        assert!(chain.factors().all(|factor| factor == a));
+        assert!(chain.factors().iter().all(|factor| factor.dense() == a));
         assert_eq!(KronChain::new([cow.clone(), cow]).unwrap().dim(), (4, 9));
     }
 
@@ -119,14 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn a_low_rank_factor_stays_low_rank_in_a_product_and_is_multiplied_out_in_a_chain() {
+    fn a_low_rank_factor_stays_low_rank() {
         let (left, right) = (matrix::<f64>(5, 2, 1), matrix(2, 3, 2));
         let factor = Factor::low_rank(left.clone().into_shared(), CowArray::from(&right)).unwrap();
         let kron = Kron::new(&factor, array_of_one()).unwrap();
         assert_eq!(kron.a(), &factor);
         assert_eq!(kron.parameter_count(), 17);
         let chain = KronChain::new([&factor]).unwrap();
-        assert_eq!(chain.factors().next().unwrap(), factor.to_dense());
+        assert_eq!(chain.factors(), [factor.view()]);
         assert_eq!(chain.to_dense().unwrap(), factor.to_dense());
         let nested = Factor::low_rank(factor.clone(), matrix(3, 4, 3)).unwrap();
         assert_eq!((nested.dim(), nested.rank_bound()), ((5, 4), 3));

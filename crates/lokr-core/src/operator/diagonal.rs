@@ -2,9 +2,9 @@
 
 use ndarray::Array1;
 
-use super::chain::KronChain;
 use super::factor::Factor;
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use super::outer::outer;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
@@ -32,33 +32,7 @@ impl<T: Scalar> Factor<'_, T> {
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
-    /// The diagonal of the product, as many values as its smaller side. Where the factors are square it is
-    /// `diag A ⊗ diag B`.
-    ///
-    /// # Cost
-    /// One multiplication for each value. Low-rank factors that are not square are multiplied out first.
-    /// # Errors
-    /// [`KronError::TooLarge`] when the memory is refused.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 2.0], [3.0, 4.0]], array![[5.0, 0.0], [0.0, 6.0]])?;
-    /// assert_eq!(k.diag()?, array![5.0, 6.0, 20.0, 24.0]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn diag(&self) -> Result<Array1<T>> {
-        if self.a.is_square() && self.b.is_square() {
-            let (a, b) = (self.a.diag(), self.b.diag());
-            return outer("diag", [a.view(), b.view()].into_iter());
-        }
-        let (a, b, shape) = (self.a.dense(), self.b.dense(), self.shape());
-        walk(self.dim(), |i| Ok(a[[i / shape.p, i / shape.q]] * b[[i % shape.p, i % shape.q]]))
-    }
-}
-
-impl<T: Scalar> KronChain<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The diagonal of the product, as many values as its smaller side. Where the factors are square it is the product
     /// of their diagonals.
     ///
@@ -76,37 +50,12 @@ impl<T: Scalar> KronChain<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn diag(&self) -> Result<Array1<T>> {
-        if self.factors().all(|factor| factor.is_square()) {
-            return outer("diag", self.factors.iter().map(|factor| factor.diag()));
+        if self.factors().iter().all(Factor::is_square) {
+            let diagonals: Vec<_> = self.factors().iter().map(Factor::diag).collect();
+            return outer("diag", diagonals.iter().map(|diagonal| diagonal.view()));
         }
-        walk(self.dim(), |i| self.element(i, i))
-    }
-
-    /// Sum of the diagonal; the product of the factors' traces where all are square.
-    ///
-    /// A square product of factors that are not square has a trace as well; its diagonal is walked.
-    ///
-    /// # Cost
-    /// An addition for each value on a factor's diagonal; a multiplication per factor for each value on the product's,
-    /// where a factor is not square.
-    /// # Errors
-    /// [`KronError::NotSquare`] when the product is not square.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::KronChain;
-    /// # use ndarray::array;
-    /// let a = array![[1.0, 2.0], [3.0, 4.0]];
-    /// let chain = KronChain::power(&a, 3)?;
-    /// assert_eq!(chain.trace()?, 125.0);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn trace(&self) -> Result<T> {
-        let size = KronError::check_square("trace", "A₁ ⊗ … ⊗ A_k", self.dim())?;
-        if self.factors().all(|factor| factor.is_square()) {
-            let traces = self.factors().map(|factor| factor.diag().iter().copied().sum::<T>());
-            return Ok(traces.fold(T::one(), |product, trace| product * trace));
-        }
-        (0..size).try_fold(T::zero(), |sum, i| Ok(sum + self.element(i, i)?))
+        let full = self.map(|factor| Factor::from(factor.dense()));
+        walk(self.dim, |i| full.element(i, i))
     }
 }
 
@@ -125,6 +74,7 @@ fn walk<T: Scalar>(shape: (usize, usize), element: impl Fn(usize) -> Result<T>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::{Kron, KronChain};
     use crate::test_support::{cases, chains, close};
     use lokr_testing::matrix;
     use ndarray::Array2;
@@ -141,13 +91,7 @@ mod tests {
                 k.a().diag().iter().zip(a.diag()).for_each(|(&found, &expected)| close(found, expected, T::one()));
             }
             for (chain, dense) in chains::<T>() {
-                let (chain, square) = (&chain * scale, dense.is_square());
-                same(chain.diag().unwrap(), &dense);
-                let expected = dense.diag().sum();
-                match chain.trace() {
-                    Ok(trace) => close(trace / scale, expected, T::from_usize_lossy(dense.nrows())),
-                    Err(error) => assert!(!square && matches!(error, KronError::NotSquare { .. })),
-                }
+                same((&chain * scale).diag().unwrap(), &dense);
             }
         }
     }
@@ -166,10 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn many_factors_have_a_trace_but_no_memory_for_a_diagonal() {
+    fn many_factors_have_no_memory_for_a_diagonal() {
         let a = ndarray::array![[0.5, 7.0], [7.0, 0.5]];
         let chain = KronChain::power(&a, 60).unwrap();
-        assert_eq!(chain.trace(), Ok(1.0));
         assert!(matches!(chain.diag(), Err(KronError::TooLarge { operation: "diag", .. })));
     }
 }

@@ -4,9 +4,9 @@ use std::fmt::{self, Debug, Display, Formatter};
 
 use ndarray::{ArrayView1, ArrayView2};
 
-use super::chain::KronChain;
 use super::factor::{Factor, LowRank};
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use crate::scalar::Scalar;
 
 /// So many rows of a matrix, columns of a row and factors of a chain are printed.
@@ -71,23 +71,25 @@ impl<T: Debug> Debug for LowRank<'_, T> {
     }
 }
 
-/// The shapes and first values of its factors.
-impl<T: Debug> Debug for Kron<'_, T> {
+/// The shapes and first values of its factors, or of the first of them.
+impl<L: FactorList> Debug for KronBase<L> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("Kron(")?;
-        self.a.fmt(f)?;
-        f.write_str(" ⊗ ")?;
-        self.b.fmt(f)?;
+        write!(f, "{}(", L::TYPE)?;
+        let factors = self.factors();
+        for (index, factor) in factors.iter().take(SHOWN).enumerate() {
+            f.write_str(if index == 0 { "" } else { " ⊗ " })?;
+            Debug::fmt(factor, f)?;
+        }
+        more(f, factors.len())?;
         f.write_str(")")
     }
 }
 
-/// The number of its factors, and the shapes and first values of the first of them.
-impl<T: Debug> Debug for KronChain<'_, T> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "KronChain({} factors: ", self.factors.len())?;
-        list(f, self.factors.iter(), |f, factor| Brief(factor.view()).fmt(f))?;
-        f.write_str(")")
+/// ` ⊗ … (7 more)`, if so many factors are not printed.
+fn more(f: &mut Formatter<'_>, factors: usize) -> fmt::Result {
+    match factors.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, " ⊗ … ({more} more)"),
     }
 }
 
@@ -118,61 +120,41 @@ impl<T: Scalar> Display for Factor<'_, T> {
     }
 }
 
-/// The shapes, then a line of values for each factor. A precision, as in `{:.2}`, goes to the values.
+/// The shapes, then a line of values for each of the first factors. A precision, as in `{:.2}`, goes to the values.
 ///
 /// # Examples
 /// ```
-/// # use lokr_core::Kron;
+/// # use lokr_core::{Kron, KronChain};
 /// # use ndarray::array;
 /// let k = Kron::new(array![[1.0, 2.0]], array![[0.25], [1e-9]])?;
 /// assert_eq!(k.to_string(), "(2, 2) = (1, 2) ⊗ (2, 1)\nA = (1, 2) [[1.0, 2.0]]\nB = (2, 1) [[0.25], [1e-9]]");
 /// assert!(format!("{k:.1}").ends_with("A = (1, 2) [[1.0, 2.0]]\nB = (2, 1) [[0.2], [0.0]]"));
-/// # Ok::<(), lokr_core::KronError>(())
-/// ```
-impl<T: Scalar> Display for Kron<'_, T> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (height, width) = self.dim();
-        write!(f, "({height}, {width}) = {}\nA = ", self.shape())?;
-        Display::fmt(self.a(), f)?;
-        f.write_str("\nB = ")?;
-        Display::fmt(self.b(), f)
-    }
-}
-
-/// The shapes, then a line of values for each of the first factors.
-///
-/// # Examples
-/// ```
-/// # use lokr_core::KronChain;
-/// # use ndarray::array;
 /// let a = array![[1.0, 2.0]];
 /// let chain = KronChain::power(&a, 3)?;
-/// assert!(chain.to_string().starts_with("(1, 8) = (1, 2) ⊗ (1, 2) ⊗ (1, 2)\n(1, 2) [[1.0, 2.0]]\n"));
+/// assert!(chain.to_string().starts_with("(1, 8) = (1, 2) ⊗ (1, 2) ⊗ (1, 2)\nA₁ = (1, 2) [[1.0, 2.0]]\n"));
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
-impl<T: Scalar> Display for KronChain<'_, T> {
+impl<L: FactorList> Display for KronBase<L> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (height, width) = self.dim();
+        let ((height, width), factors) = (self.dim, self.factors());
         write!(f, "({height}, {width}) =")?;
-        let more = self.factors.len().saturating_sub(SHOWN);
-        for (index, factor) in self.factors().take(SHOWN).enumerate() {
+        for (index, factor) in factors.iter().take(SHOWN).enumerate() {
             let (rows, cols) = factor.dim();
             write!(f, "{} ({rows}, {cols})", if index == 0 { "" } else { " ⊗" })?;
         }
-        if more > 0 {
-            write!(f, " ⊗ … ({more} more)")?;
+        more(f, factors.len())?;
+        for (name, factor) in self.named().take(SHOWN) {
+            write!(f, "\n{name} = ")?;
+            Display::fmt(factor, f)?;
         }
-        for factor in self.factors().take(SHOWN) {
-            f.write_str("\n")?;
-            Brief(factor).fmt(f)?;
-        }
-        f.write_str(if more > 0 { "\n…" } else { "" })
+        f.write_str(if factors.len() > SHOWN { "\n…" } else { "" })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::{Kron, KronChain};
     use ndarray::Array2;
 
     /// However large, a few values: nobody's terminal is flooded.
@@ -201,7 +183,7 @@ mod tests {
             "Kron(Full((1, 1) [[0.0]]) ⊗ LowRank((1, 2) [[1.0, 1.0]] · (2, 1) [[1.0], [1.0]]))"
         );
         let chain = KronChain::<f32>::new([Array2::ones((1, 1)), Array2::zeros((2, 1))]).unwrap();
-        assert_eq!(format!("{chain:?}"), "KronChain(2 factors: [(1, 1) [[1.0]], (2, 1) [[0.0], [0.0]]])");
+        assert_eq!(format!("{chain:?}"), "KronChain(Full((1, 1) [[1.0]]) ⊗ Full((2, 1) [[0.0], [0.0]]))");
         let none = Factor::from(Array2::<f32>::zeros((0, 3)));
         assert_eq!(none.to_string(), "(0, 3) []");
     }

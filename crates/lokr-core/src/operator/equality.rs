@@ -1,9 +1,10 @@
 //! `==`: the same factors, value by value, whoever owns them. (Products of other factors are other operators here, even
 //! where the matrices are equal: `2·A ⊗ B` and `A ⊗ 2·B`.)
 
-use super::chain::KronChain;
 use super::factor::{Factor, LowRank};
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
+use crate::scalar::Scalar;
 
 /// Both are full, or both low-rank, with equal matrices.
 ///
@@ -31,23 +32,22 @@ impl<'b, T: PartialEq> PartialEq<LowRank<'b, T>> for LowRank<'_, T> {
     }
 }
 
-/// The factors are equal.
-impl<'b, T: PartialEq> PartialEq<Kron<'b, T>> for Kron<'_, T> {
-    fn eq(&self, other: &Kron<'b, T>) -> bool {
-        self.a == other.a && self.b == other.b
-    }
-}
-
 /// The factors are equal, and as many.
-impl<'b, T: PartialEq> PartialEq<KronChain<'b, T>> for KronChain<'_, T> {
-    fn eq(&self, other: &KronChain<'b, T>) -> bool {
-        self.factors.len() == other.factors.len() && self.factors.iter().zip(&other.factors).all(|(x, y)| x == y)
+impl<T, L, M> PartialEq<KronBase<M>> for KronBase<L>
+where
+    T: Scalar,
+    L: FactorList<Elem = T>,
+    M: FactorList<Elem = T>,
+{
+    fn eq(&self, other: &KronBase<M>) -> bool {
+        self.factors() == other.factors()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::{Kron, KronChain};
     use lokr_testing::matrix;
 
     #[test]

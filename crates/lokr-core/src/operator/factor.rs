@@ -1,10 +1,14 @@
 //! One factor of a Kronecker product: a full matrix, or a low-rank product of two.
 
-use ndarray::{Array2, ArrayView2, CowArray, Ix2};
+use ndarray::{Array2, ArrayBase, ArrayView2, CowArray, CowRepr, Ix2};
 
 use crate::error::{KronError, Result};
 use crate::gemm::{Threads, matmul};
 use crate::scalar::Scalar;
+
+/// `CowArray<'a, T, Ix2>`, written out: behind the name the compiler does not see that a longer borrow can stand for a
+/// shorter one.
+type Matrix<'a, T> = ArrayBase<CowRepr<'a, T>, Ix2, T>;
 
 /// A factor of shape `(rows, cols)`, borrowed or owned: a full matrix, or `left · right` of rank at most `r`.
 ///
@@ -25,7 +29,7 @@ use crate::scalar::Scalar;
 #[derive(Clone)]
 pub enum Factor<'a, T> {
     /// A full matrix.
-    Full(CowArray<'a, T, Ix2>),
+    Full(Matrix<'a, T>),
     /// The product `left · right`.
     LowRank(LowRank<'a, T>),
 }
@@ -33,8 +37,8 @@ pub enum Factor<'a, T> {
 /// The two halves of a low-rank factor: `left (rows, r)`, `right (r, cols)`. Their shapes agree by construction.
 #[derive(Clone)]
 pub struct LowRank<'a, T> {
-    pub(super) left: CowArray<'a, T, Ix2>,
-    pub(super) right: CowArray<'a, T, Ix2>,
+    pub(super) left: Matrix<'a, T>,
+    pub(super) right: Matrix<'a, T>,
 }
 
 impl<'a, T: Scalar> LowRank<'a, T> {

@@ -1,10 +1,11 @@
 //! Gradients of both factors and of the input, from one output gradient.
 
-use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2};
+use ndarray::{Array, Array2, ArrayRef, ArrayView2, ArrayViewMut2, Dimension};
 use smallvec::{SmallVec, smallvec};
 
 use super::factor::Factor;
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use super::plan::Plan;
 use crate::contraction::{Pass, Rows, backward};
 use crate::error::{KronError, Result};
@@ -12,7 +13,7 @@ use crate::gemm::{Blend, Threads, product};
 use crate::memory;
 use crate::scalar::Scalar;
 
-/// Gradients of the stored matrices of a [`Kron`], in the order and shapes of [`Kron::parts`].
+/// Gradients of the stored matrices of a product, in the order and shapes of [`KronBase::parts`].
 ///
 /// # Examples
 /// ```
@@ -32,11 +33,11 @@ pub struct KronGradients<T> {
 impl<T: Scalar> KronGradients<T> {
     /// All zero, in the shapes of `kron`'s stored matrices.
     #[must_use]
-    pub fn zeros(kron: &Kron<'_, T>) -> Self {
+    pub fn zeros<L: FactorList<Elem = T>>(kron: &KronBase<L>) -> Self {
         Self { parts: kron.parts().map(|part| Array2::zeros(part.dim())).collect() }
     }
 
-    /// The gradients: of `A` or `A_a, A_b`, then of `B` or `B_a, B_b`.
+    /// The gradients: of `A` or `A_a, A_b`, then of `B` or `B_a, B_b`, and so on.
     #[must_use]
     pub fn parts(&self) -> &[Array2<T>] {
         &self.parts
@@ -47,30 +48,36 @@ impl<T: Scalar> KronGradients<T> {
         &mut self.parts
     }
 
+    /// The gradients, in memory of their own.
+    #[must_use]
+    pub fn into_parts(self) -> Vec<Array2<T>> {
+        self.parts
+    }
+
     /// Sets all of them to zero, keeping the memory.
     pub fn fill_zero(&mut self) {
         self.parts.iter_mut().for_each(|part| part.fill(T::zero()));
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
-    /// Gradients of a loss with respect to the stored matrices and the input of [`Kron::apply`], from the gradient `dy`
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
+    /// Gradients of a loss with respect to the stored matrices and the input of [`KronBase::apply`], from the gradient `dy`
     /// of its output.
     ///
     /// With `G_i = reshape(dy_i, (m, p))`, `Z_i = X_i·Bᵀ` and `H_i = Aᵀ·G_i`: `dA = Σ G_i·Z_iᵀ`, `dB = Σ H_iᵀ·X_i`,
     /// `dX_i = H_i·B`. The intermediates are shared, and the dense gradient `dyᵀ·x` is never formed.
     ///
     /// # Shapes
-    /// `x`: `batch × (n·q)`; `dy`: `batch × (m·p)`. Result: the gradients of [`Kron::parts`], and `dx`,
-    /// `batch × (n·q)`.
+    /// `x` and `dy` are samples as [`KronBase::apply`] takes and makes them: vectors, rows or fields. Result: the
+    /// gradients of [`KronBase::parts`], and `dx`, in the shape of `x`.
     /// # Cost
-    /// About 2.5 times [`Kron::apply`]: one product is done again, four more follow.
+    /// With two factors about 2.5 times [`KronBase::apply`]: one product is done again, four more follow. With many
+    /// about three times.
     /// # Reproducibility
     /// Sums over the batch are split by block and added in block order: on the embedded backend the bits do not depend
     /// on the number of threads.
     /// # Errors
-    /// [`KronError::Shape`]; [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for a result that memory does not
-    /// hold.
+    /// As [`KronBase::apply`] for `x` and for `dy`.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -82,48 +89,63 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert_eq!(dx, array![[6.0, 10.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn gradients(&self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<(KronGradients<T>, Array2<T>)> {
+    pub fn gradients<D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        dy: &ArrayRef<T, D>,
+    ) -> Result<(KronGradients<T>, Array<T, D>)> {
+        let inputs = self.inputs("gradients", "x");
+        let x_rows = inputs.rows(x, None)?;
+        let dy_rows = self.outputs("gradients", "dy").rows(dy, Some(x_rows.nrows()))?;
         let mut gradients = KronGradients::zeros(self);
-        let mut dx = memory::zeros("gradients", (x.nrows(), self.dim().1))?;
-        self.gradients_into(T::one(), x, dy, &mut gradients, T::zero(), &mut dx)?;
-        Ok((gradients, dx))
+        let mut dx = memory::zeros("gradients", x_rows.dim())?;
+        let rows = Rows { x: x_rows.view(), dy: dy_rows.view(), dx: dx.view_mut() };
+        self.gradients_of_rows(Blend::overwrite(), rows, &mut gradients);
+        Ok((gradients, inputs.array(dx, x.ndim())?))
     }
 
-    /// [`Kron::gradients`] into given memory: adds `α` times the gradients of the stored matrices to `gradients`, and
-    /// sets `dX ← α·dY·(A ⊗ B) + β·dX`. With `beta = 0`, `dx` may hold anything; with `alpha = 0`, so may `x`, `dy` and
-    /// the factors.
+    /// [`KronBase::gradients`] into given memory: adds `α` times the gradients of the stored matrices to `gradients`,
+    /// and sets `dX ← α·dY·(A ⊗ B) + β·dX`. With `beta = 0`, `dx` may hold anything; with `alpha = 0`, so may `x`, `dy`
+    /// and the factors.
     ///
     /// # Errors
-    /// [`KronError::Shape`] when an argument does not fit; all are then untouched.
-    pub fn gradients_into(
+    /// As [`KronBase::apply`] when an argument does not fit; all are then untouched.
+    pub fn gradients_into<D: Dimension>(
         &self,
         alpha: T,
-        x: &ArrayRef2<T>,
-        dy: &ArrayRef2<T>,
+        x: &ArrayRef<T, D>,
+        dy: &ArrayRef<T, D>,
         gradients: &mut KronGradients<T>,
         beta: T,
-        dx: &mut ArrayRef2<T>,
+        dx: &mut ArrayRef<T, D>,
     ) -> Result<()> {
-        let (height, width) = self.dim();
+        let x = self.inputs("gradients", "x").rows(x, None)?;
         let batch = x.nrows();
-        KronError::check_shape("gradients", "x", (batch, width), x.dim())?;
-        KronError::check_shape("gradients", "dy", (batch, height), dy.dim())?;
-        KronError::check_shape("gradients", "dx", (batch, width), dx.dim())?;
+        let dy = self.outputs("gradients", "dy").rows(dy, Some(batch))?;
+        let inputs = self.inputs("gradients", "dx");
+        inputs.count(dx.shape(), Some(batch))?;
         let expected = self.parts().map(|part| part.dim());
         let found = gradients.parts.iter().map(|part| part.dim()).chain(std::iter::repeat((0, 0)));
         for (expected, found) in expected.zip(found) {
             KronError::check_shape("gradients", "the gradient of a factor", expected, found)?;
         }
+        inputs.with_rows_mut(dx, batch, |dx| {
+            let rows = Rows { x: x.view(), dy: dy.view(), dx: dx.view_mut() };
+            self.gradients_of_rows(Blend { alpha, beta }, rows, gradients);
+        })
+    }
 
-        if batch == 0 || alpha == T::zero() {
-            Blend { alpha, beta }.keep(dx.view_mut());
-            return Ok(());
+    /// [`KronBase::gradients_into`] of rows, when all shapes have been checked.
+    fn gradients_of_rows(&self, blend: Blend<T>, mut rows: Rows<'_, T>, gradients: &mut KronGradients<T>) {
+        let batch = rows.x.nrows();
+        if batch == 0 || blend.alpha == T::zero() {
+            blend.keep(rows.dx.view_mut());
+            return;
         }
-        let plan = Plan::for_kron(self, batch, Pass::Backward);
-        let axes = [self.a(), self.b()];
+        let plan = Plan::new(self.factors(), batch, Pass::Backward);
         let mut targets: SmallVec<[_; 2]> = SmallVec::new();
         let mut parts = gradients.parts.iter_mut();
-        for (factor, matrices) in axes.iter().zip(&plan.axes) {
+        for (factor, matrices) in self.factors().iter().zip(&plan.axes) {
             let halves = parts.by_ref().take(factor.parts().count()).map(|part| part.view_mut()).collect();
             targets.push(Target::new(factor, matrices.len(), halves));
         }
@@ -132,11 +154,9 @@ impl<T: Scalar> Kron<'_, T> {
             let mut slots: SmallVec<[Slots<'_, T>; 2]> = targets.iter_mut().map(Target::slots).collect();
             let mut ordered: SmallVec<[_; 4]> =
                 plan.sequence.iter().filter_map(|c| slots[c.axis][c.index].take()).collect();
-            let batch = Rows { x: x.view(), dy: dy.view(), dx: dx.view_mut() };
-            backward(&plan.steps(), Blend { alpha, beta }, batch, &mut ordered);
+            backward(&plan.steps(), blend, rows, &mut ordered);
         }
         targets.into_iter().for_each(Target::finish);
-        Ok(())
     }
 }
 

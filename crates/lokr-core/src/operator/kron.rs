@@ -1,14 +1,23 @@
-//! The lazy product `A ⊗ B`: two factors that behave like the matrix they stand for.
+//! The lazy product: factors that behave like the matrix they stand for.
 
-use std::ops::Range;
-
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::factor::Factor;
+use super::factor_list::FactorList;
 use crate::error::{KronError, Result};
-use crate::memory;
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
+
+/// A Kronecker product held as its factors. It is used under two names: [`Kron`], of two factors, and
+/// [`KronChain`](super::KronChain), of any number; what both can do is written here once. `L` is what the factors are
+/// held in.
+///
+/// The product is formed only where a method says so.
+#[derive(Clone)]
+pub struct KronBase<L> {
+    pub(super) factors: L,
+    pub(super) dim: (usize, usize),
+}
 
 /// The operator `A ⊗ B`, `(m·p, n·q)`, held as its factors `A (m, n)` and `B (p, q)`, each borrowed or owned, full or
 /// low-rank. The product is formed only where a method says so.
@@ -28,12 +37,7 @@ use crate::shape::KronShape;
 /// assert_eq!(k.apply(&x)?, x.dot(&k.to_dense().t())); // the slow way
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
-#[derive(Clone)]
-pub struct Kron<'a, T> {
-    pub(super) a: Factor<'a, T>,
-    pub(super) b: Factor<'a, T>,
-    shape: KronShape,
-}
+pub type Kron<'a, T> = KronBase<[Factor<'a, T>; 2]>;
 
 impl<'a, T: Scalar> Kron<'a, T> {
     /// The product of two factors. Nothing is computed or copied.
@@ -44,29 +48,20 @@ impl<'a, T: Scalar> Kron<'a, T> {
     pub fn new(a: impl Into<Factor<'a, T>>, b: impl Into<Factor<'a, T>>) -> Result<Self> {
         let (a, b) = (a.into(), b.into());
         let ((m, n), (p, q)) = (a.dim(), b.dim());
-        Ok(Self { shape: KronShape::new(m, n, p, q)?, a, b })
+        let dim = KronShape::new(m, n, p, q)?.dim();
+        Ok(Self { factors: [a, b], dim })
     }
 
     /// The first factor, `(m, n)`.
     #[must_use]
     pub fn a(&self) -> &Factor<'a, T> {
-        &self.a
+        &self.factors[0]
     }
 
     /// The second factor, `(p, q)`.
     #[must_use]
     pub fn b(&self) -> &Factor<'a, T> {
-        &self.b
-    }
-
-    /// The stored matrices of `A`, then of `B`, writable; their shapes stay. Borrowed ones are copied first.
-    pub fn parts_mut(&mut self) -> impl Iterator<Item = ArrayViewMut2<'_, T>> {
-        self.a.parts_mut().chain(self.b.parts_mut())
-    }
-
-    /// The stored matrices of `A`, then of `B`: `[A]` or `[A_a, A_b]`, then `[B]` or `[B_a, B_b]`.
-    pub fn parts(&self) -> impl Iterator<Item = ArrayView2<'_, T>> {
-        self.a.parts().chain(self.b.parts())
+        &self.factors[1]
     }
 
     /// The two factors back, `(A, B)`, as they came in: what was owned stays owned, what was borrowed stays borrowed.
@@ -83,70 +78,14 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// ```
     #[must_use]
     pub fn into_parts(self) -> (Factor<'a, T>, Factor<'a, T>) {
-        (self.a, self.b)
+        self.factors.into()
     }
 
     /// The four sizes.
     #[must_use]
     pub fn shape(&self) -> KronShape {
-        self.shape
-    }
-
-    /// Shape of the product, `(m·p, n·q)`.
-    #[must_use]
-    pub fn dim(&self) -> (usize, usize) {
-        self.shape.dim()
-    }
-
-    /// Values held by the factors.
-    #[must_use]
-    pub fn parameter_count(&self) -> usize {
-        self.a.parameter_count() + self.b.parameter_count()
-    }
-
-    /// The same operator, borrowed from this one.
-    #[must_use]
-    pub fn view(&self) -> Kron<'_, T> {
-        Kron { a: self.a.view(), b: self.b.view(), shape: self.shape }
-    }
-
-    /// The same operator with factors of its own, free of the borrow.
-    #[must_use]
-    pub fn into_owned(self) -> Kron<'static, T> {
-        Kron { a: self.a.into_owned(), b: self.b.into_owned(), shape: self.shape }
-    }
-
-    /// The product of other factors of the same shapes.
-    pub(super) fn map<U: Scalar>(&self, factor: impl Fn(&Factor<'a, T>) -> Factor<'static, U>) -> Kron<'static, U> {
-        Kron { a: factor(&self.a), b: factor(&self.b), shape: self.shape }
-    }
-
-    /// The transpose, `(A ⊗ B)ᵀ = Aᵀ ⊗ Bᵀ`, borrowed from this one.
-    #[must_use]
-    pub fn transposed(&self) -> Kron<'_, T> {
-        let KronShape { m, n, p, q } = self.shape;
-        Kron { a: self.a.transposed(), b: self.b.transposed(), shape: KronShape { m: n, n: m, p: q, q: p } }
-    }
-
-    /// One element, `A[i, j]·B[k, l]`.
-    ///
-    /// # Errors
-    /// [`KronError::OutOfBounds`].
-    pub fn element(&self, row: usize, col: usize) -> Result<T> {
-        let KronShape { p, q, .. } = self.shape;
-        match (self.a.get(row / p, col / q), self.b.get(row % p, col % q)) {
-            (Some(a), Some(b)) => Ok(a * b),
-            _ => Err(KronError::OutOfBounds { operation: "element", row, col, shape: self.dim() }),
-        }
-    }
-
-    /// One row of the product, `n·q` values: `A[i, ·] ⊗ B[k, ·]`.
-    ///
-    /// # Errors
-    /// [`KronError::OutOfBounds`].
-    pub fn row(&self, row: usize) -> Result<Array1<T>> {
-        let rows = self.slice(row..row.saturating_add(1), 0..self.dim().1)?;
-        Ok(rows.index_axis_move(Axis(0), 0))
+        let ((m, n), (p, q)) = (self.a().dim(), self.b().dim());
+        KronShape { m, n, p, q }
     }
 
     /// The block `A[i, j]·B`, `(p, q)`, at block row `i` and block column `j`.
@@ -154,38 +93,108 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// # Errors
     /// [`KronError::OutOfBounds`], in units of blocks.
     pub fn block(&self, i: usize, j: usize) -> Result<Array2<T>> {
-        let scale = self.a.get(i, j).ok_or(KronError::OutOfBounds {
-            operation: "block",
-            row: i,
-            col: j,
-            shape: (self.shape.m, self.shape.n),
-        })?;
-        Ok(self.b.to_dense() * scale)
+        let outside = KronError::OutOfBounds { operation: "block", row: i, col: j, shape: self.a().dim() };
+        let scale = self.a().get(i, j).ok_or(outside)?;
+        Ok(self.b().to_dense() * scale)
+    }
+}
+
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
+    /// The factors, the outermost first.
+    #[must_use]
+    pub fn factors(&self) -> &[Factor<'_, T>] {
+        self.factors.as_slice()
     }
 
-    /// Any rectangle of the product, `(rows.len(), cols.len())`; only that rectangle is formed.
+    /// The stored matrices of all factors, writable; their shapes stay. Borrowed ones are copied first.
     ///
-    /// # Errors
-    /// [`KronError::OutOfBounds`] when a range ends outside the product or before it starts; [`KronError::TooLarge`]
-    /// and [`KronError::OutOfMemory`] for a rectangle that memory does not hold.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::KronChain;
     /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 10.0]], array![[1.0, 2.0], [3.0, 4.0]])?;
-    /// assert_eq!(k.slice(1..2, 1..4)?, array![[4.0, 30.0, 40.0]]);
+    /// let mut chain = KronChain::new([array![[1.0, 2.0]], array![[3.0]]])?;
+    /// chain.parts_mut().for_each(|mut part| part *= 2.0);
+    /// assert_eq!(chain.to_dense()?, array![[12.0, 24.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn slice(&self, rows: Range<usize>, cols: Range<usize>) -> Result<Array2<T>> {
-        let (height, width) = self.dim();
-        if rows.end > height || cols.end > width || rows.start > rows.end || cols.start > cols.end {
-            return Err(KronError::OutOfBounds { operation: "slice", row: rows.end, col: cols.end, shape: self.dim() });
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = ArrayViewMut2<'_, T>> {
+        self.factors.parts_mut()
+    }
+
+    /// The stored matrices, factor by factor: one of a full factor, the left and the right half of a low-rank one.
+    pub fn parts(&self) -> impl Iterator<Item = ArrayView2<'_, T>> {
+        self.factors().iter().flat_map(Factor::parts)
+    }
+
+    /// Shape of the product.
+    #[must_use]
+    pub fn dim(&self) -> (usize, usize) {
+        self.dim
+    }
+
+    /// Values held by the factors.
+    #[must_use]
+    pub fn parameter_count(&self) -> usize {
+        self.factors().iter().map(Factor::parameter_count).sum()
+    }
+
+    /// The same operator, borrowed from this one.
+    #[must_use]
+    pub fn view(&self) -> KronBase<L::Like<'_, T>> {
+        self.map(Factor::view)
+    }
+
+    /// The same operator with factors of its own, free of the borrow.
+    #[must_use]
+    pub fn into_owned(self) -> KronBase<L::Like<'static, T>> {
+        KronBase { factors: self.factors.into_owned(), dim: self.dim }
+    }
+
+    /// The transpose, `(A ⊗ B)ᵀ = Aᵀ ⊗ Bᵀ`, borrowed from this one.
+    #[must_use]
+    pub fn transposed(&self) -> KronBase<L::Like<'_, T>> {
+        KronBase { dim: (self.dim.1, self.dim.0), ..self.map(Factor::transposed) }
+    }
+
+    /// The product of other factors of the same shapes.
+    pub(crate) fn map<'s, 'b, U: Scalar>(
+        &'s self,
+        factor: impl Fn(&'s Factor<'s, T>) -> Factor<'b, U>,
+    ) -> KronBase<L::Like<'b, U>> {
+        let Ok(factors) = self.factors.try_map(|_, of| Ok::<_, std::convert::Infallible>(factor(of)));
+        KronBase { factors, dim: self.dim }
+    }
+
+    /// The product of other factors, of these shapes or their transposes (`dim` is of the product), each made from its
+    /// name and the one that was there.
+    pub(crate) fn try_map<'s, 'b, U: Scalar>(
+        &'s self,
+        dim: (usize, usize),
+        mut factor: impl FnMut(&'static str, &'s Factor<'s, T>) -> Result<Factor<'b, U>>,
+    ) -> Result<KronBase<L::Like<'b, U>>> {
+        Ok(KronBase { factors: self.factors.try_map(|index, of| factor(L::name(index), of))?, dim })
+    }
+
+    /// The factors with their names in messages.
+    pub(crate) fn named(&self) -> impl DoubleEndedIterator<Item = (&'static str, &Factor<'_, T>)> + Clone {
+        self.factors().iter().enumerate().map(|(index, factor)| (L::name(index), factor))
+    }
+
+    /// One element: the product of one element of every factor.
+    ///
+    /// # Errors
+    /// [`KronError::OutOfBounds`].
+    pub fn element(&self, row: usize, col: usize) -> Result<T> {
+        let (mut i, mut j, mut value) = (row, col, T::one());
+        let outside = || KronError::OutOfBounds { operation: "element", row, col, shape: self.dim };
+        if row >= self.dim.0 || col >= self.dim.1 {
+            return Err(outside());
         }
-        let KronShape { p, q, .. } = self.shape;
-        let (a, b) = (self.a.dense(), self.b.dense());
-        memory::from_elements("slice", (rows.len(), cols.len()), |r, c| {
-            let (row, col) = (rows.start + r, cols.start + c);
-            a[[row / p, col / q]] * b[[row % p, col % q]]
-        })
+        for factor in self.factors().iter().rev() {
+            let (rows, cols) = factor.dim();
+            value *= factor.get(i % rows, j % cols).ok_or_else(outside)?;
+            (i, j) = (i / rows, j / cols);
+        }
+        Ok(value)
     }
 }

@@ -2,40 +2,17 @@
 
 use std::ops::Range;
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2};
 
-use super::chain::KronChain;
-use super::kron::Kron;
+use super::factor::Factor;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use super::outer::{factor_row, outer};
 use crate::error::{KronError, Result};
+use crate::memory;
 use crate::scalar::Scalar;
-use crate::shape::KronShape;
 
-impl<T: Scalar> Kron<'_, T> {
-    /// One column of the product, `m·p` values: `A[·, j] ⊗ B[·, l]`.
-    ///
-    /// # Errors
-    /// [`KronError::OutOfBounds`]; [`KronError::TooLarge`] when the memory is refused.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 10.0]], array![[1.0, 2.0], [3.0, 4.0]])?;
-    /// assert_eq!(k.column(3)?, array![20.0, 40.0]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn column(&self, col: usize) -> Result<Array1<T>> {
-        if col >= self.ncols() {
-            return Err(KronError::OutOfBounds { operation: "column", row: 0, col, shape: self.dim() });
-        }
-        let KronShape { q, .. } = self.shape();
-        let (a, b) = (self.a.transposed(), self.b.transposed());
-        let (a, b) = (factor_row(&a, col / q), factor_row(&b, col % q));
-        outer("column", [a.view(), b.view()].into_iter())
-    }
-}
-
-impl<T: Scalar> KronChain<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// One row of the product: the Kronecker product of a row of every factor.
     ///
     /// # Cost
@@ -52,9 +29,9 @@ impl<T: Scalar> KronChain<'_, T> {
     /// ```
     pub fn row(&self, row: usize) -> Result<Array1<T>> {
         if row >= self.nrows() {
-            return Err(KronError::OutOfBounds { operation: "row", row, col: 0, shape: self.dim() });
+            return Err(KronError::OutOfBounds { operation: "row", row, col: 0, shape: self.dim });
         }
-        outer("row", lines(self.factors(), row, |matrix| matrix).into_iter())
+        line("row", self.factors().iter().map(Factor::view), row)
     }
 
     /// One column of the product: the Kronecker product of a column of every factor.
@@ -65,74 +42,74 @@ impl<T: Scalar> KronChain<'_, T> {
     /// [`KronError::OutOfBounds`]; [`KronError::TooLarge`] when the memory is refused.
     /// # Examples
     /// ```
-    /// # use lokr_core::KronChain;
+    /// # use lokr_core::Kron;
     /// # use ndarray::array;
-    /// let chain = KronChain::new([array![[1.0, 10.0]], array![[1.0, 2.0], [3.0, 4.0]]])?;
-    /// assert_eq!(chain.column(3)?, array![20.0, 40.0]);
+    /// let k = Kron::new(array![[1.0, 10.0]], array![[1.0, 2.0], [3.0, 4.0]])?;
+    /// assert_eq!(k.column(3)?, array![20.0, 40.0]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn column(&self, col: usize) -> Result<Array1<T>> {
         if col >= self.ncols() {
-            return Err(KronError::OutOfBounds { operation: "column", row: 0, col, shape: self.dim() });
+            return Err(KronError::OutOfBounds { operation: "column", row: 0, col, shape: self.dim });
         }
-        outer("column", lines(self.factors(), col, ArrayView2::reversed_axes).into_iter())
+        line("column", self.factors().iter().map(Factor::transposed), col)
     }
 
     /// Any rectangle of the product, `(rows.len(), cols.len())`; only that rectangle is formed.
     ///
     /// # Cost
-    /// A multiplication per factor for each of its values.
+    /// A multiplication per factor for each of its values. A low-rank factor is multiplied out first.
     /// # Errors
     /// [`KronError::OutOfBounds`] when a range ends outside the product or before it starts; [`KronError::TooLarge`]
-    /// when the memory is refused.
+    /// and [`KronError::OutOfMemory`] for a rectangle that memory does not hold.
     /// # Examples
     /// ```
-    /// # use lokr_core::KronChain;
+    /// # use lokr_core::Kron;
     /// # use ndarray::array;
-    /// let chain = KronChain::new([array![[1.0, 10.0]], array![[1.0, 2.0], [3.0, 4.0]]])?;
-    /// assert_eq!(chain.slice(1..2, 1..4)?, array![[4.0, 30.0, 40.0]]);
+    /// let k = Kron::new(array![[1.0, 10.0]], array![[1.0, 2.0], [3.0, 4.0]])?;
+    /// assert_eq!(k.slice(1..2, 1..4)?, array![[4.0, 30.0, 40.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn slice(&self, rows: Range<usize>, cols: Range<usize>) -> Result<Array2<T>> {
-        let (operation, shape) = ("slice", self.dim());
-        if rows.end > shape.0 || cols.end > shape.1 || rows.start > rows.end || cols.start > cols.end {
-            return Err(KronError::OutOfBounds { operation, row: rows.end, col: cols.end, shape });
+        let (height, width) = self.dim;
+        if rows.end > height || cols.end > width || rows.start > rows.end || cols.start > cols.end {
+            return Err(KronError::OutOfBounds { operation: "slice", row: rows.end, col: cols.end, shape: self.dim });
         }
-        let sizes = [rows.len(), cols.len()];
-        let too_large = || KronError::TooLarge { operation, sizes: sizes.to_vec() };
-        let mut values = Vec::new();
-        values.try_reserve_exact(KronError::checked_product(operation, &sizes)?).map_err(|_| too_large())?;
-        for row in rows {
-            for col in cols.clone() {
-                values.push(self.element(row, col)?);
+        let factors: Vec<_> = self.factors().iter().map(Factor::dense).collect();
+        memory::from_elements("slice", (rows.len(), cols.len()), |r, c| {
+            let (mut row, mut col, mut value) = (rows.start + r, cols.start + c, T::one());
+            for factor in factors.iter().rev() {
+                let (height, width) = factor.dim();
+                value *= factor[[row % height, col % width]];
+                (row, col) = (row / height, col / width);
             }
-        }
-        Array2::from_shape_vec(sizes, values).map_err(|_| too_large())
+            value
+        })
     }
 }
 
-/// Of every matrix the row that row `index` of the product is made of, the outermost first. `turned` may transpose.
-fn lines<'m, T: Scalar>(
-    matrices: impl ExactSizeIterator<Item = ArrayView2<'m, T>>,
+/// The row `index` of the product of these factors.
+fn line<'f, T: Scalar>(
+    operation: &'static str,
+    factors: impl Iterator<Item = Factor<'f, T>>,
     mut index: usize,
-    turned: impl Fn(ArrayView2<'m, T>) -> ArrayView2<'m, T>,
-) -> Vec<ArrayView1<'m, T>> {
-    let matrices: Vec<_> = matrices.map(turned).collect();
-    let mut lines = Vec::with_capacity(matrices.len());
-    for matrix in matrices.into_iter().rev() {
-        let rows = matrix.nrows();
-        lines.push(matrix.index_axis_move(ndarray::Axis(0), index % rows));
-        index /= rows;
+) -> Result<Array1<T>> {
+    let factors: Vec<_> = factors.collect();
+    let mut rows = Vec::with_capacity(factors.len());
+    for factor in factors.iter().rev() {
+        let height = factor.nrows();
+        rows.push(factor_row(factor, index % height));
+        index /= height;
     }
-    lines.reverse();
-    lines
+    outer(operation, rows.iter().rev().map(|row| row.view()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::KronChain;
     use crate::test_support::{all_close, cases, chains, close};
-    use ndarray::{Array2, s};
+    use ndarray::s;
 
     fn agree_with_the_dense_product<T: Scalar>(scales: [f64; 3]) {
         for (k, dense) in cases::<T>(&[(1, 1, 1, 1), (2, 3, 5, 7), (7, 1, 2, 3)]) {

@@ -1,15 +1,16 @@
 //! From an operator to the steps that apply it: which matrices, in which order.
 
-use ndarray::{ArrayView2, CowArray};
+use ndarray::CowArray;
 use smallvec::{SmallVec, smallvec};
 
 use super::balance::{AxisMatrices, balance};
 use super::factor::Factor;
-use super::kron::Kron;
 use crate::contraction::{AxisChain, Contraction, Pass, Sequence, Step, Steps, cheapest_interleaving};
-use crate::error::Result;
 use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
+
+/// Of so many low-rank factors all combinations of forms are compared; of more, each is decided by itself.
+const COMPARED: usize = 3;
 
 /// The matrices of an operator, axis by axis (the outermost first), and the cheapest order of contracting them.
 #[derive(Debug)]
@@ -18,31 +19,18 @@ pub(super) struct Plan<'a, T> {
     pub(super) sequence: Sequence,
 }
 
+/// In which form every factor enters a plan, the outermost first, and the order of the contractions.
+pub(super) struct Forms {
+    pub(super) forms: SmallVec<[Form; 2]>,
+    sequence: Sequence,
+}
+
 impl<'a, T: Scalar> Plan<'a, T> {
-    /// The plan for full matrices, one per axis.
-    pub(super) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, pass: Pass) -> Self {
-        let mut axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
-            matrices.map(|m| smallvec![either_major(CowArray::from(m))]).collect();
-        let chains: SmallVec<[AxisChain; 4]> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
-        let (sequence, _) = cheapest_interleaving(&chains, pass);
-        if pass == Pass::Forward {
-            balance(&mut axes);
-        }
-        Self { axes, sequence }
-    }
-
-    /// The product with every low-rank factor multiplied out for which that is cheaper at this batch, in memory of its
-    /// own.
-    pub(super) fn multiplied_out(kron: &Kron<'_, T>, batch: usize) -> Result<Kron<'static, T>> {
-        let (a, b, _) = Self::forms(kron, batch, Pass::Forward);
-        Kron::new(a.factor(kron.a()), b.factor(kron.b()))
-    }
-
-    /// The plan for a product of two factors: every low-rank factor is either kept in halves or multiplied out first,
-    /// whichever makes the whole batch cheaper.
-    pub(super) fn for_kron(kron: &'a Kron<'_, T>, batch: usize, pass: Pass) -> Self {
-        let (a, b, sequence) = Self::forms(kron, batch, pass);
-        let mut axes = smallvec![a.matrices(kron.a()), b.matrices(kron.b())];
+    /// The plan for a product: every low-rank factor is either kept in halves or multiplied out first, whichever makes
+    /// the whole batch cheaper.
+    pub(super) fn new(factors: &'a [Factor<'_, T>], batch: usize, pass: Pass) -> Self {
+        let Forms { forms, sequence } = Self::forms(factors, batch, pass);
+        let mut axes = forms.iter().zip(factors).map(|(form, factor)| form.matrices(factor)).collect::<SmallVec<_>>();
         // The gradient of a scaled matrix would be scaled as well.
         if pass == Pass::Forward {
             balance(&mut axes);
@@ -50,21 +38,34 @@ impl<'a, T: Scalar> Plan<'a, T> {
         Self { axes, sequence }
     }
 
-    /// The cheapest forms of both factors and the order of their contractions.
-    fn forms(kron: &Kron<'_, T>, batch: usize, pass: Pass) -> (Form, Form, Sequence) {
-        let (forms_a, forms_b) = (Form::candidates(kron.a()), Form::candidates(kron.b()));
-        let mut best: Option<(usize, Form, Form, Sequence)> = None;
-        for &a in forms_a {
-            for &b in forms_b {
-                let (sequence, flops) = cheapest_interleaving(&[a.chain(kron.a()), b.chain(kron.b())], pass);
-                let forming = a.cost(kron.a()).saturating_add(b.cost(kron.b())).saturating_mul(pass.times_forming());
-                let cost = batch.saturating_mul(flops).saturating_add(forming);
-                if best.as_ref().is_none_or(|(least, ..)| cost < *least) {
-                    best = Some((cost, a, b, sequence));
-                }
+    /// The cheapest forms of the factors and the order of their contractions.
+    pub(super) fn forms(factors: &[Factor<'_, T>], batch: usize, pass: Pass) -> Forms {
+        let mut forms: SmallVec<[Form; 2]> = factors.iter().map(Form::by_itself).collect();
+        let undecided: SmallVec<[usize; 2]> =
+            (0..factors.len()).filter(|&index| Form::candidates(&factors[index]).len() > 1).collect();
+        let order = |forms: &[Form]| {
+            let of_axis = forms.iter().zip(factors);
+            let chains: SmallVec<[AxisChain; 4]> = of_axis.clone().map(|(form, factor)| form.chain(factor)).collect();
+            let forming = of_axis.map(|(form, factor)| form.cost(factor)).fold(0, usize::saturating_add);
+            let (sequence, flops) = cheapest_interleaving(&chains, pass);
+            let cost = batch.saturating_mul(flops).saturating_add(forming.saturating_mul(pass.times_forming()));
+            (cost, sequence)
+        };
+        if undecided.is_empty() || undecided.len() > COMPARED {
+            let (_, sequence) = order(&forms);
+            return Forms { forms, sequence };
+        }
+        let mut best: Option<(usize, Forms)> = None;
+        for choice in 0..1_usize << undecided.len() {
+            for (place, &index) in undecided.iter().rev().enumerate() {
+                forms[index] = if choice >> place & 1 == 0 { Form::Halves } else { Form::Dense };
+            }
+            let (cost, sequence) = order(&forms);
+            if best.as_ref().is_none_or(|(least, _)| cost < *least) {
+                best = Some((cost, Forms { forms: forms.clone(), sequence }));
             }
         }
-        best.map_or_else(Default::default, |(_, a, b, sequence)| (a, b, sequence))
+        best.map_or_else(|| Forms { forms: SmallVec::new(), sequence: Sequence::new() }, |(_, forms)| forms)
     }
 
     /// The steps, first to last.
@@ -76,7 +77,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
 /// How a factor enters a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Form {
+pub(super) enum Form {
     /// As one matrix; a low-rank factor is multiplied out.
     #[default]
     Dense,
@@ -91,6 +92,16 @@ impl Form {
             // Halves that meet in nothing have no values to go by; the factor itself is zero.
             Factor::LowRank(low) if low.rank() == 0 => &[Self::Dense],
             Factor::LowRank(_) => &[Self::Halves, Self::Dense],
+        }
+    }
+
+    /// The form of a factor alone: that with fewer values to multiply by.
+    fn by_itself<T: Scalar>(factor: &Factor<'_, T>) -> Self {
+        let (rows, cols) = factor.dim();
+        match Self::candidates(factor) {
+            [only] => *only,
+            _ if factor.parameter_count() < rows.saturating_mul(cols) => Self::Halves,
+            _ => Self::Dense,
         }
     }
 
@@ -112,7 +123,7 @@ impl Form {
         }
     }
 
-    fn factor<T: Scalar>(self, factor: &Factor<'_, T>) -> Factor<'static, T> {
+    pub(super) fn factor<T: Scalar>(self, factor: &Factor<'_, T>) -> Factor<'static, T> {
         match self {
             Self::Dense => Factor::from(factor.to_dense()),
             Self::Halves => factor.clone().into_owned(),

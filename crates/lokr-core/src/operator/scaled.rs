@@ -6,7 +6,8 @@ use ndarray::{CowArray, Ix2};
 
 use super::chain::KronChain;
 use super::factor::Factor;
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::{Kron, KronBase};
 use crate::scalar::Scalar;
 
 impl<'a, T: Scalar> Factor<'a, T> {
@@ -24,7 +25,13 @@ impl<'a, T: Scalar> Factor<'a, T> {
     /// ```
     #[must_use]
     pub fn scaled(&self, s: T) -> Factor<'_, T> {
-        self.view() * s
+        let mut scaled = self.view();
+        scaled.scale(s);
+        scaled
+    }
+
+    fn scale(&mut self, s: T) {
+        scale_one(self.stored(), s);
     }
 
     /// The stored matrices, to be replaced by others of the same shapes.
@@ -36,9 +43,9 @@ impl<'a, T: Scalar> Factor<'a, T> {
     }
 }
 
-impl<'a, T: Scalar> Kron<'a, T> {
-    /// `s·(A ⊗ B)`, as a product: one stored matrix is multiplied, the smallest unless its values would leave the
-    /// number range, and in memory of its own then. The others are borrowed from this one.
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
+    /// `s` times this product, as a product: one stored matrix is multiplied, the smallest unless its values would
+    /// leave the number range, and in memory of its own then. The others are borrowed from this one.
     ///
     /// The operators `k * s` and `-k` do the same, and take over what an owned `k` holds.
     ///
@@ -53,38 +60,14 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     #[must_use]
-    pub fn scaled(&self, s: T) -> Kron<'_, T> {
-        self.view() * s
+    pub fn scaled(&self, s: T) -> KronBase<L::Like<'_, T>> {
+        let mut scaled = self.view();
+        scaled.scale(s);
+        scaled
     }
 
-    fn stored(&mut self) -> Vec<&mut CowArray<'a, T, Ix2>> {
-        let mut stored = self.a.stored();
-        stored.append(&mut self.b.stored());
-        stored
-    }
-}
-
-impl<'a, T: Scalar> KronChain<'a, T> {
-    /// `s·(A₁ ⊗ … ⊗ A_k)`, as a product: one factor is multiplied, the smallest unless its values would leave the
-    /// number range, and in memory of its own then. The others are borrowed from this one.
-    ///
-    /// # Examples
-    /// ```
-    /// # use lokr_core::KronChain;
-    /// # use ndarray::array;
-    /// let a = array![[1.0, 2.0]];
-    /// let chain = KronChain::power(&a, 2)?;
-    /// assert_eq!(chain.scaled(3.0).to_dense()?, array![[3.0, 6.0, 6.0, 12.0]]);
-    /// assert_eq!((-chain).to_dense()?, array![[-1.0, -2.0, -2.0, -4.0]]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn scaled(&self, s: T) -> KronChain<'_, T> {
-        self.view() * s
-    }
-
-    fn stored(&mut self) -> Vec<&mut CowArray<'a, T, Ix2>> {
-        self.factors.iter_mut().collect()
+    fn scale(&mut self, s: T) {
+        self.factors.change(|factors| scale_one(factors.iter_mut().flat_map(Factor::stored).collect(), s));
     }
 }
 
@@ -110,7 +93,7 @@ macro_rules! scalar_operators {
             type Output = Self;
 
             fn mul(mut self, s: T) -> Self {
-                scale_one(self.stored(), s);
+                self.scale(s);
                 self
             }
         }
@@ -229,7 +212,10 @@ mod tests {
         let k = 2.0 * Kron::new(&large, small).unwrap();
         assert!(matches!(k.b(), Factor::Full(matrix) if matrix.as_ptr() == address));
         let chain = 2.0 * KronChain::power(&large, 3).unwrap();
-        assert_eq!(chain.factors.iter().filter(|factor| factor.is_owned()).count(), 1);
+        assert_eq!(
+            chain.factors().iter().filter(|f| matches!(f, Factor::Full(matrix) if matrix.is_owned())).count(),
+            1
+        );
     }
 
     /// `1e200 ⊗ 1e-200` is 1, and 1e150 times it a number, though `1e200·1e150` is none.

@@ -5,7 +5,7 @@
 //! `{"factors": […]}`. What is read is owned. JSON has no numbers that are not finite, and
 //! `serde_json` reads the bits that were written only with its feature `float_roundtrip`.
 
-use ndarray::{Array2, ArrayView2, CowArray};
+use ndarray::{Array2, ArrayView2};
 use serde::de::Error as _;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -165,9 +165,8 @@ impl<'de, T: Scalar + Deserialize<'de>> Deserialize<'de> for Kron<'_, T> {
 /// ```
 impl<T: Scalar + Serialize> Serialize for KronChain<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let factors: Vec<Factor<'_, T>> = self.factors().map(|factor| Factor::Full(CowArray::from(factor))).collect();
         let mut fields = serializer.serialize_struct("KronChain", 1)?;
-        fields.serialize_field("factors", &factors)?;
+        fields.serialize_field("factors", self.factors())?;
         fields.end()
     }
 }

@@ -1,8 +1,8 @@
 //! Rows, columns, and whether they are as many.
 
-use super::chain::KronChain;
 use super::factor::Factor;
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> Factor<'_, T> {
@@ -34,36 +34,7 @@ impl<T: Scalar> Factor<'_, T> {
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
-    /// Rows of the product, `m·p`.
-    #[must_use]
-    pub fn nrows(&self) -> usize {
-        self.dim().0
-    }
-
-    /// Columns of the product, `n·q`.
-    #[must_use]
-    pub fn ncols(&self) -> usize {
-        self.dim().1
-    }
-
-    /// Whether the product has as many rows as columns; its factors need not.
-    ///
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 2.0]], array![[3.0], [4.0]])?;
-    /// assert_eq!((k.nrows(), k.ncols(), k.is_square()), (2, 2, true));
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn is_square(&self) -> bool {
-        self.nrows() == self.ncols()
-    }
-}
-
-impl<T: Scalar> KronChain<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// Rows of the product.
     #[must_use]
     pub fn nrows(&self) -> usize {

@@ -2,9 +2,9 @@
 
 use ndarray::{Array1, ArrayView2, Axis};
 
-use super::chain::KronChain;
 use super::factor::Factor;
-use super::kron::Kron;
+use super::factor_list::FactorList;
+use super::kron::KronBase;
 use super::outer::outer;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
@@ -62,46 +62,7 @@ impl<T: Scalar> Factor<'_, T> {
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
-    /// The sum of all elements, `ΣA·ΣB`: the whole product's, for one addition per stored value.
-    ///
-    /// Sums are halved, not added one by one, so `f32` stays exact on long ones. A factor whose sum leaves the number
-    /// range makes the result infinite or NaN, though the other factor might bring it back.
-    ///
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 2.0]], array![[3.0], [4.0]])?; // [[3, 6], [4, 8]]
-    /// assert_eq!(k.sum(), 21.0);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn sum(&self) -> T {
-        self.a.sum() * self.b.sum()
-    }
-
-    /// The sums along an axis: `Axis(0)` adds the rows of the product up, which gives `n·q` values; `Axis(1)` adds its
-    /// columns up, which gives `m·p`.
-    ///
-    /// # Errors
-    /// [`KronError::NoSuchAxis`]; [`KronError::TooLarge`] when the memory is refused.
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::{Axis, array};
-    /// let k = Kron::new(array![[1.0, 2.0]], array![[3.0], [4.0]])?; // [[3, 6], [4, 8]]
-    /// assert_eq!(k.sum_axis(Axis(0))?, array![7.0, 14.0]);
-    /// assert_eq!(k.sum_axis(Axis(1))?, array![9.0, 12.0]);
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    pub fn sum_axis(&self, axis: Axis) -> Result<Array1<T>> {
-        let (a, b) = (self.a.sum_axis(axis)?, self.b.sum_axis(axis)?);
-        outer("sum_axis", [a.view(), b.view()].into_iter())
-    }
-}
-
-impl<T: Scalar> KronChain<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The sum of all elements, the product of the factors' sums.
     ///
     /// Sums are halved, not added one by one, so `f32` stays exact on long ones.
@@ -117,7 +78,7 @@ impl<T: Scalar> KronChain<'_, T> {
     /// ```
     #[must_use]
     pub fn sum(&self) -> T {
-        self.borrowed().map(|factor| factor.sum()).fold(T::one(), |product, sum| product * sum)
+        self.factors().iter().map(Factor::sum).fold(T::one(), |product, sum| product * sum)
     }
 
     /// The sums along an axis: `Axis(0)` adds the rows of the product up, which gives one value for each column;
@@ -136,12 +97,8 @@ impl<T: Scalar> KronChain<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn sum_axis(&self, axis: Axis) -> Result<Array1<T>> {
-        let sums: Vec<Array1<T>> = self.borrowed().map(|factor| factor.sum_axis(axis)).collect::<Result<_>>()?;
+        let sums: Vec<Array1<T>> = self.factors().iter().map(|factor| factor.sum_axis(axis)).collect::<Result<_>>()?;
         outer("sum_axis", sums.iter().map(|sums| sums.view()))
-    }
-
-    fn borrowed(&self) -> impl Iterator<Item = Factor<'_, T>> {
-        self.factors().map(Factor::from)
     }
 }
 
@@ -157,6 +114,7 @@ fn down<T: Scalar>(matrix: ArrayView2<'_, T>) -> Array1<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Kron;
     use crate::test_support::{cases, chains, close};
     use lokr_testing::{Numbers, matrix};
     use ndarray::Array2;
