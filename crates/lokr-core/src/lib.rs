@@ -27,8 +27,9 @@
 //! | task | where |
 //! |---|---|
 //! | make a product of two factors | [`Kron::new`], [`Factor::low_rank`] |
-//! | make one of many factors, or a sum | [`KronChain`], [`KronSum`] |
-//! | apply it to a batch | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
+//! | make one of many factors, nest them | [`KronChain::new`], [`KronBase::kron`](operator::KronBase::kron) |
+//! | make a sum | [`KronSum`] |
+//! | apply it to a vector, a batch of rows or of fields | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
 //! | apply it again and again | [`Kron::prepared`] |
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
 //! | merge it into a weight | [`Kron::add_to`] |
@@ -60,8 +61,12 @@
 //! # Conventions
 //! `A` is `(m, n)`, `B` is `(p, q)`, `A ⊗ B` is `(m·p, n·q)` with
 //! `(A ⊗ B)[i·p + k, j·q + l] = A[i, j]·B[k, l]`: the outer index belongs to `A`. Data come as batches of rows: `x` has
-//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does. Elements
-//! are `f32` or `f64`, [`Scalar`].
+//! one sample per row, and `apply` computes `Y = X·(A ⊗ B)ᵀ`, what a linear layer with weight `A ⊗ B` does. A single
+//! vector and a batch of fields, `(batch, n, q)`, are taken wherever a batch is. Elements are `f32` or `f64`,
+//! [`Scalar`].
+//!
+//! [`Kron`] and [`KronChain`] are two names of one type, [`KronBase`](operator::KronBase); whatever is linked below to
+//! one of them the other can do as well.
 //!
 //! What users pass is checked first and never panics: functions return [`Result`], with the shapes and names in
 //! [`KronError`], and leave their arguments as they were. On the embedded backend the bits of a result do not depend on
