@@ -209,7 +209,7 @@ impl<'a, T: Scalar> KronChain<'a, T> {
         if x.nrows() == 0 {
             return Ok(());
         }
-        let plan = Plan::for_matrices(self.factors(), Pass::Forward);
+        let plan = Plan::for_matrices(self.factors(), x.nrows(), Pass::Forward);
         forward(&plan.steps(), Blend { alpha, beta }, x, y);
         Ok(())
     }
@@ -231,7 +231,7 @@ impl<'a, T: Scalar> KronChain<'a, T> {
         if x.nrows() == 0 {
             return Ok((gradients, dx));
         }
-        let plan = Plan::for_matrices(self.factors(), Pass::Backward);
+        let plan = Plan::for_matrices(self.factors(), x.nrows(), Pass::Backward);
         let mut slots: Vec<_> = gradients.iter_mut().map(|g| Some(g.view_mut())).collect();
         let mut ordered: Vec<_> = plan.sequence.iter().filter_map(|c| slots[c.axis].take()).collect();
         let batch = Rows { x: x.view(), dy: dy.view(), dx: dx.view_mut() };

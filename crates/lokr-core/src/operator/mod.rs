@@ -8,6 +8,9 @@
 //! - `chain`: [`KronChain`], products of any number of factors.
 //! - `balance`: factors of opposite scale, brought to the same one.
 //! - `plan`: from an operator to the contractions that apply it.
+//! - `axis`: what acts on one axis in a plan: matrices, a diagonal, nothing.
+//! - `structure`: how it is seen that a matrix is an identity or a diagonal.
+//! - `group`: neighbouring small factors, multiplied together.
 //! - `kron_dense`: [`kron_dense()`], the slow way.
 //!
 //! What is expected of a type:
@@ -44,6 +47,7 @@
 mod apply;
 #[cfg(feature = "approx")]
 mod approximate;
+mod axis;
 mod balance;
 mod cast;
 mod chain;
@@ -53,6 +57,7 @@ mod display;
 mod equality;
 mod factor;
 mod gradient;
+mod group;
 mod kron;
 mod kron_dense;
 mod lines;
@@ -63,6 +68,7 @@ mod scaled;
 #[cfg(feature = "serde")]
 mod serialize;
 mod size;
+mod structure;
 mod totals;
 mod vector;
 

@@ -3,30 +3,44 @@
 use ndarray::{ArrayView2, CowArray};
 use smallvec::{SmallVec, smallvec};
 
+use super::axis::{Axes, Axis};
 use super::balance::{AxisMatrices, balance};
 use super::factor::Factor;
+use super::group::group;
 use super::kron::Kron;
-use crate::contraction::{AxisChain, Contraction, Pass, Sequence, Step, Steps, cheapest_interleaving};
+use crate::contraction::{AxisChain, Contraction, Operand, Pass, Sequence, Step, Steps, cheapest_interleaving};
 use crate::error::Result;
 use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
 
-/// The matrices of an operator, axis by axis (the outermost first), and the cheapest order of contracting them.
+/// What acts on the axes of an operator (the outermost first), and the cheapest order of doing it.
 #[derive(Debug)]
 pub(super) struct Plan<'a, T> {
-    pub(super) axes: SmallVec<[AxisMatrices<'a, T>; 2]>,
+    pub(super) axes: Axes<'a, T>,
     pub(super) sequence: Sequence,
 }
 
 impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for full matrices, one per axis.
-    pub(super) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, pass: Pass) -> Self {
-        let mut axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
+    pub(super) fn for_matrices(matrices: impl Iterator<Item = ArrayView2<'a, T>>, batch: usize, pass: Pass) -> Self {
+        let axes: SmallVec<[AxisMatrices<'a, T>; 2]> =
             matrices.map(|m| smallvec![either_major(CowArray::from(m))]).collect();
         let chains: SmallVec<[AxisChain; 4]> = axes.iter().map(|axis| axis.iter().map(|m| m.dim()).collect()).collect();
         let (sequence, _) = cheapest_interleaving(&chains, pass);
+        Self::new(axes, sequence, batch, pass)
+    }
+
+    /// The plan for contracting these matrices in this order. Forwards the factors are balanced, identities left out
+    /// and small neighbours multiplied together; backwards every matrix is a step, because each has a gradient.
+    fn new(mut matrices: SmallVec<[AxisMatrices<'a, T>; 2]>, mut sequence: Sequence, batch: usize, pass: Pass) -> Self {
+        // The gradient of a scaled matrix would be scaled as well.
         if pass == Pass::Forward {
-            balance(&mut axes);
+            balance(&mut matrices);
+        }
+        let mut axes: Axes<'a, T> = matrices.into_iter().map(Axis::new).collect();
+        if pass == Pass::Forward {
+            sequence.retain(|c| !matches!(axes[c.axis], Axis::Identity(_)));
+            group(&mut axes, &mut sequence, batch);
         }
         Self { axes, sequence }
     }
@@ -42,12 +56,7 @@ impl<'a, T: Scalar> Plan<'a, T> {
     /// whichever makes the whole batch cheaper.
     pub(super) fn for_kron(kron: &'a Kron<'_, T>, batch: usize, pass: Pass) -> Self {
         let (a, b, sequence) = Self::forms(kron, batch, pass);
-        let mut axes = smallvec![a.matrices(kron.a()), b.matrices(kron.b())];
-        // The gradient of a scaled matrix would be scaled as well.
-        if pass == Pass::Forward {
-            balance(&mut axes);
-        }
-        Self { axes, sequence }
+        Self::new(smallvec![a.matrices(kron.a()), b.matrices(kron.b())], sequence, batch, pass)
     }
 
     /// The cheapest forms of both factors and the order of their contractions.
@@ -69,7 +78,12 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// The steps, first to last.
     pub(super) fn steps(&self) -> Steps<'_, T> {
-        let step = |c: &Contraction| Step::new(self.axes[c.axis][c.index].view(), c.before, c.after);
+        if self.sequence.is_empty() {
+            // Nothing but identities.
+            let width = self.axes.iter().map(Axis::size).product();
+            return smallvec![Step::new(Operand::Identity(width), 1, 1)];
+        }
+        let step = |c: &Contraction| Step::new(self.axes[c.axis].operand(c.index), c.before, c.after);
         self.sequence.iter().map(step).collect()
     }
 }
