@@ -1,9 +1,12 @@
 //! The gradients of all steps' matrices and of the batch, from one output gradient.
 
+use std::ops::Range;
+
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
+use super::block::Part;
 use super::step::{Step, Steps};
 use super::walk::Walk;
 use crate::gemm::limits::{FLOPS_PER_PARTIAL, LARGE_MATRIX_BYTES, PARTIAL_SUMS};
@@ -60,7 +63,8 @@ fn all_blocks<T: Scalar>(
         return in_order(steps, blend, batch, gradients, walk);
     }
     // Groups of whole blocks, each with partial sums of its own, added in order at the end.
-    let size: usize = steps.iter().map(|s| s.matrix.len()).sum();
+    let size_of_gradient = |step: &Step<'_, T>| step.gradient_dim().0 * step.gradient_dim().1;
+    let size: usize = steps.iter().map(size_of_gradient).sum();
     let flops = rows.saturating_mul(steps.iter().map(Step::flops).fold(0, usize::saturating_add));
     let sums = (flops / (FLOPS_PER_PARTIAL * size)).clamp(1, PARTIAL_SUMS);
     let group_rows = blocks.div_ceil(sums) * walk.rows;
@@ -74,8 +78,8 @@ fn all_blocks<T: Scalar>(
             let mut rest = partial;
             let mut sums: SmallVec<[_; 4]> = SmallVec::with_capacity(steps.len());
             for step in steps {
-                let (head, tail) = rest.split_at_mut(step.matrix.len());
-                sums.push(views::view_mut(head, step.matrix.ncols()));
+                let (head, tail) = rest.split_at_mut(size_of_gradient(step));
+                sums.push(views::view_mut(head, step.gradient_dim().1));
                 rest = tail;
             }
             in_order(steps, blend, Rows { x, dy, dx }, &mut sums, walk);
@@ -122,8 +126,10 @@ fn one_block<T: Scalar>(
     let lengths = [x.len(), dy.len(), dx.len()];
     let [copy_x, copy_dy, copy_dx] = std::array::from_fn(|i| if copies[i] { lengths[i] } else { 0 });
     let last = steps.len() - 1;
-    let kept: usize = rows * steps[..last].iter().map(Step::width_out).sum::<usize>();
-    let widest = rows * steps[..last].iter().map(Step::width_out).max().unwrap_or(0);
+    // An identity's output is its input, and is not kept again.
+    let changing = || steps[..last].iter().filter(|step| !step.is_identity());
+    let kept: usize = rows * changing().map(Step::width_out).sum::<usize>();
+    let widest = rows * steps[1..].iter().map(Step::width_in).max().unwrap_or(0);
     with_scratch(copy_x + copy_dy + copy_dx + kept + 2 * widest, |scratch| {
         let (x_copy, scratch) = scratch.split_at_mut(copy_x);
         let (dy_copy, scratch) = scratch.split_at_mut(copy_dy);
@@ -132,27 +138,33 @@ fn one_block<T: Scalar>(
         let (mut from, mut to) = scratch.split_at_mut(widest);
         let (x, dy) = (views::rows_or_copy(&x, x_copy), views::rows_or_copy(&dy, dy_copy));
 
-        // Forward again: the input of every step but the first lies in `kept`.
-        let (mut done, mut input) = (0, 0..0);
-        for (t, step) in steps[..last].iter().enumerate() {
+        // Forward again: where the input of every step lies in `kept`; the first one's, and that of identities at the
+        // beginning, is `x`.
+        let mut inputs: SmallVec<[Option<Range<usize>>; 4]> = smallvec![None];
+        let mut done = 0;
+        for step in &steps[..last] {
+            let input = inputs.last().cloned().flatten();
+            if step.is_identity() {
+                inputs.push(input);
+                continue;
+            }
             let length = rows * step.width_out();
             let (before, after) = kept.split_at_mut(done);
-            let source = if t == 0 { x } else { &before[input] };
+            let source = input.map_or(x, |input| &before[input]);
             step.apply(Blend::overwrite(), source, &mut after[..length], threads);
-            input = done..done + length;
+            inputs.push(Some(done..done + length));
             done += length;
         }
 
         let mut current: Option<usize> = None;
-        for (t, step) in steps.iter().enumerate().rev() {
+        for ((t, step), input) in steps.iter().enumerate().zip(inputs).rev() {
             let gradient = current.map_or(dy, |length| &from[..length]);
-            let length = rows * step.width_in();
+            let input = input.map_or(x, |input| &kept[input]);
+            step.add_gradient(blend.alpha, input, gradient, &mut gradients[t], threads);
             if t == 0 {
-                step.add_gradient(blend.alpha, x, gradient, &mut gradients[t], threads);
                 views::write(blend, &mut dx, dx_copy, |blend, dx| step.apply_transposed(blend, gradient, dx, threads));
-            } else {
-                step.add_gradient(blend.alpha, &kept[done - length..done], gradient, &mut gradients[t], threads);
-                done -= length;
+            } else if !step.is_identity() {
+                let length = rows * step.width_in();
                 step.apply_transposed(Blend::overwrite(), gradient, &mut to[..length], threads);
                 std::mem::swap(&mut from, &mut to);
                 current = Some(length);

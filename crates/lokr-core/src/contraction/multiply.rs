@@ -1,10 +1,10 @@
 //! The product behind a step, by the kernel that suits the sizes.
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, outer};
-use crate::gemm::limits::{SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
+use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, is_narrow, narrow, outer, outer_into};
+use crate::gemm::limits::{SHARED_COLUMNS, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
 use crate::gemm::{Blend, Threads, product, strips, views, with_scratch};
 use crate::scalar::Scalar;
 
@@ -22,7 +22,11 @@ pub(super) fn multiply<T: Scalar>(
         return multiply(m.as_standard_layout().view(), after, blend, x, y, threads);
     };
     let threads = threads.for_flops(m.ncols().saturating_mul(y.len()).saturating_mul(2), THREADED_STEP_FLOPS);
-    if after == 1 {
+    let (d_out, d_in) = m.dim();
+    if is_narrow(d_out, after, d_in) {
+        let piece = d_in * after;
+        in_chunks(x, piece, y, piece, threads, |x, y| narrow(d_in, after, blend, strided, x, y));
+    } else if after == 1 {
         last_axis(m, strided, blend, x, y, threads);
     } else {
         inner_axis(m, strided, after, blend, x, y, threads);
@@ -83,6 +87,14 @@ fn inner_axis<T: Scalar>(
         return;
     }
     let sizes = Sizes { m: d_out, n: after, k: d_in };
+    if pieces == 1 && threads == Threads::All && after >= SHARED_COLUMNS {
+        // One sample with long rows: its columns are shared out.
+        let (mut y, x) = (views::view_mut(y, after), Strided::rows(x, after));
+        y.axis_chunks_iter_mut(Axis(1), SHARED_COLUMNS / 2).into_par_iter().enumerate().for_each(|(chunk, mut y)| {
+            outer_into(blend, strided, x.from(chunk * (SHARED_COLUMNS / 2)), d_in, &mut y);
+        });
+        return;
+    }
     if pieces == 1 && threads == Threads::All {
         // One sample: its rows are shared out.
         let rows = d_out.div_ceil(rayon::current_num_threads());
@@ -100,7 +112,7 @@ fn inner_axis<T: Scalar>(
 
 /// Runs `work` on matching parts of `x` and `y`, made of whole pieces, on as many threads as may be used. Every piece
 /// is computed by itself, so the cut does not show in the result.
-fn in_chunks<T: Scalar>(
+pub(super) fn in_chunks<T: Scalar>(
     x: &[T],
     x_piece: usize,
     y: &mut [T],

@@ -114,7 +114,8 @@ pub(crate) fn cheapest_interleaving(axes: &[AxisChain], pass: Pass) -> (Sequence
             let (d_out, d_in) = axes[*axis][next[*axis]];
             1.0 / d_in as f64 - 1.0 / d_out as f64
         };
-        let candidates = (0..axes.len()).filter(|&axis| next[axis] < axes[axis].len());
+        // The innermost axis wins ties, as above.
+        let candidates = (0..axes.len()).rev().filter(|&axis| next[axis] < axes[axis].len());
         let Some(axis) = candidates.min_by(|i, j| key(i).total_cmp(&key(j))) else { break };
         let cost = push(axes, axis, next[axis], &mut sizes, &mut sequence);
         flops = pass.times(left == 0).saturating_mul(cost).saturating_add(flops);

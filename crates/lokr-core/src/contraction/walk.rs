@@ -7,7 +7,10 @@
 //!   time, each product on one thread;
 //! - *whole*: for factors too large to be read again for every block, or batches too small to be cut, larger chunks go
 //!   through one step after the other, each product on all threads (and in BLAS, where one is linked).
+//!
+//! Rows too long for the cache go through stages of steps instead of single ones, see `stage`.
 
+use super::block::Part;
 use super::step::Step;
 use crate::gemm::Threads;
 use crate::gemm::limits::{BLOCK_BYTES, BLOCK_FLOPS, CHUNK_BYTES, MIN_BLOCKS, THREADED_BATCH_FLOPS};
@@ -22,6 +25,8 @@ pub(super) struct Walk {
     pub(super) blocks: Threads,
     /// Who works inside a block. Never all threads on both.
     pub(super) inside: Threads,
+    /// Whether the intermediates of a block fit the second-level cache.
+    pub(super) fits: bool,
 }
 
 impl Walk {
@@ -36,8 +41,9 @@ impl Walk {
         let blocks = Threads::All.for_flops(flops, THREADED_BATCH_FLOPS);
         if blocks == Threads::All && (large || batch < MIN_BLOCKS / 2) {
             let rows = (CHUNK_BYTES / row_bytes).clamp(1, batch);
-            return Self { rows, blocks: Threads::One, inside: Threads::All };
+            let fits = rows.saturating_mul(row_bytes) <= BLOCK_BYTES;
+            return Self { rows, blocks: Threads::One, inside: Threads::All, fits };
         }
-        Self { rows, blocks, inside: Threads::One }
+        Self { rows, blocks, inside: Threads::One, fits: row_bytes <= BLOCK_BYTES }
     }
 }

@@ -9,6 +9,8 @@ pub(crate) const THREADED_PRODUCT_FLOPS: usize = 2_000_000;
 pub(crate) const THREADED_STRIPS_FLOPS: usize = 1_000_000;
 /// The same inside one contraction of a batch, whose parts need no packing either.
 pub(crate) const THREADED_STEP_FLOPS: usize = 1_000_000;
+/// Values after an axis from which on one sample is shared out by these values, instead of by the axis.
+pub(crate) const SHARED_COLUMNS: usize = 1 << 13;
 /// From so many flops on, the blocks of a batch are worth other threads; below, all is done in the calling thread.
 pub(crate) const THREADED_BATCH_FLOPS: usize = 1_000_000;
 
@@ -37,6 +39,12 @@ pub(crate) const SMALL_MATRIX: usize = 128 * 128;
 pub(crate) const SMALL_GRADIENT: usize = 512 * 512;
 /// So few rows do not pay for transposing a small matrix.
 pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
+/// Values after an axis up to which a matrix of a few rows has a kernel of its own.
+pub(crate) const NARROW_ROW: usize = 16;
+/// Values in a row that share one factor of a diagonal, from which on the factor is not written out for each.
+pub(crate) const SHORT_RUN: usize = 64;
+/// Values that one task of a multiplication by a diagonal handles at most.
+pub(crate) const SCALE_TASK: usize = 1 << 15;
 /// Rows of a batch that share the cost of laying a matrix out in strips.
 pub(crate) const ROWS_FOR_STRIPS: usize = 256;
 
@@ -46,6 +54,10 @@ pub(crate) const BLOCK_BYTES: usize = 256 << 10;
 pub(crate) const LARGE_MATRIX_BYTES: usize = 1 << 20;
 /// Bytes of intermediates that a chunk of a batch may use, where each step takes it as a whole.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
+/// Values that a panel of a long row has side by side at least, so that copying it is not all waiting.
+pub(crate) const PANEL_ROW: usize = 64;
+/// Elements of a matrix up to which steps are taken together on panels of long rows.
+pub(crate) const STAGED_MATRIX: usize = 64 * 64;
 /// Blocks that a batch is cut into at least, as far as they are worth it, so that every thread finds work.
 pub(crate) const MIN_BLOCKS: usize = 16;
 /// Flops that make a block worth handing to another thread.
@@ -65,3 +77,20 @@ pub(crate) const REARRANGED_TILE: usize = 1 << 15;
 pub(crate) const REARRANGED_TILES_PER_TASK: usize = 8;
 /// Values that one task of a scan over a matrix reads at least.
 pub(crate) const SCAN_TASK: usize = 1 << 16;
+
+/// Bytes of the widest registers there are.
+pub(crate) const REGISTER_BYTES: usize = 64;
+/// What it costs to read one register of data or to write it, in multiplications of one register.
+pub(crate) const MOVE_COST: f64 = 6.0;
+/// The same for beginning and ending one piece of the data with a small matrix.
+pub(crate) const PIECE_COST: f64 = 16.0;
+/// The same for beginning a step.
+pub(crate) const STEP_COST: f64 = 500.0;
+/// The same for one element of a product of neighbouring factors.
+pub(crate) const FORMING_COST: f64 = 10.0;
+/// Rows and columns that a product of neighbouring factors has at most.
+pub(crate) const GROUPED_SIDE: usize = 64;
+/// Values that a product of neighbouring diagonals has at most.
+pub(crate) const GROUPED_DIAGONAL: usize = 4096;
+/// Values of a batch from which on it is worth looking for neighbours to multiply.
+pub(crate) const LEAST_GROUPED: usize = 512;

@@ -9,6 +9,9 @@
 //! - `merge`: [`KronBase::add_to`], `W ← W + s·(A ⊗ B)`, and the product written out.
 //! - `balance`: factors of opposite scale, brought to the same one.
 //! - `plan`: from an operator to the contractions that apply it.
+//! - `axis`: what acts on one axis in a plan: matrices, a diagonal, nothing.
+//! - `structure`: how it is seen that a matrix is an identity or a diagonal.
+//! - `group`: neighbouring small factors, multiplied together.
 //! - `kron_dense`: [`kron_dense()`], the slow way.
 //!
 //! What is expected of a type:
@@ -44,6 +47,7 @@
 mod apply;
 #[cfg(feature = "approx")]
 mod approximate;
+mod axis;
 mod balance;
 mod cast;
 mod chain;
@@ -54,6 +58,7 @@ mod equality;
 mod factor;
 mod factor_list;
 mod gradient;
+mod group;
 mod kron;
 mod kron_dense;
 mod lines;
@@ -65,6 +70,7 @@ mod scaled;
 #[cfg(feature = "serde")]
 mod serialize;
 mod size;
+mod structure;
 mod totals;
 
 pub use chain::{IntoFactors, KronChain};

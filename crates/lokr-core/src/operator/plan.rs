@@ -3,19 +3,21 @@
 use ndarray::CowArray;
 use smallvec::{SmallVec, smallvec};
 
+use super::axis::{Axes, Axis};
 use super::balance::{AxisMatrices, balance};
 use super::factor::Factor;
-use crate::contraction::{AxisChain, Contraction, Pass, Sequence, Step, Steps, cheapest_interleaving};
+use super::group::group;
+use crate::contraction::{AxisChain, Contraction, Operand, Pass, Sequence, Step, Steps, cheapest_interleaving};
 use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
 
 /// Of so many low-rank factors all combinations of forms are compared; of more, each is decided by itself.
 const COMPARED: usize = 3;
 
-/// The matrices of an operator, axis by axis (the outermost first), and the cheapest order of contracting them.
+/// What acts on the axes of an operator (the outermost first), and the cheapest order of doing it.
 #[derive(Debug)]
 pub(super) struct Plan<'a, T> {
-    pub(super) axes: SmallVec<[AxisMatrices<'a, T>; 2]>,
+    pub(super) axes: Axes<'a, T>,
     pub(super) sequence: Sequence,
 }
 
@@ -27,13 +29,20 @@ pub(super) struct Forms {
 
 impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for a product: every low-rank factor is either kept in halves or multiplied out first, whichever makes
-    /// the whole batch cheaper.
+    /// the whole batch cheaper. Forwards the factors are balanced, identities left out and small neighbours multiplied
+    /// together; backwards every matrix is a step, because each has a gradient.
     pub(super) fn new(factors: &'a [Factor<'_, T>], batch: usize, pass: Pass) -> Self {
-        let Forms { forms, sequence } = Self::forms(factors, batch, pass);
-        let mut axes = forms.iter().zip(factors).map(|(form, factor)| form.matrices(factor)).collect::<SmallVec<_>>();
+        let Forms { forms, mut sequence } = Self::forms(factors, batch, pass);
+        let matrices = forms.iter().zip(factors).map(|(form, factor)| form.matrices(factor));
+        let mut matrices: SmallVec<[AxisMatrices<'a, T>; 2]> = matrices.collect();
         // The gradient of a scaled matrix would be scaled as well.
         if pass == Pass::Forward {
-            balance(&mut axes);
+            balance(&mut matrices);
+        }
+        let mut axes: Axes<'a, T> = matrices.into_iter().map(Axis::new).collect();
+        if pass == Pass::Forward {
+            sequence.retain(|c| !matches!(axes[c.axis], Axis::Identity(_)));
+            group(&mut axes, &mut sequence, batch);
         }
         Self { axes, sequence }
     }
@@ -70,7 +79,12 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// The steps, first to last.
     pub(super) fn steps(&self) -> Steps<'_, T> {
-        let step = |c: &Contraction| Step::new(self.axes[c.axis][c.index].view(), c.before, c.after);
+        if self.sequence.is_empty() {
+            // Nothing but identities.
+            let width = self.axes.iter().map(Axis::size).product();
+            return smallvec![Step::new(Operand::Identity(width), 1, 1)];
+        }
+        let step = |c: &Contraction| Step::new(self.axes[c.axis].operand(c.index), c.before, c.after);
         self.sequence.iter().map(step).collect()
     }
 }

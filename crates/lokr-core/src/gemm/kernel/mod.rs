@@ -8,7 +8,9 @@
 //!
 //! - `outer`, `dot`: the two forms.
 //! - `pairs`: [`outer()`] for rows of half a register.
+//! - `narrow`: matrices of two to four rows, over short rows of the data.
 //! - `add_row`: one row of a merge.
+//! - `scale`: a diagonal instead of a matrix.
 //! - `strided`: operands and results as slices with strides, and where their last element lies.
 //! - `operands`: one product as pointers.
 //! - `lanes`: vector registers, and the choice of the instruction set.
@@ -21,14 +23,18 @@
 mod add_row;
 mod dot;
 mod lanes;
+mod narrow;
 mod operands;
 mod outer;
 mod pairs;
+mod scale;
 mod strided;
 
 pub(crate) use add_row::add_row;
 pub(crate) use dot::{dot, dot_into};
+pub(crate) use narrow::{is_narrow, narrow};
 pub(crate) use outer::{outer, outer_into};
+pub(crate) use scale::scale;
 pub(crate) use strided::{Sizes, Strided, StridedMut};
 
 #[cfg(test)]
