@@ -4,67 +4,76 @@ use ndarray::Array2;
 
 use crate::decompose::{Kind, Symmetry, cholesky_lower, kind, symmetric_dense};
 use crate::error::{KronError, Result};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The Cholesky factor `L` of a positive definite product: `A ⊗ B = L·Lᵀ`, `L = L_A ⊗ L_B`, lower triangular.
     ///
-    /// The product is positive definite when both factors are, and also when both are negative definite, since
-    /// `A ⊗ B = (−A) ⊗ (−B)`.
+    /// The product is positive definite when all factors are, and also when an even number of them is negative definite,
+    /// since `A ⊗ B = (−A) ⊗ (−B)`.
     ///
     /// # Cost
     /// `1/3·(n³ + q³)` flops.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::NonFinite`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|`
     /// exceeds `size · ε · max|M|` in a factor (less is taken for rounding and averaged; for more there is
-    /// [`Kron::cholesky_with`]); [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size less
-    /// than its side, and for two skew factors, whose product is symmetric but never definite.
+    /// [`KronBase::cholesky_with`]); [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size
+    /// less than its side, and for an even number of skew factors among symmetric ones, whose product is symmetric but
+    /// never definite.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
-    /// let k = Kron::new(array![[4.0, 2.0], [2.0, 10.0]], array![[9.0]])?;
-    /// let l = k.cholesky()?;
+    /// let a = array![[4.0, 2.0], [2.0, 10.0]];
+    /// let l = Kron::new(&a, array![[9.0]])?.cholesky()?;
     /// assert_eq!(l.to_dense(), array![[6.0, 0.0], [3.0, 9.0]]);
+    /// let chain = KronChain::new([a, array![[-3.0]], array![[-3.0]]])?;
+    /// assert!((chain.cholesky()?.to_dense()? - l.to_dense()).iter().all(|&value: &f64| value.abs() < 1e-14));
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn cholesky(&self) -> Result<Kron<'static, T>> {
+    pub fn cholesky(&self) -> Result<KronBase<L::Like<'static, T>>> {
         self.cholesky_with(Symmetry::Rounding)
     }
 
-    /// [`Kron::cholesky`] of the symmetric parts of the factors, with a measure of how symmetric they must be.
+    /// [`KronBase::cholesky`] of the symmetric parts of the factors, with a measure of how symmetric they must be.
     ///
     /// # Errors
-    /// As [`Kron::cholesky`].
-    pub fn cholesky_with(&self, symmetry: Symmetry<T>) -> Result<Kron<'static, T>> {
+    /// As [`KronBase::cholesky`].
+    pub fn cholesky_with(&self, symmetry: Symmetry<T>) -> Result<KronBase<L::Like<'static, T>>> {
         let operation = "cholesky";
-        KronError::check_square(operation, "A", self.a().dim())?;
-        KronError::check_square(operation, "B", self.b().dim())?;
-        let kinds = (kind(operation, "A", self.a(), symmetry)?, kind(operation, "B", self.b(), symmetry)?);
-        if kinds == (Kind::Skew, Kind::Skew) {
-            return Err(KronError::NotPositiveDefinite { operation, name: "A ⊗ B" });
+        for (name, factor) in self.named() {
+            KronError::check_square(operation, name, factor.dim())?;
         }
-        let mut a = symmetric_dense(operation, "A", self.a(), symmetry)?;
-        let mut b = symmetric_dense(operation, "B", self.b(), symmetry)?;
-        if a[[0, 0]] < T::zero() && b[[0, 0]] < T::zero() {
-            a.mapv_inplace(|value| -value);
-            b.mapv_inplace(|value| -value);
+        let kinds = self.named().map(|(name, factor)| kind(operation, name, factor, symmetry));
+        let kinds: Vec<Kind> = kinds.collect::<Result<_>>()?;
+        let skew = kinds.iter().filter(|&&kind| kind == Kind::Skew).count();
+        if skew > 0 && skew % 2 == 0 && !kinds.contains(&Kind::General) {
+            return Err(KronError::NotPositiveDefinite { operation, name: L::PRODUCT });
         }
-        Kron::new(lower("A", self.a(), &a)?, lower("B", self.b(), &b)?)
+        let parts = self.named().map(|(name, factor)| symmetric_dense(operation, name, factor, symmetry));
+        let mut parts: Vec<Array2<T>> = parts.collect::<Result<_>>()?;
+        let mut negative: Vec<_> = parts.iter_mut().filter(|part| part[[0, 0]] < T::zero()).collect();
+        for pair in negative.chunks_exact_mut(2).flatten() {
+            pair.mapv_inplace(|value| -value);
+        }
+        let mut parts = parts.iter();
+        self.try_map(self.dim(), |name, factor| Ok(lower(name, factor, parts.next())?.into()))
     }
 }
 
-fn lower<T: Scalar>(name: &'static str, factor: &Factor<'_, T>, matrix: &Array2<T>) -> Result<Array2<T>> {
-    let possible = factor.rank_bound() == matrix.nrows();
-    let lower = if possible { cholesky_lower(matrix.view()) } else { None };
+/// The Cholesky factor of a factor's symmetric part.
+fn lower<T: Scalar>(name: &'static str, factor: &Factor<'_, T>, part: Option<&Array2<T>>) -> Result<Array2<T>> {
+    let possible = part.filter(|_| factor.rank_bound() == factor.nrows());
+    let lower = possible.and_then(|part| cholesky_lower(part.view()));
     lower.ok_or(KronError::NotPositiveDefinite { operation: "cholesky", name })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, kron_of, positive, symmetric};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_close, kron_of, positive, stretched, symmetric};
     use lokr_testing::matrix;
     use ndarray::array;
 
@@ -87,6 +96,51 @@ mod tests {
     fn l_lt_rebuilds_the_product_in_f32_and_f64() {
         rebuilds_the_product::<f32>();
         rebuilds_the_product::<f64>();
+    }
+
+    fn chains_rebuild_the_product<T: Scalar>(large: f64) {
+        for sizes in [&[3][..], &[2, 3, 2], &[1, 4, 1, 3], &[2; 5]] {
+            let plain = |signs: u32| {
+                let factors = sizes.iter().enumerate().map(|(index, &size)| {
+                    let sign = if signs >> index & 1 == 1 { -T::one() } else { T::one() };
+                    positive::<T>(size, index as u64) * sign
+                });
+                KronChain::new(factors).unwrap()
+            };
+            for signs in 0..1 << sizes.len() {
+                let k = plain(signs);
+                if signs.count_ones() % 2 == 1 {
+                    assert!(matches!(k.cholesky(), Err(KronError::NotPositiveDefinite { .. })));
+                    continue;
+                }
+                let (dense, size) = (plain(0).to_dense().unwrap(), T::from_usize_lossy(16 * k.nrows()));
+                for scale in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                    let unit = if sizes.len() % 2 == 0 { T::one() } else { scale };
+                    let l = stretched(&k, scale).cholesky().unwrap().to_dense().unwrap() / unit.sqrt();
+                    assert!(l.indexed_iter().all(|((i, j), &value)| i >= j || value == T::zero()));
+                    all_close(&l.dot(&l.t()), &dense, size * dense.iter().fold(T::zero(), |max, x| max.max(x.abs())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chains_rebuild_the_product_at_every_scale() {
+        chains_rebuild_the_product::<f32>(1e30);
+        chains_rebuild_the_product::<f64>(1e200);
+    }
+
+    #[test]
+    fn obstacles_in_a_chain_are_named() {
+        let operation = "cholesky";
+        let (one, skew) = (array![[1.0]], array![[0.0, 1.0], [-1.0, 0.0]]);
+        let error = |last: Array2<f64>| KronChain::new([&one, &one, &last]).unwrap().cholesky().unwrap_err();
+        assert_eq!(error(array![[1.0, 2.0]]), KronError::NotSquare { operation, name: "A₃", shape: (1, 2) });
+        assert_eq!(error(array![[f64::NAN]]), KronError::NonFinite { operation, argument: "A₃", count: 1 });
+        assert_eq!(error(skew.clone()), KronError::NotSymmetric { operation, name: "A₃", difference: 2.0 });
+        assert_eq!(error(-&one), KronError::NotPositiveDefinite { operation, name: "A₃" });
+        let whole = KronError::NotPositiveDefinite { operation, name: "A₁ ⊗ … ⊗ A_k" };
+        assert_eq!(KronChain::new([&skew, &one, &skew]).unwrap().cholesky(), Err(whole));
     }
 
     #[test]
