@@ -28,8 +28,10 @@
 //! |---|---|
 //! | make a product of two factors | [`Kron::new`], [`Factor::low_rank`] |
 //! | make one of many factors, nest them | [`KronChain::new`], [`KronBase::kron`](operator::KronBase::kron) |
-//! | make a sum | [`KronSum`] |
+//! | make a Kronecker sum | [`KronSum`] |
 //! | apply it to a vector, a batch of rows or of fields | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
+//! | add products up, with weights | [`KronTerms`], `&k + &l`, [`Kron::plus`] |
+//! | apply a sum of products, differentiate it | [`KronTerms::apply`], [`KronTerms::gradients`] |
 //! | apply it again and again | [`Kron::prepared`] |
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
 //! | merge it into a weight | [`Kron::add_to`] |
@@ -43,6 +45,8 @@
 //! | write it out | [`Kron::to_dense`], [`Kron::try_to_dense`], [`kron_dense`] |
 //! | multiply products | [`Kron::matmul`] or `&k * &l`, [`Kron::pow`], [`Kron::hadamard`] |
 //! | compare products | [`Kron::inner`], [`Kron::cosine`] |
+//! | compare sums of products | [`KronTerms::inner`], [`KronTerms::cosine`], [`KronTerms::frobenius_norm`] |
+//! | make a sum of fewer terms | [`KronTerms::compress`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
@@ -58,7 +62,7 @@
 //! | dense products | [`matmul_into`], [`PackedMatrix`] |
 //! | ask which library multiplies | [`backend()`], [`Backend`] |
 //!
-//! The rooms [`operator`], [`algebra`], [`nearest`], [`sizes`] and [`gemm`] have the same items by subject.
+//! The rooms [`operator`], [`algebra`], [`nearest`], [`terms`], [`sizes`] and [`gemm`] have the same items by subject.
 //!
 //! # Conventions
 //! `A` is `(m, n)`, `B` is `(p, q)`, `A ⊗ B` is `(m·p, n·q)` with
@@ -101,6 +105,7 @@ mod scalar;
 mod shape;
 pub mod sizes;
 mod sums;
+pub mod terms;
 #[cfg(test)]
 mod test_support;
 
@@ -113,6 +118,7 @@ pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;
 pub use sizes::{ChoiceNote, FactorChoice, FactorizationRule, ParameterCounts, Planner, factorization};
+pub use terms::{KronTerms, TermsGradients};
 
 /// The former name of [`FactorChoice`].
 #[deprecated(note = "renamed to `FactorChoice`")]
