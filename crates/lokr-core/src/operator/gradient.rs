@@ -36,6 +36,15 @@ impl<T: Scalar> KronGradients<T> {
         Self { parts: kron.parts().map(|part| Array2::zeros(part.dim())).collect() }
     }
 
+    /// [`KronGradients::zeros`], with an error where memory is refused.
+    ///
+    /// # Errors
+    /// [`KronError::OutOfMemory`].
+    pub fn try_zeros(kron: &Kron<'_, T>) -> Result<Self> {
+        let parts = kron.parts().map(|part| memory::zeros("gradients", part.dim())).collect::<Result<_>>()?;
+        Ok(Self { parts })
+    }
+
     /// The gradients: of `A` or `A_a, A_b`, then of `B` or `B_a, B_b`.
     #[must_use]
     pub fn parts(&self) -> &[Array2<T>] {
