@@ -98,7 +98,7 @@ mod decompose;
 mod error;
 pub mod gemm;
 mod hint;
-mod memory;
+pub mod memory;
 pub mod nearest;
 pub mod operator;
 mod scalar;

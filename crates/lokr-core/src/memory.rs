@@ -9,11 +9,20 @@ use crate::scalar::Scalar;
 /// so that asking costs a call and leaves no trace; memory for smaller ones is refused nowhere but at the very end.
 const ASKED_FOR: usize = 64 << 20;
 
-/// A matrix of zeros.
+/// A matrix of zeros, named after the `operation` that wants it.
 ///
 /// # Errors
-/// [`KronError::TooLarge`]; [`KronError::OutOfMemory`].
-pub(crate) fn zeros<T: Scalar>(operation: &'static str, shape: (usize, usize)) -> Result<Array2<T>> {
+/// [`KronError::TooLarge`] where the bytes cannot be counted; [`KronError::OutOfMemory`] where the system refuses them.
+/// # Examples
+/// ```
+/// use lokr_core::{KronError, memory};
+///
+/// assert_eq!(memory::zeros::<f32>("a mask", (2, 3))?.dim(), (2, 3));
+/// let refused = memory::zeros::<f64>("a mask", (1 << 30, 1 << 18));
+/// assert_eq!(refused, Err(KronError::OutOfMemory { operation: "a mask", shape: (1 << 30, 1 << 18) }));
+/// # Ok::<(), KronError>(())
+/// ```
+pub fn zeros<T: Scalar>(operation: &'static str, shape: (usize, usize)) -> Result<Array2<T>> {
     let length = length::<T>(operation, shape)?;
     // Cleared memory comes cheapest from `zeros`, which has no way to say that there is none.
     if length * size_of::<T>() >= ASKED_FOR {

@@ -1,7 +1,9 @@
 //! Matrices whose memory is reused from step to step.
 
-use lokr_core::Scalar;
+use lokr_core::{Scalar, memory};
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis, Slice};
+
+use crate::error::Result;
 
 /// A matrix that may change its number of rows without allocating, up to the most rows it has had: the last batch of
 /// an epoch is often shorter than the others.
@@ -27,9 +29,21 @@ impl<T: Scalar> Buffer<T> {
         self.view_mut()
     }
 
+    /// [`Buffer::resize`], with an error where memory is refused; the matrix is then as it was.
+    pub(crate) fn try_resize(&mut self, (rows, cols): (usize, usize)) -> Result<ArrayViewMut2<'_, T>> {
+        if rows > self.memory.nrows() || cols != self.memory.ncols() {
+            self.memory = memory::zeros("a step's buffer", (rows, cols))?;
+        }
+        Ok(self.resize((rows, cols)))
+    }
+
     /// Makes the matrix a copy of `x`, in row-major order.
-    pub(crate) fn store(&mut self, x: &ArrayRef2<T>) {
-        self.resize(x.dim()).assign(x);
+    ///
+    /// # Errors
+    /// As [`Buffer::try_resize`].
+    pub(crate) fn try_store(&mut self, x: &ArrayRef2<T>) -> Result<()> {
+        self.try_resize(x.dim())?.assign(x);
+        Ok(())
     }
 
     pub(crate) fn view(&self) -> ArrayView2<'_, T> {
@@ -54,11 +68,11 @@ mod tests {
     #[test]
     fn fewer_rows_and_back_reuse_the_memory() {
         let mut buffer = Buffer::new();
-        buffer.store(&array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
+        buffer.try_store(&array![[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]).unwrap();
         let address = buffer.view().as_ptr();
-        buffer.store(&array![[7.0, 8.0]]);
+        buffer.try_store(&array![[7.0, 8.0]]).unwrap();
         assert_eq!(buffer.view(), array![[7.0, 8.0]]);
-        buffer.store(&array![[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]]);
+        buffer.try_store(&array![[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]]).unwrap();
         assert_eq!(buffer.view(), array![[1.0, 2.0], [3.0, 4.0], [5.0, 7.0]]);
         assert_eq!(buffer.view().as_ptr(), address);
     }
@@ -66,8 +80,8 @@ mod tests {
     #[test]
     fn another_width_is_a_new_matrix() {
         let mut buffer = Buffer::new();
-        buffer.store(&array![[1.0, 2.0], [3.0, 4.0]]);
-        buffer.store(&array![[1.0, 2.0, 3.0]]);
+        buffer.try_store(&array![[1.0, 2.0], [3.0, 4.0]]).unwrap();
+        buffer.try_store(&array![[1.0, 2.0, 3.0]]).unwrap();
         assert_eq!(buffer.view(), array![[1.0, 2.0, 3.0]]);
         buffer.clear();
         assert_eq!(buffer.view().dim(), (0, 0));
@@ -77,7 +91,7 @@ mod tests {
     fn columns_in_fortran_order_are_stored_row_by_row() {
         let mut buffer = Buffer::new();
         let x = array![[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]];
-        buffer.store(&x.t());
+        buffer.try_store(&x.t()).unwrap();
         assert_eq!(buffer.view(), x.t());
         assert!(buffer.view().is_standard_layout());
     }

@@ -174,6 +174,66 @@ pub enum LayerError {
         /// The activation's name.
         activation: &'static str,
     },
+    /// An update is merged into a weight that holds it already.
+    #[error("{layer}: this update has been merged already; merged twice it would count twice")]
+    AlreadyMerged {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// An update is taken off a weight that does not hold it.
+    #[error("{layer}: this update is not in the weight: it was never merged, or values have changed since")]
+    NotMerged {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// A layer with parameters that does not know how to keep them as they are.
+    #[error("{layer}: has parameters and cannot be frozen; implement `Layer::set_frozen`")]
+    NotFreezable {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// Two layers of a network, or two updates of an adapter, would have one name.
+    #[error("{layer}: the name {name:?} is taken")]
+    DuplicateName {
+        /// Type of the network or adapter.
+        layer: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A name that cannot be given.
+    #[error("{layer}: {name:?} cannot be a name here: {problem}")]
+    InvalidName {
+        /// Type of the network or adapter.
+        layer: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// No layer of a network is meant by what should name one.
+    #[error("{wanted:?} names no layer; there are {}", .layers.join(", "))]
+    NoSuchLayer {
+        /// The name or the pattern.
+        wanted: String,
+        /// The names of the layers there are.
+        layers: Vec<String>,
+    },
+    /// A layer of a network is asked what only an adapter knows.
+    #[error("{name:?} is a {layer} and no adapter")]
+    NotAnAdapter {
+        /// The layer's name.
+        name: String,
+        /// Its type.
+        layer: &'static str,
+    },
+    /// A pattern of names that is no regular expression.
+    #[error("{pattern:?} is not a regular expression: {problem}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The layer cannot take a gradient with respect to its pre-activation.
     #[error("{layer}: has no pre-activation that a gradient could refer to")]
     NoPreActivation {

@@ -11,8 +11,12 @@
 //! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
+//! | chain layers | [`Sequential::push`], [`Sequential::named`]; [`Sequential::freeze`], [`Layer::set_frozen`] |
 //! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`AdamW`]; [`evaluate`] |
-//! | adapt a network | [`Sequential::map_layers`]; back to plain layers by [`Layer::merged`] |
+//! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back to plain layers by [`Layer::merged`] |
+//! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`]; [`Adapter`] |
+//! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
+//! | regularise | [`LoKrBuilder::input_dropout`], [`LoKrBuilder::rank_dropout`], [`LoKrBuilder::module_dropout`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
 //! | look inside | [`LoKrAdapter::diagnostics`]; [`LoKrAdapter::delta`], with its norms and spectrum |
 //! | save and load | [`named_parameters`], [`load_parameters`]; files are the business of `lokr-checkpoint` |
@@ -48,8 +52,9 @@
 //!
 //! # Rooms
 //!
-//! A batch passes from the top downwards: [`training`] calls the layers of a network, [`adapter`] the layer it adapts,
-//! [`linear`] is such a layer, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one
+//! A batch passes from the top downwards: [`training`] calls a [`network`], which calls its layers, [`adapter`] the layer
+//! it adapts, with the [`update`] that is added there; [`linear`] is such a layer, and all of them speak the language of
+//! [`layer`]. Shapes are `(batch, values)`, one
 //! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
 //! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own
@@ -58,7 +63,9 @@ pub mod activation;
 pub mod adapter; // Not `lokr`: with a glob import of this crate the name would stand for two things.
 pub mod layer;
 pub mod linear;
+pub mod network;
 pub mod training;
+pub mod update;
 
 mod buffer;
 mod error;
@@ -68,17 +75,19 @@ mod limits;
 mod test_support;
 
 pub use activation::Activation;
-pub use adapter::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrDiagnostics, LoKrInit, LoraAdapter};
+pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    GradientAt, Layer, LinearLayer, LoadReport, Loading, Visitor, VisitorMut, load_parameters, named_parameters,
-    set_parameter,
+    Adapter, GradientAt, Layer, LinearLayer, LoadReport, Loading, Merges, Visitor, VisitorMut, load_parameters,
+    named_parameters, set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
+pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, Select, Sequential};
 pub use training::{
-    Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sequential, Sgd,
-    SgdSettings, Targets, Trainer, accuracy, evaluate,
+    Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sgd, SgdSettings,
+    Targets, Trainer, accuracy, evaluate,
 };
+pub use update::{DeltaPlacement, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate};
 
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;

@@ -6,6 +6,8 @@ use lokr_layers::{Layer, LoKrAdapter};
 use super::factor::{W1, W2};
 use super::module::Module;
 use super::scale::ScaleRule;
+#[cfg(doc)]
+use crate::error::ModuleError;
 use crate::error::{JobError, Result};
 use crate::file::{FloatType, Tensor};
 
@@ -42,29 +44,38 @@ impl Module {
         Ok(LoKrAdapter::from_delta(base, self.kron()?, scaling)?)
     }
 
-    /// The module of a layer's adapter: its factors in the form they have, rounded once to `dtype`, and its scaling.
+    /// The module of a layer's adapter: its factors in the form they have, rounded once to `dtype`, and its scaling. A
+    /// scalar that is trained is multiplied into `lokr_w1`, as LyCORIS does; a multiplier is not saved.
     ///
     /// # Errors
-    /// Those of [`Module::new`].
+    /// [`JobError::SeveralTerms`] for a sum of several products; [`ModuleError::NonFinite`] for values that are not
+    /// finite, or not in `dtype`, which could not be read back; those of [`Module::new`].
     pub fn from_layer<T: Scalar, L: Layer<T> + Clone>(
         name: impl Into<String>,
         adapter: &LoKrAdapter<T, L>,
         dtype: FloatType,
     ) -> Result<Self> {
-        let w1 = match adapter.delta().a() {
+        let name = name.into();
+        let terms = adapter.update().stored_terms()?;
+        let [delta] = terms.as_slice() else {
+            return Err(JobError::SeveralTerms { module: name, operation: "saved as one module" }.into());
+        };
+        let w1 = match delta.a() {
             Factor::Full(w) => W1::Full(Tensor::from_array(w, dtype)),
             Factor::LowRank(halves) => W1::LowRank {
                 a: Tensor::from_array(&halves.left(), dtype),
                 b: Tensor::from_array(&halves.right(), dtype),
             },
         };
-        let w2 = match adapter.delta().b() {
+        let w2 = match delta.b() {
             Factor::Full(w) => W2::Full(Tensor::from_array(w, dtype)),
             Factor::LowRank(halves) => W2::LowRank {
                 a: Tensor::from_array(&halves.left(), dtype),
                 b: Tensor::from_array(&halves.right(), dtype),
             },
         };
-        Self::new(name, w1, w2, adapter.scaling().to_f64_exact())
+        let module = Self::new(name, w1, w2, adapter.scaling().to_f64_exact())?;
+        module.check_finite()?;
+        Ok(module)
     }
 }

@@ -9,8 +9,9 @@ use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, FileError, FloatType, JobError, Module, ModuleError, ReadOptions,
     ScaleRule, TensorFile, Unmatched, W1, W2,
 };
-use lokr_layers::{Activation, Layer, LoKrAdapter};
-use ndarray::{Array2, ArrayD};
+use lokr_core::Kron;
+use lokr_layers::{Activation, FullyConnected, Layer, LoKrAdapter, LoKrInit};
+use ndarray::{Array1, Array2, ArrayD};
 
 fn rows(file: &TensorFile, name: &str) -> Array2<f32> {
     let array = values(file, name).mapv(|x| x as f32);
@@ -141,6 +142,38 @@ fn a_saved_layer_is_the_one_that_was_loaded() {
     let base = base.fully_connected::<f32>(name, Activation::Relu).unwrap();
     let again = back.modules()[name].to_layer(base, ScaleRule::Trained).unwrap();
     assert_eq!(again.predict(&x).unwrap(), layer.predict(&x).unwrap());
+}
+
+/// A file that nobody could read back is not made.
+#[test]
+fn values_that_are_not_finite_are_not_saved() {
+    let base = || FullyConnected::from_arrays(Array2::<f32>::zeros((6, 4)), Array1::zeros(6), Activation::Identity);
+    let mut spoilt = LoKrAdapter::builder(base().unwrap()).init(LoKrInit::Random).build().unwrap();
+    let large = LoKrAdapter::from_delta(
+        base().unwrap(),
+        Kron::new(Array2::from_elem((2, 2), 1e5), Array2::ones((3, 2))).unwrap(),
+        1.0,
+    )
+    .unwrap();
+    spoilt.visit_mut(&mut |name, mut values, _| {
+        if name == "lokr_w2" {
+            values.fill(f32::NAN);
+        }
+    });
+    for (adapter, dtype, key, count) in [
+        (&spoilt, FloatType::F32, "lokr_w2", 6),
+        (&spoilt, FloatType::Bf16, "lokr_w2", 6),
+        (&large, FloatType::F16, "lokr_w1", 4),
+    ] {
+        cause(
+            Module::from_layer("m", adapter, dtype),
+            |e| matches!(e, E::Module(ModuleError::NonFinite { key: k, count: c, .. }) if *k == key && *c == count),
+        );
+    }
+    Module::from_layer("m", &large, FloatType::Bf16).unwrap();
+
+    let sum = LoKrAdapter::builder(base().unwrap()).terms(2).build().unwrap();
+    cause(Module::from_layer("m", &sum, FloatType::F32), |e| matches!(e, E::Job(JobError::SeveralTerms { .. })));
 }
 
 #[test]

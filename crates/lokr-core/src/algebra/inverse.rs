@@ -7,7 +7,7 @@ use super::rank::threshold;
 use super::scaled_factor::{ScaledFactor, of_factors};
 use crate::decompose::{Lu, Scaled, ThinSvd, check_finite, scaled_thin_svd};
 use crate::error::{KronError, Result};
-use crate::operator::{Factor, FactorList, Kron, KronBase};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
 impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
@@ -120,25 +120,6 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
             let threshold = threshold(factor, &svd.result.s);
             pseudo_inverse(factor, svd, threshold)
         })
-    }
-}
-
-impl<T: Scalar> Kron<'_, T> {
-    /// LU decompositions of both factors, or why the product has no inverse.
-    pub(super) fn invertible_lus(&self, operation: &'static str) -> Result<(Lu<T>, Lu<T>)> {
-        for (name, factor) in [("A", self.a()), ("B", self.b())] {
-            KronError::check_square(operation, name, factor.dim())?;
-        }
-        let lu = |name, factor: &Factor<'_, T>| {
-            check_finite(operation, name, factor)?;
-            let singular = KronError::Singular { operation, name };
-            if factor.rank_bound() < factor.dim().0 {
-                return Err(singular);
-            }
-            let lu = Lu::new(factor.dense().view());
-            if lu.is_singular() { Err(singular) } else { Ok(lu) }
-        };
-        Ok((lu("A", self.a())?, lu("B", self.b())?))
     }
 }
 

@@ -37,6 +37,15 @@ impl<T: Scalar> KronGradients<T> {
         Self { parts: kron.parts().map(|part| Array2::zeros(part.dim())).collect() }
     }
 
+    /// [`KronGradients::zeros`], with an error where memory is refused.
+    ///
+    /// # Errors
+    /// [`KronError::OutOfMemory`].
+    pub fn try_zeros<L: FactorList<Elem = T>>(kron: &KronBase<L>) -> Result<Self> {
+        let parts = kron.parts().map(|part| memory::zeros("gradients", part.dim())).collect::<Result<_>>()?;
+        Ok(Self { parts })
+    }
+
     /// Those of the stored matrices, from the gradients of the factors multiplied out.
     pub(crate) fn of_factors<L: FactorList<Elem = T>>(
         kron: &KronBase<L>,

@@ -32,14 +32,14 @@ impl<T: Scalar> Debug for KronTerms<'_, T> {
 /// let sum = KronTerms::new([(0.5, Kron::new(array![[1.0, 2.0]], array![[3.0]])?)])?;
 /// assert_eq!(
 ///     sum.to_string(),
-///     "(1, 2), a sum of 1 terms\n0.5 · (1, 2) = (1, 2) ⊗ (1, 1)\nA = (1, 2) [[1.0, 2.0]]\nB = (1, 1) [[3.0]]"
+///     "(1, 2), a sum of 1 term\n0.5 · (1, 2) = (1, 2) ⊗ (1, 1)\nA = (1, 2) [[1.0, 2.0]]\nB = (1, 1) [[3.0]]"
 /// );
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 impl<T: Scalar> Display for KronTerms<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let ((height, width), terms) = (self.dim(), self.terms().len());
-        write!(f, "({height}, {width}), a sum of {terms} terms")?;
+        write!(f, "({height}, {width}), a sum of {terms} {}", if terms == 1 { "term" } else { "terms" })?;
         for (weight, term) in self.pairs().take(SHOWN) {
             f.write_str("\n")?;
             Debug::fmt(&weight, f)?;
@@ -52,7 +52,7 @@ impl<T: Scalar> Display for KronTerms<'_, T> {
 
 /// The weights and the products are equal, one by one, and as many. (Sums of other terms are other operators here, even
 /// where the matrices are equal.)
-impl<'b, T: PartialEq> PartialEq<KronTerms<'b, T>> for KronTerms<'_, T> {
+impl<'b, T: Scalar> PartialEq<KronTerms<'b, T>> for KronTerms<'_, T> {
     fn eq(&self, other: &KronTerms<'b, T>) -> bool {
         self.weights == other.weights
             && self.terms.len() == other.terms.len()

@@ -80,7 +80,7 @@ fn every_derivative_agrees_with_central_differences() {
     let dy = matrix::<f64>(3, 5, 8);
     for activation in ACTIVATIONS {
         let mut state = ActivationState::new();
-        state.forward(activation, &mut z.clone());
+        state.forward(activation, &mut z.clone()).unwrap();
         let mut dz = Array2::from_elem(z.dim(), f64::NAN);
         state.backward_into(activation, &dy, &mut dz);
         for ((i, j), &found) in dz.indexed_iter() {
@@ -99,7 +99,7 @@ fn leaky_relu_has_the_right_derivative_for_negative_slopes_too() {
     let activation = Activation::LeakyRelu { slope: -0.5 };
     let (mut y, mut dz) = (array![[-2.0, 3.0]], Array2::zeros((1, 2)));
     let mut state = ActivationState::new();
-    state.forward(activation, &mut y);
+    state.forward(activation, &mut y).unwrap();
     assert_eq!(y, array![[1.0, 3.0]]);
     state.backward_into(activation, &array![[1.0, 1.0]], &mut dz);
     assert_eq!(dz, array![[-0.5, 1.0]]);
@@ -113,7 +113,7 @@ fn layout_and_size_do_not_change_the_result() {
     for activation in ACTIVATIONS {
         let whole = applied(activation, &z);
         let (mut state, mut dz) = (ActivationState::new(), Array2::zeros(z.dim()));
-        state.forward(activation, &mut z.clone());
+        state.forward(activation, &mut z.clone()).unwrap();
         state.backward_into(activation, &dy, &mut dz);
         // Size alone changes no bit; another layout may, by the order of a softmax's sums.
         assert_eq!(applied(activation, &z.slice(s![..3, ..]).to_owned()), whole.slice(s![..3, ..]), "{activation}");
@@ -125,7 +125,7 @@ fn layout_and_size_do_not_change_the_result() {
             let (few, few_dy) = (z.slice(s![..3, ..]), dy.slice(s![..3, ..]));
             let mut state = ActivationState::new();
             with_layout(&few, layout, |few| {
-                state.forward(activation, few);
+                state.forward(activation, few).unwrap();
                 assert_abs_diff_eq!(*few, *whole.slice(s![..3, ..]), epsilon = 1e-6);
             });
             with_layout(&Array2::from_elem(few.dim(), f32::NAN), layout, |few_dz| {
@@ -140,7 +140,7 @@ fn layout_and_size_do_not_change_the_result() {
 fn an_empty_batch_passes() {
     for activation in ACTIVATIONS {
         let mut state = ActivationState::<f64>::new();
-        state.forward(activation, &mut Array2::zeros((0, 4)));
+        state.forward(activation, &mut Array2::zeros((0, 4))).unwrap();
         state.backward_into(activation, &Array2::zeros((0, 4)), &mut Array2::zeros((0, 4)));
         activation.apply(&mut Array2::<f32>::zeros((3, 0)));
     }

@@ -6,6 +6,7 @@ use ndarray::{ArrayRef2, Zip};
 use super::function::Activation;
 use super::special::{normal_cdf, normal_density, sigmoid};
 use crate::buffer::Buffer;
+use crate::error::Result;
 use crate::limits::PARALLEL_VALUES;
 
 /// What the derivative is computed from.
@@ -37,18 +38,23 @@ impl<T: Scalar> ActivationState<T> {
     }
 
     /// Replaces `z` by its activation and keeps what [`ActivationState::backward_into`] needs.
-    pub(crate) fn forward(&mut self, activation: Activation, z: &mut ArrayRef2<T>) {
+    ///
+    /// # Errors
+    /// [`crate::LayerError::Kron`] where memory is refused; `z` is then as it was.
+    pub(crate) fn forward(&mut self, activation: Activation, z: &mut ArrayRef2<T>) -> Result<()> {
         match activation.keeps() {
             Kept::Nothing => activation.apply(z),
             Kept::PreActivation => {
-                self.kept.store(z);
+                self.kept.try_store(z)?;
                 activation.apply(z);
             }
             Kept::Output => {
+                let mut kept = self.kept.try_resize(z.dim())?;
                 activation.apply(z);
-                self.kept.store(z);
+                kept.assign(z);
             }
         }
+        Ok(())
     }
 
     /// Writes over `dz` the gradient of the pre-activation, given the gradient `dy` of the output. Both have the shape

@@ -90,6 +90,11 @@ impl Activation {
         }
     }
 
+    /// Whether it gives what it is given.
+    pub(crate) fn is_identity(self) -> bool {
+        self == Self::Identity
+    }
+
     /// # Errors
     /// [`LayerError::InvalidSetting`] for a slope that is not finite.
     pub(crate) fn check(self) -> Result<()> {

@@ -3,12 +3,11 @@
 use lokr_core::{Kron, PackedMatrix, Scalar};
 use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 
-use super::checks::TYPE_NAME;
 use super::lokr_adapter::LoKrAdapter;
-use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::Layer;
+use crate::layer::{Adapter, Layer};
+use crate::update::{DeltaPlacement, TYPE_NAME};
 
 /// An adapted layer that only infers: weight packed, factors laid out, nothing left to decide. Immutable, so that
 /// threads can share it.
@@ -37,12 +36,12 @@ pub struct CompiledLoKr<T: Scalar> {
     bias: Array1<T>,
     activation: Activation,
     placement: DeltaPlacement,
-    delta: Kron<'static, T>,
-    scaling: T,
+    /// Products, each with what it is multiplied by.
+    terms: Vec<(T, Kron<'static, T>)>,
     max_batch: usize,
 }
 
-impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
     /// A copy of the adapted layer for inference on batches of up to `max_batch` rows; larger ones are cut.
     ///
     /// # Cost
@@ -51,23 +50,33 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// [`LayerError::NotCompilable`] for a base without a weight matrix, [`LayerError::InvalidSetting`] for a
     /// `max_batch` of 0.
     pub fn compile(&self, max_batch: usize) -> Result<CompiledLoKr<T>> {
-        if max_batch == 0 {
-            return Err(LayerError::invalid("max_batch", 0, "at least 1"));
-        }
-        let linear = self.base.as_linear().ok_or(LayerError::NotCompilable { layer: self.base.type_name() })?;
-        Ok(CompiledLoKr {
-            weight: PackedMatrix::new(&linear.weight())?,
-            bias: linear.bias().to_owned(),
-            activation: linear.activation(),
-            placement: self.placement,
-            delta: self.delta.prepared(max_batch)?,
-            scaling: self.scaling,
-            max_batch,
-        })
+        CompiledLoKr::new(self, max_batch)
     }
 }
 
 impl<T: Scalar> CompiledLoKr<T> {
+    /// [`LoKrAdapter::compile`] of an adapter of any base. One around an adapter has that one's update in its weight.
+    ///
+    /// # Errors
+    /// As [`LoKrAdapter::compile`].
+    pub fn new(adapter: &dyn Adapter<T>, max_batch: usize) -> Result<Self> {
+        if max_batch == 0 {
+            return Err(LayerError::invalid("max_batch", 0, "at least 1"));
+        }
+        let base = adapter.base();
+        let linear = base.as_linear().ok_or(LayerError::NotCompilable { layer: base.type_name() })?;
+        let updates = adapter.updates();
+        let terms = updates.iter().flat_map(|(_, update)| update.terms());
+        Ok(Self {
+            weight: PackedMatrix::new(&linear.effective_weight()?)?,
+            bias: linear.bias().to_owned(),
+            activation: linear.activation(),
+            placement: adapter.placement(),
+            terms: terms.map(|(s, delta)| Ok((s, delta.prepared(max_batch)?))).collect::<Result<_>>()?,
+            max_batch,
+        })
+    }
+
     /// Values in one row of the input.
     #[must_use]
     pub fn input_size(&self) -> usize {
@@ -110,14 +119,18 @@ impl<T: Scalar> CompiledLoKr<T> {
         self.weight.apply_into(T::one(), &x, T::one(), &mut y)?;
         match self.placement {
             DeltaPlacement::BeforeActivation => {
-                self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
+                self.add_terms(&x, &mut y)?;
                 self.activation.apply(&mut y);
             }
             DeltaPlacement::AfterActivation => {
                 self.activation.apply(&mut y);
-                self.delta.apply_into(self.scaling, &x, T::one(), &mut y)?;
+                self.add_terms(&x, &mut y)?;
             }
         }
         Ok(())
+    }
+
+    fn add_terms(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+        self.terms.iter().try_for_each(|(strength, delta)| Ok(delta.apply_into(*strength, x, T::one(), y)?))
     }
 }

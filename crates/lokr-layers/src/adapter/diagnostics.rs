@@ -3,14 +3,13 @@
 use std::fmt;
 
 use lokr_core::{KronShape, Scalar};
-use ndarray::ArrayView2;
 
-use super::halves::inner_rank;
+use super::any_adapter::OWN;
 use super::lokr_adapter::LoKrAdapter;
-use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::Result;
-use crate::layer::Layer;
+use crate::layer::{Adapter, Layer};
+use crate::update::{DeltaPlacement, LoKrUpdate, inner_rank};
 
 /// What [`LoKrAdapter::diagnostics`] finds. Printed, it is a few lines of text.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,8 +23,10 @@ pub struct LoKrDiagnostics {
     pub base_frozen: bool,
     /// Where the update enters.
     pub placement: DeltaPlacement,
-    /// Sizes of the factors.
+    /// Sizes of the factors, those of the first term.
     pub shape: KronShape,
+    /// How many products are added up.
+    pub terms: usize,
     /// Inner size of `A`, where it is held low-rank.
     pub a_rank: Option<usize>,
     /// Inner size of `B`, where it is held low-rank.
@@ -44,7 +45,7 @@ pub struct LoKrDiagnostics {
     pub rank_bound: usize,
     /// `‖s·(A ⊗ B)‖_F`.
     pub frobenius_norm: f64,
-    /// `‖s·(A ⊗ B)‖₂`.
+    /// `‖s·(A ⊗ B)‖₂`; of several terms an upper bound, the sum of theirs.
     pub spectral_norm: f64,
     /// `‖W‖_F` of the base, if it has a weight matrix.
     pub weight_norm: Option<f64>,
@@ -52,7 +53,7 @@ pub struct LoKrDiagnostics {
     pub gradient_norm: Option<f64>,
 }
 
-impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
     /// Shapes, counts and norms. The norms of the update come from the factors; it is not formed.
     ///
     /// # Cost
@@ -75,36 +76,82 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// # Ok::<(), lokr_layers::LayerError>(())
     /// ```
     pub fn diagnostics(&self) -> Result<LoKrDiagnostics> {
-        let (delta, linear) = (self.delta(), self.base.as_linear());
-        let scaling = self.scaling.to_f64_exact();
-        let (out, input) = delta.dim();
-        let gradients = self.training.gradients.as_ref().filter(|_| self.training.has_gradients);
-        Ok(LoKrDiagnostics {
-            base: self.base.type_name(),
+        LoKrDiagnostics::new(self)
+    }
+}
+
+impl LoKrDiagnostics {
+    /// [`LoKrAdapter::diagnostics`] of an adapter of any base.
+    ///
+    /// # Errors
+    /// As [`LoKrAdapter::diagnostics`].
+    pub fn new<T: Scalar>(adapter: &dyn Adapter<T>) -> Result<Self> {
+        let (base, update) = (adapter.base(), adapter.update(OWN)?);
+        let (linear, delta) = (base.as_linear(), update.delta());
+        let (out, input) = update.dim();
+        Ok(Self {
+            base: base.type_name(),
             activation: linear.map(|linear| linear.activation()),
-            base_frozen: self.base_frozen,
-            placement: self.placement,
+            base_frozen: adapter.is_base_frozen(),
+            placement: adapter.placement(),
             shape: delta.shape(),
+            terms: update.terms().len(),
             a_rank: inner_rank(delta.a()),
             b_rank: inner_rank(delta.b()),
-            rank: self.rank(),
-            alpha: self.alpha().to_f64_exact(),
-            scaling,
-            parameters: delta.parameter_count(),
-            share: delta.parameter_count() as f64 / (out as f64 * input as f64),
-            rank_bound: delta.a().rank_bound() * delta.b().rank_bound(),
-            frobenius_norm: scaling.abs() * delta.frobenius_norm().to_f64_exact(),
-            spectral_norm: scaling.abs() * delta.spectral_norm()?.to_f64_exact(),
-            weight_norm: linear.map(|linear| squares(linear.weight()).sqrt()),
-            gradient_norm: gradients
-                .map(|g| g.parts().iter().map(|gradient| squares(gradient.view())).sum::<f64>().sqrt()),
+            rank: update.rank(),
+            alpha: update.alpha().to_f64_exact(),
+            scaling: update.scaling().to_f64_exact(),
+            parameters: update.parameter_count(),
+            share: update.parameter_count() as f64 / (out as f64 * input as f64),
+            rank_bound: update.terms().map(|(_, term)| term.a().rank_bound() * term.b().rank_bound()).sum(),
+            frobenius_norm: frobenius_norm(update)?,
+            spectral_norm: update
+                .terms()
+                .map(|(strength, term)| magnitude(strength, term.spectral_norm()))
+                .sum::<Result<_>>()?,
+            weight_norm: linear.map(|linear| squares(linear.weight().iter()).sqrt()),
+            gradient_norm: gradient_norm(update),
         })
     }
 }
 
+/// `|s|·‖·‖` in `f64`.
+fn magnitude<T: Scalar>(strength: T, norm: lokr_core::Result<T>) -> Result<f64> {
+    Ok(strength.to_f64_exact().abs() * norm?.to_f64_exact())
+}
+
+/// `‖ΔW‖_F`, of several terms by their inner products. Terms that are split differently have none but as matrices.
+fn frobenius_norm<T: Scalar>(update: &LoKrUpdate<T>) -> Result<f64> {
+    if update.terms().len() == 1 {
+        return update.terms().map(|(strength, term)| magnitude(strength, Ok(term.frobenius_norm()))).sum();
+    }
+    let shape = update.delta().shape();
+    if update.terms().any(|(_, term)| term.shape() != shape) {
+        return Ok(squares(update.weight()?.iter()).sqrt());
+    }
+    let mut square = 0.0;
+    for (s, term) in update.terms() {
+        for (t, other) in update.terms() {
+            square += s.to_f64_exact() * t.to_f64_exact() * term.inner(other)?.to_f64_exact();
+        }
+    }
+    Ok(square.max(0.0).sqrt())
+}
+
+/// The root of the sum of squares of all gradients, if there are any.
+fn gradient_norm<T: Scalar>(update: &LoKrUpdate<T>) -> Option<f64> {
+    let mut sum = None;
+    update.visit("", &mut |_, _, gradient| {
+        if let Some(gradient) = gradient {
+            *sum.get_or_insert(0.0) += squares(gradient.iter());
+        }
+    });
+    sum.map(f64::sqrt)
+}
+
 /// The sum of the squares, in `f64`.
-fn squares<T: Scalar>(matrix: ArrayView2<'_, T>) -> f64 {
-    matrix.iter().map(|value| value.to_f64_exact().powi(2)).sum()
+fn squares<'v, T: Scalar>(values: impl Iterator<Item = &'v T>) -> f64 {
+    values.map(|value| value.to_f64_exact().powi(2)).sum()
 }
 
 impl fmt::Display for LoKrDiagnostics {
@@ -125,6 +172,9 @@ impl fmt::Display for LoKrDiagnostics {
             held(self.a_rank),
             held(self.b_rank)
         )?;
+        if self.terms > 1 {
+            writeln!(f, "terms       {} of these, added up", self.terms)?;
+        }
         writeln!(f, "scaling     {} (alpha {}, rank {})", self.scaling, self.alpha, self.rank)?;
         writeln!(f, "parameters  {} ({:.3} % of the weight)", self.parameters, 100.0 * self.share)?;
         writeln!(f, "rank        at most {}", self.rank_bound)?;

@@ -1,10 +1,8 @@
 //! The adapter's factors: read and replaced.
 
-use lokr_core::{Factor, Kron, Scalar};
+use lokr_core::{Factor, Scalar};
 use ndarray::{ArrayView2, CowArray, Ix2};
 
-use super::checks::check_factor;
-use super::halves::halves;
 use super::lokr_adapter::LoKrAdapter;
 use crate::error::Result;
 use crate::layer::Layer;
@@ -13,41 +11,41 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// Shape `(m, n)` of `A`.
     #[must_use]
     pub fn matrix_a_dimensions(&self) -> (usize, usize) {
-        self.delta.a().dim()
+        self.delta().a().dim()
     }
 
     /// Shape `(p, q)` of `B`.
     #[must_use]
     pub fn matrix_b_dimensions(&self) -> (usize, usize) {
-        self.delta.b().dim()
+        self.delta().b().dim()
     }
 
     /// `A (m, n)`: a view when it is held full, the product of its halves when low-rank.
     #[must_use]
     pub fn matrix_a(&self) -> CowArray<'_, T, Ix2> {
-        self.delta.a().dense()
+        self.delta().a().dense()
     }
 
     /// `B (p, q)`: a view when it is held full, the product of its halves when low-rank.
     #[must_use]
     pub fn matrix_b(&self) -> CowArray<'_, T, Ix2> {
-        self.delta.b().dense()
+        self.delta().b().dense()
     }
 
     /// The halves `A_a (m, r)` and `A_b (r, n)`, if `A` is held low-rank.
     #[must_use]
     pub fn matrix_a_halves(&self) -> Option<(ArrayView2<'_, T>, ArrayView2<'_, T>)> {
-        halves(self.delta.a())
+        self.update.a_halves()
     }
 
     /// The halves `B_a (p, r)` and `B_b (r, q)`, if `B` is held low-rank.
     #[must_use]
     pub fn matrix_b_halves(&self) -> Option<(ArrayView2<'_, T>, ArrayView2<'_, T>)> {
-        halves(self.delta.b())
+        self.update.b_halves()
     }
 
     /// Replaces `A` by a full matrix, or by a [`Factor::low_rank`] of any inner size, of the same shape `(m, n)`.
-    /// Stored gradients are dropped; the number of parameters changes with the form.
+    /// Gradients are dropped, and a backward needs a new forward; the number of parameters changes with the form.
     ///
     /// # Errors
     /// [`LayerError::Shape`], [`LayerError::NonFinite`], [`LayerError::InvalidRank`] for an inner size of 0; nothing is
@@ -57,10 +55,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// [`LayerError::NonFinite`]: crate::LayerError::NonFinite
     /// [`LayerError::InvalidRank`]: crate::LayerError::InvalidRank
     pub fn set_matrix_a<'f>(&mut self, a: impl Into<Factor<'f, T>>) -> Result<()> {
-        let a = a.into();
-        check_factor("matrix_a", self.matrix_a_dimensions(), &a)?;
-        let b = self.delta.b().clone();
-        self.set_delta(Kron::new(a.into_owned(), b)?);
+        self.update.set_a(a.into())?;
+        self.forget();
         Ok(())
     }
 
@@ -69,16 +65,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// # Errors
     /// As [`LoKrAdapter::set_matrix_a`].
     pub fn set_matrix_b<'f>(&mut self, b: impl Into<Factor<'f, T>>) -> Result<()> {
-        let b = b.into();
-        check_factor("matrix_b", self.matrix_b_dimensions(), &b)?;
-        let a = self.delta.a().clone();
-        self.set_delta(Kron::new(a, b.into_owned())?);
+        self.update.set_b(b.into())?;
+        self.forget();
         Ok(())
-    }
-
-    fn set_delta(&mut self, delta: Kron<'static, T>) {
-        self.delta = delta;
-        self.training.gradients = None;
-        self.clear_all_gradients();
     }
 }

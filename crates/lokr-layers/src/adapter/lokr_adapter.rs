@@ -1,25 +1,27 @@
 //! The adapter: what it holds, how it is made, what of it can be read and set.
 
-use lokr_core::sizes::lowest_full_rank;
-use lokr_core::{Kron, KronGradients, KronShape, Scalar};
+use lokr_core::{Kron, KronShape, Scalar};
 
-use super::checks::{check_factor, check_scaling, weight_shape};
-use super::halves::inner_rank;
-use super::placement::DeltaPlacement;
+use super::checks::weight_shape;
 use crate::activation::ActivationState;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
+#[cfg(doc)]
+use crate::update::LoKrInit;
+use crate::update::{DeltaPlacement, LoKrBuilder, LoKrSettings, LoKrUpdate};
 
 /// A base layer with a Kronecker update of its weight: `W + s·(A ⊗ B)`, `A (m, n)`, `B (p, q)`, never formed in forward
 /// or backward.
 ///
 /// `L` is any [`Layer`]: [`crate::Dense`], [`crate::FullyConnected`], `Box<dyn Layer<T>>`, or your own. Where it has a
 /// weight matrix ([`Layer::as_linear`]) the update enters before its activation, so that the adapted layer equals its
-/// merged layer; see [`DeltaPlacement`].
+/// merged layer; see [`DeltaPlacement`]. An adapter is such a layer again: adapters around adapters add up before the
+/// activation.
 ///
 /// The adapter is a layer itself. Its trainable parameters, in order: `lokr_w1` (or `lokr_w1_a`, `lokr_w1_b`),
-/// `lokr_w2` (or `lokr_w2_a`, `lokr_w2_b`), then the base's unless it is frozen.
+/// `lokr_w2` (or `lokr_w2_a`, `lokr_w2_b`), those of several terms behind `term0.` and so on, then `lokr_scalar` if it
+/// has one, then the base's unless it is frozen. A base that is an adapter has `base.` in front of its names.
 ///
 /// # Cost
 /// Forward adds `2·batch·min(n·p·(q + m), m·q·(n + p))` flops to the base's, backward two to three times that. The
@@ -44,43 +46,54 @@ use crate::layer::Layer;
 #[derive(Debug, Clone)]
 pub struct LoKrAdapter<T: Scalar, L> {
     pub(super) base: L,
-    pub(super) delta: Kron<'static, T>,
-    rank: usize,
-    alpha: T,
-    pub(super) scaling: T,
+    pub(super) update: LoKrUpdate<T>,
     pub(super) placement: DeltaPlacement,
     pub(super) base_frozen: bool,
+    /// Whether the update is frozen as well, and so the whole.
+    pub(super) frozen: bool,
     pub(super) training: TrainingState<T>,
 }
 
 /// What a training step leaves for the next call. All of it can be dropped at any time.
 #[derive(Debug, Clone)]
 pub(super) struct TrainingState<T: Scalar> {
-    /// Whether `input` is that of the last `forward`.
+    /// Whether `input` is that of the last `forward`, and no parameter has changed since.
     pub(super) has_input: bool,
     pub(super) input: Buffer<T>,
     pub(super) activation: ActivationState<T>,
     /// Gradient of the pre-activation.
     pub(super) dz: Buffer<T>,
-    /// Whether `gradients` are of the current parameters; else they are memory only.
-    pub(super) has_gradients: bool,
-    pub(super) gradients: Option<KronGradients<T>>,
 }
 
 impl<T: Scalar> TrainingState<T> {
     pub(super) fn new() -> Self {
-        Self {
-            has_input: false,
-            input: Buffer::new(),
-            activation: ActivationState::new(),
-            dz: Buffer::new(),
-            has_gradients: false,
-            gradients: None,
-        }
+        Self { has_input: false, input: Buffer::new(), activation: ActivationState::new(), dz: Buffer::new() }
     }
 }
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+    /// Adapts `base` with the shapes that LyCORIS and PEFT use: balanced factors of both sizes, and `B` low-rank where
+    /// `rank < max(p, q)/2`.
+    ///
+    /// `alpha`: numerator of the scaling `alpha/rank`; `None` means `alpha = rank`. `freeze_base`: train the adapter
+    /// only. Everything else is for [`LoKrAdapter::builder`].
+    ///
+    /// # Errors
+    /// As [`LoKrBuilder::build`]. Every layer with at least one input and one output gets an adapter; a prime size is
+    /// split as `1 × N`.
+    pub fn new(base: L, rank: usize, alpha: Option<T>, freeze_base: bool) -> Result<Self> {
+        let builder = Self::builder(base).rank(rank).freeze_base(freeze_base);
+        match alpha {
+            Some(alpha) => builder.alpha(alpha).build(),
+            None => builder.build(),
+        }
+    }
+
+    /// All settings, each with its default.
+    pub fn builder(base: L) -> LoKrBuilder<T, L> {
+        LoKrBuilder::on(base)
+    }
+
     /// Adapts `base` with given factors and scaling, as read from a file; the base starts frozen.
     ///
     /// The rank is the inner size of `B`, or of `A`, or where both are full the smallest that makes `B` full; `alpha`
@@ -96,34 +109,18 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         if delta.dim() != weight {
             return Err(LayerError::FactorShapes { m, n, p, q, weight });
         }
-        check_factor("matrix_a", (m, n), delta.a())?;
-        check_factor("matrix_b", (p, q), delta.b())?;
-        check_scaling(scaling)?;
-        let rank = inner_rank(delta.b()).or(inner_rank(delta.a())).unwrap_or(lowest_full_rank((p, q)));
-        let alpha = scaling * T::from_usize_lossy(rank);
-        Self::assemble(base, delta.into_owned(), rank, alpha, scaling, None)
+        Self::from_update(base, LoKrUpdate::from_terms(vec![delta], scaling)?)
     }
 
-    /// Puts together what has been checked; the placement is decided here.
-    pub(super) fn assemble(
-        base: L,
-        delta: Kron<'static, T>,
-        rank: usize,
-        alpha: T,
-        scaling: T,
-        placement: Option<DeltaPlacement>,
-    ) -> Result<Self> {
-        let placement = match (placement, base.as_linear()) {
-            (Some(DeltaPlacement::BeforeActivation), None) => {
-                let expected = "AfterActivation for a base without a weight matrix";
-                return Err(LayerError::invalid("placement", "BeforeActivation", expected));
-            }
-            (Some(placement), _) => placement,
-            (None, Some(_)) => DeltaPlacement::BeforeActivation,
-            (None, None) => DeltaPlacement::AfterActivation,
-        };
-        let training = TrainingState::new();
-        Ok(Self { base, delta, rank, alpha, scaling, placement, base_frozen: true, training })
+    /// Adapts `base` with a given update; the base starts frozen.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`] unless `update` has the shape of the base's weight, [`LayerError::ZeroSize`].
+    pub fn from_update(base: L, update: LoKrUpdate<T>) -> Result<Self> {
+        let weight = weight_shape(&base)?;
+        LayerError::check_shape(base.type_name(), "an update", weight, update.dim())?;
+        let placement = placement_on(&base, None)?;
+        Ok(Prepared { update, placement, base_frozen: true, out_of_weight: false }.put_on(base))
     }
 
     /// The adapted layer, as it was given.
@@ -138,16 +135,22 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         self.base
     }
 
+    /// Takes the adapter apart: the adapted layer and what was added to it.
+    #[must_use]
+    pub fn into_parts(self) -> (L, LoKrUpdate<T>) {
+        (self.base, self.update)
+    }
+
     /// The rank asked for. The factors may be full, and the rank of `A ⊗ B` is `rank(A)·rank(B)`.
     #[must_use]
     pub fn rank(&self) -> usize {
-        self.rank
+        self.update.rank()
     }
 
     /// Numerator of the scaling the adapter was made with.
     #[must_use]
     pub fn alpha(&self) -> T {
-        self.alpha
+        self.update.alpha()
     }
 
     /// What `A ⊗ B` is multiplied by: `alpha/rank`, or `alpha/√rank` with [`crate::LoKrBuilder::rs_lora`], until
@@ -157,18 +160,34 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// `lokr-checkpoint` reads by a rule (`ScaleRule`) from an alpha, a rank or a configuration.
     #[must_use]
     pub fn scaling(&self) -> T {
-        self.scaling
+        self.update.scaling()
     }
 
     /// Changes the strength of the update; zero switches it off. Gradients, which belong to the old strength, are
-    /// dropped.
+    /// dropped, and a backward needs a new forward.
     ///
     /// # Errors
     /// [`LayerError::InvalidSetting`] unless `scaling` is finite.
     pub fn set_scaling(&mut self, scaling: T) -> Result<()> {
-        check_scaling(scaling)?;
-        self.scaling = scaling;
-        self.clear_all_gradients();
+        self.update.set_scaling(scaling)?;
+        self.forget();
+        Ok(())
+    }
+
+    /// How strongly the update is applied, beside its scaling: 1 until [`LoKrAdapter::set_multiplier`].
+    #[must_use]
+    pub fn multiplier(&self) -> T {
+        self.update.multiplier()
+    }
+
+    /// Changes how strongly the update is applied, at run time: what is saved stays. Gradients are dropped, and a
+    /// backward needs a new forward.
+    ///
+    /// # Errors
+    /// [`LayerError::InvalidSetting`] unless `multiplier` is finite.
+    pub fn set_multiplier(&mut self, multiplier: T) -> Result<()> {
+        self.update.set_multiplier(multiplier)?;
+        self.forget();
         Ok(())
     }
 
@@ -184,29 +203,121 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         self.base_frozen
     }
 
-    /// Freezes the base or lets it train. When this changes anything all gradients are dropped, so that those of the
-    /// adapter and of the base always cover the same steps.
+    /// Freezes the base or lets it train, as far as it is not frozen itself. When this changes anything all gradients
+    /// are dropped, so that those of the adapter and of the base always cover the same steps.
     pub fn set_base_frozen(&mut self, frozen: bool) {
         if self.base_frozen != frozen {
             self.base_frozen = frozen;
-            self.clear_all_gradients();
+            self.update.clear_gradients();
+            self.base.clear_gradients();
         }
     }
 
-    pub(super) fn clear_all_gradients(&mut self) {
-        self.training.has_gradients = false;
+    /// After a change that is no step: gradients are dropped, and a backward needs a new forward.
+    pub(super) fn forget(&mut self) {
+        self.training.has_input = false;
+        self.update.forget();
         self.base.clear_gradients();
     }
 
     /// Number of trainable values of the adapter alone, without the base's.
     #[must_use]
     pub fn adapter_parameter_count(&self) -> usize {
-        self.delta.parameter_count()
+        self.update.parameter_count()
     }
 
-    /// The update without its scaling: the lazy product `A ⊗ B (out, in)`, with its norms, rank and spectrum.
+    /// The update without its scaling: the lazy product `A ⊗ B (out, in)`, with its norms, rank and spectrum. The first
+    /// one of several terms; [`LoKrUpdate::terms`] has all.
     #[must_use]
     pub fn delta(&self) -> &Kron<'static, T> {
-        &self.delta
+        self.update.delta()
+    }
+
+    /// What is added to the weight: terms, scaling, scalar and multiplier.
+    #[must_use]
+    pub fn update(&self) -> &LoKrUpdate<T> {
+        &self.update
+    }
+}
+
+impl<T: Scalar> LoKrBuilder<T, ()> {
+    /// The adapter of `base` with these settings.
+    ///
+    /// # Errors
+    /// As [`LoKrBuilder::build`].
+    pub fn adapt<L: Layer<T> + Clone>(self, base: L) -> Result<LoKrAdapter<T, L>> {
+        LoKrBuilder { base, settings: self.settings }.build()
+    }
+}
+
+impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
+    /// Checks the settings and makes the adapter.
+    ///
+    /// # Errors
+    /// - [`LayerError::ZeroSize`] for a base without inputs or outputs.
+    /// - [`LayerError::InvalidRank`] for rank 0.
+    /// - [`LayerError::InvalidSetting`] for an `alpha` that is negative or not finite, for a dropout outside of
+    ///   `[0, 1)`, for [`DeltaPlacement::BeforeActivation`] or [`LoKrInit::Principal`] on a base without a weight matrix,
+    ///   and for no terms.
+    /// - [`LayerError::FactorShapes`] for shapes that do not multiply to the layer's, [`LayerError::Kron`] for empty or
+    ///   overflowing ones, for factors that memory does not hold, and where the nearest product of a matrix is not found.
+    pub fn build(self) -> Result<LoKrAdapter<T, L>> {
+        let prepared = Prepared::new(&self.base, &LoKrBuilder { base: (), settings: self.settings })?;
+        Ok(prepared.put_on(self.base))
+    }
+}
+
+/// An update that fits a certain layer, to be put on it: what can fail has been done.
+pub(crate) struct Prepared<T: Scalar> {
+    update: LoKrUpdate<T>,
+    placement: DeltaPlacement,
+    base_frozen: bool,
+    /// Whether the base's weight is to lose what the update adds.
+    out_of_weight: bool,
+}
+
+impl<T: Scalar> Prepared<T> {
+    pub(crate) fn new(base: &dyn Layer<T>, settings: &LoKrSettings<T>) -> Result<Self> {
+        let settings = &settings.settings;
+        let dim = weight_shape(base)?;
+        let out_of_weight = settings.starts_from_weight();
+        let update = match base.as_linear().filter(|_| out_of_weight) {
+            Some(linear) => settings.update(dim, Some(&linear.effective_weight()?))?,
+            None => settings.update(dim, None)?,
+        };
+        let placement = placement_on(base, settings.placement)?;
+        let after = placement == DeltaPlacement::AfterActivation;
+        if out_of_weight && after && base.as_linear().is_some_and(|linear| !linear.activation().is_identity()) {
+            let expected = "BeforeActivation for an update that is taken out of the weight";
+            return Err(LayerError::invalid("placement", "AfterActivation", expected));
+        }
+        Ok(Self { update, placement, base_frozen: settings.freeze_base, out_of_weight })
+    }
+
+    pub(crate) fn update(&self) -> &LoKrUpdate<T> {
+        &self.update
+    }
+
+    /// The adapter of that layer.
+    pub(crate) fn put_on<L: Layer<T> + Clone>(self, mut base: L) -> LoKrAdapter<T, L> {
+        let Self { update, placement, base_frozen, out_of_weight } = self;
+        if let Some(linear) = base.as_linear_mut().filter(|_| out_of_weight) {
+            // Its shape is that of the weight.
+            let _ = update.add_to(-T::one(), &mut linear.weight_mut());
+        }
+        LoKrAdapter { base, update, placement, base_frozen, frozen: false, training: TrainingState::new() }
+    }
+}
+
+/// Where an update enters: as wanted, if the base allows it.
+fn placement_on<T: Scalar>(base: &dyn Layer<T>, wanted: Option<DeltaPlacement>) -> Result<DeltaPlacement> {
+    match (wanted, base.as_linear()) {
+        (Some(DeltaPlacement::BeforeActivation), None) => {
+            let expected = "AfterActivation for a base without a weight matrix";
+            Err(LayerError::invalid("placement", "BeforeActivation", expected))
+        }
+        (Some(placement), _) => Ok(placement),
+        (None, Some(_)) => Ok(DeltaPlacement::BeforeActivation),
+        (None, None) => Ok(DeltaPlacement::AfterActivation),
     }
 }

@@ -1,15 +1,15 @@
 //! The LoKr adapter: a frozen layer plus `ΔW = s·(A ⊗ B)`, trained through the two small factors.
 //!
-//! - `lokr_adapter`: [`LoKrAdapter`], what it holds.
-//! - `builder`: its settings; `init`: the numbers its factors start with.
-//! - `forward_backward`: the adapter as a layer.
-//! - `factors`: `A` and `B`, read and replaced; `halves`: those held low-rank.
+//! - `lokr_adapter`: [`LoKrAdapter`], what it holds and how it is made; `factors`: `A` and `B`, read and replaced.
+//! - `forward_backward`: the adapter as a layer; `linear`: as a linear layer, where its base is one.
 //! - `merge`: the update as a matrix, added to a weight.
+//! - `any_adapter`: the adapter without the type of its base.
 //! - `lora_adapter`: [`LoraAdapter`], what it shares with other adapters of the LoRA family.
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
-//! - `placement`: whether the update enters before the base's activation or after it; `checks`: what is refused.
+//! - `checks`: what is refused of a base.
 //!
-//! Uses `layer` and `activation`; the base it adapts is any layer, so it knows none of them by its type.
+//! Uses `layer`, `update` (what is added, and its settings) and `activation`; the base it adapts is any layer, so it
+//! knows none of them by its type.
 //!
 //! # What it costs
 //! `rank(A ⊗ B) = rank(A)·rank(B)`, so a small pair of factors makes an update of high rank. But the shapes must
@@ -27,26 +27,24 @@
 //! An often copied example, `(50, 4) ⊗ (20, 4)` as an update of a `(1000, 1000)` weight with 280 values, is impossible:
 //! that product has shape `(1000, 16)`.
 
-mod builder;
+mod any_adapter;
 mod checks;
 mod compiled;
 mod diagnostics;
 mod factors;
 mod forward_backward;
-mod halves;
-mod init;
+mod linear;
 mod lokr_adapter;
 mod lora_adapter;
 mod merge;
-mod placement;
 
 #[cfg(test)]
 mod gradient_tests;
 
-pub use builder::LoKrBuilder;
+#[doc(no_inline)]
+pub use crate::update::{DeltaPlacement, LoKrBuilder, LoKrInit};
 pub use compiled::CompiledLoKr;
 pub use diagnostics::LoKrDiagnostics;
-pub use init::LoKrInit;
 pub use lokr_adapter::LoKrAdapter;
+pub(crate) use lokr_adapter::Prepared;
 pub use lora_adapter::LoraAdapter;
-pub use placement::DeltaPlacement;

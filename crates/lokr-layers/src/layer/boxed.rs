@@ -3,7 +3,8 @@
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
-use super::traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+use super::arguments::{GradientAt, Visitor, VisitorMut};
+use super::traits::{Adapter, Layer, LinearLayer};
 use crate::error::Result;
 
 impl<T: Scalar> Clone for Box<dyn Layer<T>> {
@@ -45,6 +46,27 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn set_training_mode(&mut self, training: bool) {
         (**self).set_training_mode(training);
+    }
+    fn set_frozen(&mut self, frozen: bool) -> Result<()> {
+        (**self).set_frozen(frozen)
+    }
+    fn is_frozen(&self) -> bool {
+        (**self).is_frozen()
+    }
+    fn children(&self) -> Vec<(&str, &dyn Layer<T>)> {
+        (**self).children()
+    }
+    fn children_mut(&mut self) -> Vec<(&str, &mut Box<dyn Layer<T>>)> {
+        (**self).children_mut()
+    }
+    fn as_adapter(&self) -> Option<&dyn Adapter<T>> {
+        (**self).as_adapter()
+    }
+    fn as_adapter_mut(&mut self) -> Option<&mut dyn Adapter<T>> {
+        (**self).as_adapter_mut()
+    }
+    fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
+        (**self).visit_random_states(visitor);
     }
     fn supports_training(&self) -> bool {
         (**self).supports_training()

@@ -1,17 +1,24 @@
 //! What a layer is: the traits that everything above is written against, and parameters by their names.
 //!
-//! - `traits`: [`Layer`], with [`LinearLayer`] for a layer that has a weight matrix, and what their methods are given.
+//! - `traits`: [`Layer`], with [`LinearLayer`] for a layer that has a weight matrix and [`Adapter`] for one that adapts
+//!   another.
+//! - `arguments`: what their methods are given.
+//! - `merges`: [`Merges`], what has been merged into a weight.
 //! - `boxed`: `Box<dyn Layer<T>>` as a layer.
 //! - `named`: parameters by name, read, set and loaded as a whole.
 //!
 //! A layer of your own implements [`Layer`]; then it can be adapted, chained and trained like those of this crate.
 //!
-//! Uses `activation`; knows no layer by its type.
+//! Uses `update` and `activation`; knows no layer by its type.
 
+mod arguments;
 mod boxed;
+mod merges;
 mod named;
 mod traits;
 
+pub use arguments::{GradientAt, Visitor, VisitorMut};
+pub use merges::Merges;
 pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
 pub(crate) use traits::require_gradients;
-pub use traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+pub use traits::{Adapter, Layer, LinearLayer};

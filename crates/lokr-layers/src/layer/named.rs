@@ -41,7 +41,7 @@ impl LoadReport {
 /// Copies of all trainable parameters of `layer` by their names, those of [`Layer::visit`].
 ///
 /// # Errors
-/// [`LayerError::RepeatedName`] where two parameters have one name, as in an adapter around an adapter.
+/// [`LayerError::RepeatedName`] where two parameters have one name.
 /// # Examples
 /// ```
 /// use lokr_layers::{Activation, Dense, Loading, load_parameters, named_parameters};
@@ -80,7 +80,8 @@ pub fn set_parameter<T: Scalar>(layer: &mut dyn Layer<T>, name: &str, values: &A
     load_parameters(layer, &given, Loading::Partial).map(drop)
 }
 
-/// Sets the trainable parameters of `layer` from values with names: all or nothing.
+/// Sets the trainable parameters of `layer` from values with names: all or nothing. Gradients are dropped, and a
+/// backward needs a new forward.
 ///
 /// # Errors
 /// [`LayerError::RepeatedName`] as for [`named_parameters`]; [`LayerError::NamedShape`] and
@@ -98,6 +99,7 @@ pub fn load_parameters<T: Scalar>(
             parameter.assign(values);
         }
     });
+    layer.clear_gradients();
     Ok(report)
 }
 

@@ -1,27 +1,14 @@
-//! What every layer can do, and what a layer with a weight matrix can do besides. Each trait speaks of the other, so
-//! they stand together.
+//! What every layer can do, and what a layer with a weight matrix and an adapter can do besides. Each trait speaks of the
+//! others, so they stand together.
 
-use lokr_core::Scalar;
-use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD};
+use lokr_core::{Scalar, memory};
+use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
+use super::arguments::{GradientAt, Visitor, VisitorMut};
+use super::merges::Merges;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-
-/// What a gradient handed to `backward` refers to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GradientAt {
-    /// The layer's output.
-    Output,
-    /// The value before the layer's activation: the short cut of softmax with cross-entropy, whose gradient there is
-    /// `(probabilities − target) / batch`.
-    PreActivation,
-}
-
-/// Is shown one parameter after the other: name, values, and gradient if there is one.
-pub type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>);
-
-/// A [`Visitor`] that may change the values.
-pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);
+use crate::update::{DeltaPlacement, LoKrUpdate};
 
 /// A differentiable map from rows of `input_size` values to rows of `output_size` values.
 ///
@@ -31,6 +18,14 @@ pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Optio
 /// Parameters are visited in one fixed order, the order of the flat vectors of [`Layer::parameters`] and
 /// [`Layer::gradients`]; frozen parameters are not visited. Gradients add up over calls of [`Layer::backward`] until
 /// [`Layer::clear_gradients`].
+///
+/// # When parameters change
+/// One rule for every layer and every way of changing them. A backward belongs to the parameters of its forward: after
+/// any change it needs a new one ([`LayerError::BackwardBeforeForward`]). Setting parameters, by
+/// [`Layer::set_parameters`], [`crate::load_parameters`], [`crate::Linear::set_weights`],
+/// [`crate::LoKrAdapter::set_scaling`] and the like, drops the gradients too, which were those of other parameters.
+/// A step by gradients ([`Layer::update_parameters`], an [`crate::Optimizer`]) leaves them to be looked at until they
+/// are cleared. Whoever writes through [`Layer::visit_mut`] makes a step.
 pub trait Layer<T: Scalar>: Send + Sync {
     /// Values in one row of the input.
     fn input_size(&self) -> usize;
@@ -63,7 +58,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// Shows every trainable parameter, in order: its name, its values, and its gradient if there is one.
     fn visit(&self, visitor: Visitor<'_, T>);
 
-    /// Like [`Layer::visit`], with writable values.
+    /// Like [`Layer::visit`], with writable values. The next backward needs a new forward.
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>);
 
     /// Drops all gradients. The next [`Layer::backward`] starts from zero.
@@ -75,6 +70,51 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// Switches between training and inference behaviour, in this layer and all layers inside it.
     fn set_training_mode(&mut self, training: bool);
 
+    /// Keeps all parameters as they are, in this layer and all layers inside it, or lets them train: frozen ones are
+    /// not visited and get no gradients, while the input's gradient passes through. Gradients are dropped when this
+    /// changes anything. All layers of this crate can be frozen; what they keep frozen of their own, such as the base
+    /// of an adapter, stays frozen.
+    ///
+    /// # Errors
+    /// [`LayerError::NotFreezable`] from a layer with parameters that does not implement this.
+    fn set_frozen(&mut self, frozen: bool) -> Result<()> {
+        if frozen && self.parameter_count() > 0 {
+            return Err(LayerError::NotFreezable { layer: self.type_name() });
+        }
+        Ok(())
+    }
+
+    /// Whether [`Layer::set_frozen`] keeps the parameters as they are.
+    fn is_frozen(&self) -> bool {
+        false
+    }
+
+    /// The layers this one is made of, with their names, first to last: those of a [`crate::Sequential`].
+    fn children(&self) -> Vec<(&str, &dyn Layer<T>)> {
+        Vec::new()
+    }
+
+    /// [`Layer::children`], to be changed, or replaced by layers of the same sizes.
+    fn children_mut(&mut self) -> Vec<(&str, &mut Box<dyn Layer<T>>)> {
+        Vec::new()
+    }
+
+    /// This layer as an adapter, if it is one.
+    fn as_adapter(&self) -> Option<&dyn Adapter<T>> {
+        None
+    }
+
+    /// [`Layer::as_adapter`], writable.
+    fn as_adapter_mut(&mut self) -> Option<&mut dyn Adapter<T>> {
+        None
+    }
+
+    /// Shows every number that decides which random values training draws next, with a name, and lets it be set: with
+    /// the parameters restored and these, a run goes on with the same bits.
+    fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
+        let _ = visitor;
+    }
+
     /// Whether `backward` works.
     fn supports_training(&self) -> bool {
         true
@@ -83,13 +123,17 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// A deep copy behind a new box.
     fn clone_box(&self) -> Box<dyn Layer<T>>;
 
-    /// A deep copy in which every adapter is merged into its base: [`crate::LoKrAdapter`] gives its merged base, a
-    /// [`crate::Sequential`] does so for each of its layers, any other layer is copied as it is.
+    /// A deep copy in which every adapter is merged into its base, and nothing is frozen: [`crate::LoKrAdapter`] gives
+    /// its merged base, adapters around adapters included, a [`crate::Sequential`] does so for each of its layers, any
+    /// other layer is copied as it is.
     ///
     /// # Errors
-    /// Those of the adapters' merges, [`LayerError::NotMergeable`] and [`LayerError::MergeThroughActivation`].
+    /// Those of the adapters' merges, [`LayerError::NotMergeable`], [`LayerError::MergeThroughActivation`],
+    /// [`LayerError::NonFinite`].
     fn merged(&self) -> Result<Box<dyn Layer<T>>> {
-        Ok(self.clone_box())
+        let mut copy = self.clone_box();
+        copy.set_frozen(false)?;
+        Ok(copy)
     }
 
     /// This layer as one with a weight matrix, if it has one. Adapters need it to put their delta before the
@@ -106,9 +150,9 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// Inference into a new matrix `(batch, output_size)`.
     ///
     /// # Errors
-    /// [`LayerError::Shape`].
+    /// [`LayerError::Shape`]; [`LayerError::Kron`] where memory for it is refused.
     fn predict(&self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let mut y = Array2::zeros((x.nrows(), self.output_size()));
+        let mut y = memory::zeros("an output", (x.nrows(), self.output_size()))?;
         self.predict_into(x, &mut y)?;
         Ok(y)
     }
@@ -116,9 +160,9 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// Training forward into a new matrix `(batch, output_size)`.
     ///
     /// # Errors
-    /// [`LayerError::Shape`].
+    /// [`LayerError::Shape`]; [`LayerError::Kron`] where memory for it is refused.
     fn forward(&mut self, x: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let mut y = Array2::zeros((x.nrows(), self.output_size()));
+        let mut y = memory::zeros("an output", (x.nrows(), self.output_size()))?;
         self.forward_into(x, &mut y)?;
         Ok(y)
     }
@@ -128,7 +172,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// # Errors
     /// As [`Layer::backward_into`].
     fn backward(&mut self, dy: &ArrayRef2<T>) -> Result<Array2<T>> {
-        let mut dx = Array2::zeros((dy.nrows(), self.input_size()));
+        let mut dx = memory::zeros("an input gradient", (dy.nrows(), self.input_size()))?;
         self.backward_into(dy, GradientAt::Output, &mut dx)?;
         Ok(dx)
     }
@@ -147,7 +191,8 @@ pub trait Layer<T: Scalar>: Send + Sync {
         Array1::from_vec(flat)
     }
 
-    /// Sets all trainable values from one vector, in the order of [`Layer::parameters`].
+    /// Sets all trainable values from one vector, in the order of [`Layer::parameters`]. Gradients are dropped, and a
+    /// backward needs a new forward.
     ///
     /// # Errors
     /// [`LayerError::Length`], [`LayerError::NonFinite`]; nothing is changed then.
@@ -156,6 +201,7 @@ pub trait Layer<T: Scalar>: Send + Sync {
         LayerError::check_finite(self.type_name(), "parameters", parameters.iter())?;
         let mut source = parameters.iter();
         self.visit_mut(&mut |_, mut values, _| values.iter_mut().zip(&mut source).for_each(|(v, &s)| *v = s));
+        self.clear_gradients();
         Ok(())
     }
 
@@ -189,11 +235,14 @@ pub trait Layer<T: Scalar>: Send + Sync {
 ///
 /// However a layer stores its weight, here it is `W (out, in)`; a layer that keeps it input-major hands out the
 /// transposed view. Merging therefore honours every orientation.
+///
+/// An adapter of a linear layer is a linear layer: what it computes before the activation is the base's and its own
+/// update. Its *stored* weight is the base's, and its *effective* weight the sum.
 pub trait LinearLayer<T: Scalar>: Layer<T> {
-    /// The weight as `W (out, in)`.
+    /// The stored weight, which updates are merged into, as `W (out, in)`.
     fn weight(&self) -> ArrayView2<'_, T>;
 
-    /// The weight as `W (out, in)`, writable.
+    /// The stored weight as `W (out, in)`, writable.
     fn weight_mut(&mut self) -> ArrayViewMut2<'_, T>;
 
     /// The bias, `out` values.
@@ -219,6 +268,84 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
     /// # Errors
     /// [`LayerError::Shape`].
     fn accumulate_gradients(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>) -> Result<()>;
+
+    /// [`LinearLayer::pre_activation_into`] in training, for a layer that does then what it does not in inference.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    fn train_pre_activation_into(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
+        self.pre_activation_into(x, z)
+    }
+
+    /// The way back of [`LinearLayer::train_pre_activation_into`] with the same `x`: adds to all gradients and writes
+    /// that of the input over `dx`.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`], [`LayerError::BackwardBeforeForward`].
+    fn train_backward_into(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
+        self.input_gradient_into(dz, dx)?;
+        self.accumulate_gradients(x, dz)
+    }
+
+    /// The weight `W (out, in)` that the layer computes with: the stored one, or one made for the purpose.
+    ///
+    /// # Errors
+    /// [`LayerError::Kron`] where memory for it is refused.
+    fn effective_weight(&self) -> Result<CowArray<'_, T, Ix2>> {
+        Ok(self.weight().into())
+    }
+
+    /// Where merges into the stored weight are written down, so that none is made twice; `None` from a layer that
+    /// keeps no such list.
+    fn merges(&mut self) -> Option<&mut Merges> {
+        None
+    }
+}
+
+/// An adapter without the type of its base: what a network, a saver or a report needs of it.
+///
+/// [`crate::LoKrAdapter`] is one around any base. From a layer behind a box it is reached by [`Layer::as_adapter`], in a
+/// network by its name with [`crate::Sequential::adapter`].
+pub trait Adapter<T: Scalar>: Layer<T> {
+    /// The adapted layer.
+    fn base(&self) -> &dyn Layer<T>;
+
+    /// The updates by name, the adapter's own first: it is called `default`, as in PEFT.
+    fn updates(&self) -> Vec<(&str, &LoKrUpdate<T>)>;
+
+    /// One of the updates by its name.
+    ///
+    /// # Errors
+    /// [`crate::LayerError::UnknownName`].
+    fn update(&self, name: &str) -> Result<&LoKrUpdate<T>>;
+
+    /// Puts `update` in the place of the one of that name, which is handed back. Gradients are dropped.
+    ///
+    /// # Errors
+    /// [`crate::LayerError::UnknownName`]; [`crate::LayerError::Shape`] for an update of other sizes. Nothing is
+    /// changed then.
+    fn replace_update(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<LoKrUpdate<T>>;
+
+    /// Changes the scaling of the adapter's own update; zero switches it off. Gradients are dropped.
+    ///
+    /// # Errors
+    /// [`crate::LayerError::InvalidSetting`] unless it is finite.
+    fn set_scaling(&mut self, scaling: T) -> Result<()>;
+
+    /// Changes how strongly an update is applied, which is not saved. Gradients are dropped.
+    ///
+    /// # Errors
+    /// [`crate::LayerError::UnknownName`]; [`crate::LayerError::InvalidSetting`] unless it is finite.
+    fn set_multiplier(&mut self, name: &str, multiplier: T) -> Result<()>;
+
+    /// Where the update enters.
+    fn placement(&self) -> DeltaPlacement;
+
+    /// Whether the base's parameters are kept as they are.
+    fn is_base_frozen(&self) -> bool;
+
+    /// Freezes the base or lets it train. Gradients are dropped when this changes anything.
+    fn set_base_frozen(&mut self, frozen: bool);
 }
 
 /// `Ok` when every trainable parameter of `layer` has a gradient, else [`LayerError::NoGradients`].

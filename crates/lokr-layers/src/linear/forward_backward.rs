@@ -8,7 +8,7 @@ use super::orientation::Orientation;
 use super::parameters::Linear;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+use crate::layer::{GradientAt, Layer, LinearLayer, Merges, Visitor, VisitorMut};
 
 impl<T: Scalar, O: Orientation> Linear<T, O> {
     fn check_columns(argument: &'static str, expected: usize, matrix: &ArrayRef2<T>) -> Result<()> {
@@ -37,8 +37,9 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
 
     fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         self.pre_activation_into(x, y)?;
-        self.activation_state.forward(self.activation, y);
-        self.input.store(x);
+        self.ran_forward = false;
+        self.input.try_store(x)?;
+        self.activation_state.forward(self.activation, y)?;
         self.ran_forward = true;
         Ok(())
     }
@@ -54,23 +55,33 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
         let dz = match (at, self.activation) {
             (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
             (GradientAt::Output, activation) => {
-                let mut dz = self.dz.resize(dy.dim());
+                let mut dz = self.dz.try_resize(dy.dim())?;
                 self.activation_state.backward_into(activation, dy, &mut dz);
                 scratch = dz;
                 &*scratch
             }
         };
-        accumulate(Self::storage(), &mut self.gradients, &self.input.view(), dz)?;
+        if !self.frozen {
+            accumulate(Self::storage(), &mut self.gradients, &self.input.view(), dz)?;
+        }
         Ok(matmul_into(T::one(), dz, &Self::storage().out_by_in(self.weights.view()), T::zero(), dx)?)
     }
 
     fn visit(&self, visitor: Visitor<'_, T>) {
+        if self.frozen {
+            return;
+        }
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
         visitor("bias", self.bias.view().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
     }
 
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
+        if self.frozen {
+            return;
+        }
+        self.ran_forward = false;
+        self.merges.clear();
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view_mut().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
         visitor("bias", self.bias.view_mut().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
@@ -89,6 +100,18 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
         self.input.clear();
         self.activation_state.clear();
         self.dz.clear();
+    }
+
+    fn set_frozen(&mut self, frozen: bool) -> Result<()> {
+        if self.frozen != frozen {
+            self.frozen = frozen;
+            self.clear_gradients();
+        }
+        Ok(())
+    }
+
+    fn is_frozen(&self) -> bool {
+        self.frozen
     }
 
     /// Does nothing: this layer behaves alike in both modes.
@@ -112,7 +135,10 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
         Self::storage().out_by_in(self.weights.view())
     }
 
+    /// Whoever writes here makes another weight of it: see [`Merges`].
     fn weight_mut(&mut self) -> ArrayViewMut2<'_, T> {
+        self.forget();
+        self.merges.clear();
         Self::storage().out_by_in_mut(self.weights.view_mut())
     }
 
@@ -141,6 +167,10 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
     fn accumulate_gradients(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>) -> Result<()> {
         Self::check_columns("x", self.input_size(), x)?;
         LayerError::check_shape(Self::name(), "dz", (x.nrows(), self.output_size()), dz.dim())?;
-        accumulate(Self::storage(), &mut self.gradients, x, dz)
+        if self.frozen { Ok(()) } else { accumulate(Self::storage(), &mut self.gradients, x, dz) }
+    }
+
+    fn merges(&mut self) -> Option<&mut Merges> {
+        Some(&mut self.merges)
     }
 }

@@ -1,6 +1,6 @@
 //! The gradients of a linear layer's weight and bias, added up over backward passes.
 
-use lokr_core::{Scalar, matmul_into};
+use lokr_core::{Scalar, matmul_into, memory};
 use ndarray::{Array1, Array2, ArrayRef2};
 
 use super::orientation::Storage;
@@ -22,11 +22,14 @@ pub(super) fn accumulate<T: Scalar>(
     x: &ArrayRef2<T>,
     dz: &ArrayRef2<T>,
 ) -> Result<()> {
-    let gradients = gradients.get_or_insert_with(|| Gradients {
-        weights: Array2::zeros(storage.swap_dim((dz.ncols(), x.ncols()))),
-        bias: Array1::zeros(dz.ncols()),
-        present: false,
-    });
+    let gradients = match gradients {
+        Some(gradients) => gradients,
+        None => gradients.insert(Gradients {
+            weights: memory::zeros("gradients", storage.swap_dim((dz.ncols(), x.ncols())))?,
+            bias: Array1::zeros(dz.ncols()),
+            present: false,
+        }),
+    };
     let beta = if gradients.present { T::one() } else { T::zero() };
     matmul_into(T::one(), &dz.t(), x, beta, &mut storage.out_by_in_mut(gradients.weights.view_mut()))?;
     if !gradients.present {

@@ -176,7 +176,7 @@ fn the_parts_of_a_linear_layer_make_the_whole() {
     let mut z = Array2::from_elem((4, 3), f64::NAN);
     dense.pre_activation_into(&x, &mut z).unwrap();
     let mut state = ActivationState::new();
-    state.forward(dense.activation(), &mut z);
+    state.forward(dense.activation(), &mut z).unwrap();
     let (mut dz, mut dx2) = (Array2::zeros((4, 3)), Array2::from_elem((4, 5), f64::NAN));
     state.backward_into(dense.activation(), &dy, &mut dz);
     dense.accumulate_gradients(&x, &dz).unwrap();
@@ -289,9 +289,12 @@ fn constructors_refuse_what_makes_no_layer() {
         let from = FullyConnected::from_arrays(weights, Array1::zeros(output_size), Activation::Relu);
         assert_eq!(from.unwrap_err(), expected);
     }
+    let error = Dense::<f64>::new(1 << 30, 1 << 18, Activation::Relu, Init::Zeros, rng).unwrap_err();
+    let refused = KronError::OutOfMemory { operation: "Dense", shape: (1 << 30, 1 << 18) };
+    assert_eq!(error, LayerError::Kron(refused)); // countable, but more than any machine has
     for sizes in [(usize::MAX, 2), (1 << 40, 1 << 22)] {
         let error = Dense::<f64>::new(sizes.0, sizes.1, Activation::Relu, Init::Zeros, rng).unwrap_err();
-        let sizes = vec![sizes.0, sizes.1];
+        let sizes = vec![sizes.0, sizes.1, 8]; // 8 bytes a value
         assert_eq!(error, LayerError::Kron(KronError::TooLarge { operation: "Dense", sizes }));
     }
     let error = Dense::<f64>::from_arrays(matrix(2, 3, 1), vector(2, 1), Activation::Relu).unwrap_err();

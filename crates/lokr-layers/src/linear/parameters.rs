@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use lokr_core::{KronError, Scalar};
+use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView2};
 use ndarray_rand::rand::Rng;
 
@@ -12,6 +12,7 @@ use super::orientation::{Orientation, Storage};
 use crate::activation::{Activation, ActivationState};
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
+use crate::layer::Merges;
 
 /// A linear layer `y = activation(x·Wᵀ + bias)` with `W (out, in)`, stored as `O` says: [`crate::Dense`] or
 /// [`crate::FullyConnected`].
@@ -35,6 +36,8 @@ pub struct Linear<T, O> {
     pub(super) ran_forward: bool,
     pub(super) activation_state: ActivationState<T>,
     pub(super) dz: Buffer<T>,
+    pub(super) frozen: bool,
+    pub(super) merges: Merges,
     orientation: PhantomData<O>,
 }
 
@@ -42,8 +45,8 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
     /// A layer with weights drawn from `rng` as `init` says, and a bias of zeros.
     ///
     /// # Errors
-    /// [`LayerError::ZeroSize`], [`LayerError::InvalidSetting`], and [`KronError::TooLarge`] for a weight that no
-    /// memory could hold.
+    /// [`LayerError::ZeroSize`], [`LayerError::InvalidSetting`], and [`LayerError::Kron`] for a weight that no memory
+    /// could hold, or for which it is refused.
     /// # Examples
     /// ```
     /// use lokr_layers::{Activation, FullyConnected, Init, Layer, rand::{SeedableRng, rngs::SmallRng}};
@@ -60,18 +63,10 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         init: Init,
         rng: &mut (impl Rng + ?Sized),
     ) -> Result<Self> {
-        let fits = input_size
-            .checked_mul(output_size)
-            .and_then(|count| count.checked_mul(size_of::<T>()))
-            .is_some_and(|bytes| bytes <= isize::MAX as usize);
-        if !fits {
-            let sizes = vec![input_size, output_size];
-            return Err(KronError::TooLarge { operation: Self::name(), sizes }.into());
-        }
         Self::check_sizes(input_size, output_size)?;
         activation.check()?;
         init.check::<T>()?;
-        let weights = Array2::zeros(Self::storage().swap_dim((output_size, input_size)));
+        let weights = memory::zeros(Self::name(), Self::storage().swap_dim((output_size, input_size)))?;
         let mut layer = Self::assemble(weights, Array1::zeros(output_size), activation);
         init.fill(&mut Self::storage().out_by_in_mut(layer.weights.view_mut()), rng)?;
         Ok(layer)
@@ -100,7 +95,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         self.weights.view()
     }
 
-    /// Overwrites the weights, given as stored.
+    /// Overwrites the weights, given as stored. Gradients are dropped, and a backward needs a new forward.
     ///
     /// # Errors
     /// [`LayerError::Shape`], [`LayerError::NonFinite`].
@@ -108,10 +103,12 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         LayerError::check_shape(Self::name(), "weights", self.weights.dim(), weights.dim())?;
         LayerError::check_finite(Self::name(), "weights", weights.iter())?;
         self.weights.assign(weights);
+        self.merges.clear();
+        self.forget();
         Ok(())
     }
 
-    /// Overwrites the bias.
+    /// Overwrites the bias. Gradients are dropped, and a backward needs a new forward.
     ///
     /// # Errors
     /// [`LayerError::Length`], [`LayerError::NonFinite`].
@@ -119,7 +116,16 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         LayerError::check_length(Self::name(), "bias", self.bias.len(), bias.len())?;
         LayerError::check_finite(Self::name(), "bias", bias.iter())?;
         self.bias.assign(bias);
+        self.forget();
         Ok(())
+    }
+
+    /// After a change of parameters that is no step: see [`crate::Layer`].
+    pub(super) fn forget(&mut self) {
+        self.ran_forward = false;
+        if let Some(gradients) = &mut self.gradients {
+            gradients.present = false;
+        }
     }
 
     /// How the weight is stored.
@@ -142,6 +148,8 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
             ran_forward: false,
             activation_state: ActivationState::new(),
             dz: Buffer::new(),
+            frozen: false,
+            merges: Merges::default(),
             orientation: PhantomData,
         }
     }

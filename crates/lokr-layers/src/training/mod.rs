@@ -1,6 +1,5 @@
-//! From layers to a trained network: chained, measured, and changed step by step.
+//! From layers to a trained network: measured, and changed step by step.
 //!
-//! - `sequential`: [`Sequential`], layers one after the other.
 //! - `targets`: [`Targets`], what outputs are compared with; `samples`: [`Samples`], inputs with their targets.
 //! - `loss`: [`Loss`], how far outputs are from their targets, and the gradient of it.
 //! - `evaluation`: [`evaluate`] and [`accuracy`], how well a network does.
@@ -14,7 +13,6 @@ mod loss;
 mod optimizer;
 mod progress;
 mod samples;
-mod sequential;
 mod step;
 mod targets;
 mod trainer;
@@ -22,15 +20,14 @@ mod trainer;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]
-mod sequential_tests;
-#[cfg(test)]
 mod trainer_tests;
 
+#[doc(no_inline)]
+pub use crate::network::Sequential;
 pub use evaluation::{Evaluation, accuracy, evaluate};
 pub use loss::Loss;
 pub use optimizer::{Adam, AdamSettings, AdamW, Momentum, Optimizer, Sgd, SgdSettings};
 pub use progress::{EpochReport, Progress};
 pub use samples::Samples;
-pub use sequential::Sequential;
 pub use targets::Targets;
 pub use trainer::Trainer;

@@ -217,6 +217,9 @@ fn replaced_factors_are_checked_and_drop_the_old_gradients() {
 
     adapter.set_matrix_a(matrix(5, 6, 1)).unwrap();
     assert!(matches!(adapter.gradients(), Err(LayerError::NoGradients { .. })));
+    let error = adapter.backward(&matrix(3, 30, 5)).unwrap_err();
+    assert_eq!(error, LayerError::BackwardBeforeForward { layer: "LoKrAdapter" }); // the forward was of other factors
+    adapter.forward(&matrix(3, 42, 4)).unwrap();
     adapter.backward(&matrix(3, 30, 5)).unwrap();
     assert_eq!(adapter.gradients().unwrap().len(), adapter.parameter_count());
 }

@@ -140,17 +140,6 @@ fn the_shared_trait_says_what_the_adapter_says() {
 }
 
 #[test]
-fn an_adapter_can_be_adapted() {
-    let inner = adapter(dense(&matrix::<f64>(6, 4, 1), &vector(6, 2), Activation::Identity), 2, 4);
-    let x = matrix(3, 4, 5);
-    let expected = inner.predict(&x).unwrap();
-    let mut outer = adapter(inner, 2, 6);
-    let expected = expected + dense_product(&x, &delta_of(&outer).reversed_axes());
-    assert_close(&outer.forward(&x).unwrap(), &expected, 4, "nested");
-    assert_eq!(outer.merge().unwrap_err(), LayerError::NotMergeable { layer: "LoKrAdapter" });
-}
-
-#[test]
 fn a_network_with_an_adapter_that_cannot_be_merged_says_so() {
     let first = fully_connected(&matrix::<f64>(12, 30, 5), &vector(12, 6), Activation::Tanh);
     let network = Sequential::new(vec![Box::new(first), Box::new(adapter(Square::new(12), 2, 3))]).unwrap();

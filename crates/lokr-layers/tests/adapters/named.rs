@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lokr_layers::{
-    Activation, Layer, LayerError, LoKrAdapter, Loading, Sequential, load_parameters, named_parameters, set_parameter,
+    Activation, Layer, LayerError, Loading, Sequential, load_parameters, named_parameters, set_parameter,
 };
 use ndarray::{ArrayD, array};
 
@@ -110,10 +110,9 @@ fn one_parameter_by_its_name() {
     assert_eq!(layer.predict(&ndarray::Array2::zeros((1, 2))).unwrap(), array![[1.0, 2.0, 3.0]]);
 }
 
+/// Two layers of one name cannot be, so this takes a layer that gives one name twice.
 #[test]
 fn names_that_are_not_unique_are_refused() {
-    let inner = adapter(dense(&matrix::<f64>(6, 4, 1), &vector(6, 2), Activation::Identity), 50, 4);
-    let outer = LoKrAdapter::new(inner, 50, None, false).unwrap();
-    let error = named_parameters(&outer).unwrap_err();
-    assert_eq!(error, LayerError::RepeatedName { layer: "LoKrAdapter", name: "lokr_w1".to_owned() });
+    let error = named_parameters(&Twins(Square::new(3))).unwrap_err();
+    assert_eq!(error, LayerError::RepeatedName { layer: "Twins", name: "offset".to_owned() });
 }

@@ -132,6 +132,9 @@ pub(crate) struct Contradiction(pub(crate) Dense<f64>);
 /// The methods that a stand-in layer does not need.
 macro_rules! inert_layer {
     ($name:literal, $input:expr, $output:expr) => {
+        inert_layer!($name, $input, $output, |_: &Self, _| {});
+    };
+    ($name:literal, $input:expr, $output:expr, $visit:expr) => {
         fn input_size(&self) -> usize {
             $input(self)
         }
@@ -150,7 +153,10 @@ macro_rules! inert_layer {
         fn backward_into(&mut self, _: &ArrayRef2<f64>, _: GradientAt, _: &mut ArrayRef2<f64>) -> Result<()> {
             Ok(())
         }
-        fn visit(&self, _: Visitor<'_, f64>) {}
+        fn visit(&self, visitor: Visitor<'_, f64>) {
+            let visit: fn(&Self, Visitor<'_, f64>) = $visit;
+            visit(self, visitor);
+        }
         fn visit_mut(&mut self, _: VisitorMut<'_, f64>) {}
         fn clear_gradients(&mut self) {}
         fn reset_state(&mut self) {}
@@ -159,6 +165,17 @@ macro_rules! inert_layer {
             Box::new(self.clone())
         }
     };
+}
+
+/// A layer that shows its parameter twice.
+#[derive(Debug, Clone)]
+pub(crate) struct Twins(pub(crate) Square);
+
+impl Layer<f64> for Twins {
+    inert_layer!("Twins", |layer: &Self| layer.0.size, |layer: &Self| layer.0.size, |layer: &Self, visitor| {
+        layer.0.visit(visitor);
+        layer.0.visit(visitor);
+    });
 }
 
 impl Layer<f64> for Empty {

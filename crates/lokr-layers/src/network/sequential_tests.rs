@@ -2,13 +2,14 @@ use approx::assert_abs_diff_eq;
 use lokr_testing::{matrix, vector};
 use ndarray::{Array1, Array2, array, s};
 
-use super::{Loss, Sequential, Targets};
+use super::Sequential;
 use crate::activation::Activation;
 use crate::adapter::{LoKrAdapter, LoKrInit};
 use crate::error::LayerError;
 use crate::layer::{GradientAt, Layer};
 use crate::linear::{Dense, FullyConnected};
 use crate::test_support::{ModeProbe, check_gradients, check_layouts};
+use crate::training::{Loss, Targets};
 
 fn dense(input: usize, output: usize, activation: Activation, seed: u64) -> Box<dyn Layer<f64>> {
     Box::new(Dense::from_arrays(matrix(input, output, seed), vector(output, seed + 1), activation).unwrap())

@@ -1,13 +1,13 @@
 //! How the factors of a new adapter start.
 
-use lokr_core::{Factor, Scalar};
+use lokr_core::{Factor, Scalar, memory};
 use ndarray::Array2;
 use ndarray_rand::rand::Rng;
 use ndarray_rand::rand_distr::{Distribution, StandardNormal};
 
 use crate::error::Result;
 
-/// What a new adapter's factors hold. All but [`LoKrInit::Random`] make `A ⊗ B` exactly zero, so that the adapter
+/// What a new adapter's factors hold. `Gaussian`, `Lycoris` and `Peft` make `A ⊗ B` exactly zero, so that the adapter
 /// changes nothing until it is trained, while the gradient of the zero part is not zero.
 ///
 /// *Gaussian* is normal with standard deviation `1/√columns`; *Kaiming* is uniform in `±1/√columns`, which is what
@@ -19,6 +19,9 @@ use crate::error::Result;
 /// | `Lycoris` | Kaiming | Kaiming, Kaiming | 0 | Kaiming, 0 |
 /// | `Peft` | 0 | 0, Kaiming | Kaiming | Kaiming, Kaiming |
 /// | `Random` | Kaiming | Kaiming, Kaiming | Kaiming | Kaiming, Kaiming |
+///
+/// With a scalar that is trained and starts at 0 ([`LoKrBuilder::learned_scalar`](crate::LoKrBuilder::learned_scalar))
+/// nothing need be zero, and what stands as 0 here is drawn as its row draws the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum LoKrInit {
@@ -31,6 +34,11 @@ pub enum LoKrInit {
     Peft,
     /// Nothing zero, as PEFT with `init_weights=False`: for tests and experiments.
     Random,
+    /// The products nearest to the base's own weight, which are taken out of it: `W` becomes `W − s·Σ Aᵢ ⊗ Bᵢ`, so that
+    /// the start changes nothing up to rounding, and training moves the weight's principal part (SoKA, arXiv
+    /// 2506.15251, after PiSSA, arXiv 2404.02948). Needs a base with a weight matrix and an alpha that is not zero. The
+    /// adapter belongs to the base that is left, not to the one it was made from.
+    Principal,
 }
 
 /// What one stored matrix is filled with.
@@ -56,28 +64,37 @@ impl LoKrInit {
             Self::Gaussian => (Fills::all(Gaussian), Fills { full: Zero, left: Gaussian, right: Zero }),
             Self::Lycoris => (Fills::all(Kaiming), Fills { full: Zero, left: Kaiming, right: Zero }),
             Self::Peft => (Fills { full: Zero, left: Zero, right: Kaiming }, Fills::all(Kaiming)),
-            Self::Random => (Fills::all(Kaiming), Fills::all(Kaiming)),
+            Self::Random | Self::Principal => (Fills::all(Kaiming), Fills::all(Kaiming)),
         }
     }
 
-    /// A new `A` of the given shape, low-rank if `rank` is given.
+    /// What the other parts are drawn as where nothing need be zero.
+    const fn drawn(self) -> Fill {
+        if matches!(self, Self::Gaussian) { Fill::Gaussian } else { Fill::Kaiming }
+    }
+
+    /// A new `A` of the given shape, low-rank if `rank` is given; `no_zeros` where nothing need be zero.
     pub(super) fn a<T: Scalar>(
         self,
         dim: (usize, usize),
         rank: Option<usize>,
+        no_zeros: bool,
         rng: &mut impl Rng,
     ) -> Result<Factor<'static, T>> {
-        self.fills().0.factor(dim, rank, rng)
+        let fills = if no_zeros { Fills::all(self.drawn()) } else { self.fills().0 };
+        fills.factor(dim, rank, rng)
     }
 
-    /// A new `B` of the given shape, low-rank if `rank` is given.
+    /// A new `B`, as [`LoKrInit::a`] makes an `A`.
     pub(super) fn b<T: Scalar>(
         self,
         dim: (usize, usize),
         rank: Option<usize>,
+        no_zeros: bool,
         rng: &mut impl Rng,
     ) -> Result<Factor<'static, T>> {
-        self.fills().1.factor(dim, rank, rng)
+        let fills = if no_zeros { Fills::all(self.drawn()) } else { self.fills().1 };
+        fills.factor(dim, rank, rng)
     }
 }
 
@@ -93,10 +110,10 @@ impl Fills {
         rng: &mut impl Rng,
     ) -> Result<Factor<'static, T>> {
         match rank {
-            None => Ok(self.full.matrix((rows, cols), rng).into()),
+            None => Ok(self.full.matrix((rows, cols), rng)?.into()),
             Some(rank) => {
-                let left = self.left.matrix((rows, rank), rng);
-                Ok(Factor::low_rank(left, self.right.matrix((rank, cols), rng))?)
+                let left = self.left.matrix((rows, rank), rng)?;
+                Ok(Factor::low_rank(left, self.right.matrix((rank, cols), rng)?)?)
             }
         }
     }
@@ -104,18 +121,20 @@ impl Fills {
 
 impl Fill {
     /// Drawn in `f64` and rounded, so that `f32` and `f64` adapters of one seed start from the same numbers.
-    fn matrix<T: Scalar>(self, dim: (usize, usize), rng: &mut impl Rng) -> Array2<T> {
+    fn matrix<T: Scalar>(self, dim: (usize, usize), rng: &mut impl Rng) -> Result<Array2<T>> {
         let width = 1.0 / (dim.1 as f64).sqrt();
+        let mut matrix = memory::zeros("a factor", dim)?;
         match self {
-            Self::Zero => Array2::zeros(dim),
-            Self::Gaussian => Array2::from_shape_simple_fn(dim, || {
+            Self::Zero => {}
+            Self::Gaussian => matrix.iter_mut().for_each(|value| {
                 let z: f64 = StandardNormal.sample(rng);
-                T::from_f64_lossy(width * z)
+                *value = T::from_f64_lossy(width * z);
             }),
-            Self::Kaiming => {
-                Array2::from_shape_simple_fn(dim, || T::from_f64_lossy(width * (2.0 * rng.random::<f64>() - 1.0)))
-            }
+            Self::Kaiming => matrix.iter_mut().for_each(|value| {
+                *value = T::from_f64_lossy(width * (2.0 * rng.random::<f64>() - 1.0));
+            }),
         }
+        Ok(matrix)
     }
 }
 
@@ -161,24 +180,48 @@ mod tests {
         ];
         for (init, a, b) in table {
             let mut rng = StdRng::seed_from_u64(5);
-            assert_variances(&init.a((120, 90), None, &mut rng).unwrap(), &a[..1]);
-            assert_variances(&init.a((120, 90), Some(60), &mut rng).unwrap(), &a[1..]);
-            assert_variances(&init.b((90, 120), None, &mut rng).unwrap(), &b[..1]);
-            assert_variances(&init.b((90, 120), Some(60), &mut rng).unwrap(), &b[1..]);
+            assert_variances(&init.a((120, 90), None, false, &mut rng).unwrap(), &a[..1]);
+            assert_variances(&init.a((120, 90), Some(60), false, &mut rng).unwrap(), &a[1..]);
+            assert_variances(&init.b((90, 120), None, false, &mut rng).unwrap(), &b[..1]);
+            assert_variances(&init.b((90, 120), Some(60), false, &mut rng).unwrap(), &b[1..]);
         }
     }
 
     #[test]
+    fn nothing_is_zero_where_a_scalar_is() {
+        for (init, variance) in [(LoKrInit::Gaussian, 1.0), (LoKrInit::Lycoris, 1.0 / 3.0), (LoKrInit::Peft, 1.0 / 3.0)]
+        {
+            let mut rng = StdRng::seed_from_u64(6);
+            for factor in [
+                init.a((120, 90), None, true, &mut rng).unwrap(),
+                init.a((120, 90), Some(60), true, &mut rng).unwrap(),
+                init.b((120, 90), None, true, &mut rng).unwrap(),
+                init.b((120, 90), Some(60), true, &mut rng).unwrap(),
+            ] {
+                assert_variances(&factor, &[variance; 2]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_factor_that_memory_does_not_hold_is_an_error() {
+        let mut rng = StdRng::seed_from_u64(6);
+        let error = LoKrInit::Random.a::<f64>((1 << 30, 1 << 18), None, false, &mut rng).unwrap_err();
+        assert!(matches!(error, crate::LayerError::Kron(lokr_core::KronError::OutOfMemory { .. })), "{error}");
+    }
+
+    #[test]
     fn uniform_values_stay_inside_their_bound_and_use_both_signs() {
-        let a = LoKrInit::Lycoris.a::<f64>((50, 16), None, &mut StdRng::seed_from_u64(1)).unwrap().to_dense();
+        let a = LoKrInit::Lycoris.a::<f64>((50, 16), None, false, &mut StdRng::seed_from_u64(1)).unwrap().to_dense();
         assert!(a.iter().all(|v| v.abs() <= 0.25));
         assert!(a.iter().any(|&v| v > 0.2) && a.iter().any(|&v| v < -0.2));
     }
 
     #[test]
     fn both_float_types_start_from_the_same_numbers() {
-        let wide = LoKrInit::Gaussian.a::<f64>((3, 4), None, &mut StdRng::seed_from_u64(9)).unwrap().to_dense();
-        let narrow = LoKrInit::Gaussian.a::<f32>((3, 4), None, &mut StdRng::seed_from_u64(9)).unwrap().to_dense();
+        let wide = LoKrInit::Gaussian.a::<f64>((3, 4), None, false, &mut StdRng::seed_from_u64(9)).unwrap().to_dense();
+        let narrow =
+            LoKrInit::Gaussian.a::<f32>((3, 4), None, false, &mut StdRng::seed_from_u64(9)).unwrap().to_dense();
         assert_eq!(wide.mapv(|v| v as f32), narrow);
     }
 }

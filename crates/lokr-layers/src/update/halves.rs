@@ -12,6 +12,6 @@ pub(super) fn halves<'f, T: Scalar>(factor: &'f Factor<'_, T>) -> Option<(ArrayV
 }
 
 /// The inner size, if `factor` is held low-rank.
-pub(super) fn inner_rank<T: Scalar>(factor: &Factor<'_, T>) -> Option<usize> {
+pub(crate) fn inner_rank<T: Scalar>(factor: &Factor<'_, T>) -> Option<usize> {
     halves(factor).map(|(left, _)| left.ncols())
 }

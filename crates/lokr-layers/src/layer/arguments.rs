@@ -1,0 +1,19 @@
+//! What the methods of layers are given.
+
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
+/// What a gradient handed to `backward` refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GradientAt {
+    /// The layer's output.
+    Output,
+    /// The value before the layer's activation: the short cut of softmax with cross-entropy, whose gradient there is
+    /// `(probabilities − target) / batch`.
+    PreActivation,
+}
+
+/// Is shown one parameter after the other: name, values, and gradient if there is one.
+pub type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>);
+
+/// A [`Visitor`] that may change the values.
+pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);

@@ -1,0 +1,30 @@
+//! How do layers become a network, and how is a network adapted?
+//!
+//! - `sequential`: [`Sequential`], layers one after the other, with names; `pass`: it as a layer.
+//! - `reach`: layers and adapters by their names.
+//! - `adapt`: adapters on the layers that are meant; `freeze`: layers that are kept as they are.
+//! - `settings`: [`AdaptSettings`], which adapters; `report`: [`AdaptReport`], what was done.
+//! - `select`: [`Select`], which layers are meant; `pattern`: [`NamePattern`], rules for names, PEFT's among them.
+//!
+//! Uses `layer` and `adapter`.
+
+mod adapt;
+mod freeze;
+mod pass;
+mod pattern;
+mod reach;
+mod report;
+mod select;
+mod sequential;
+mod settings;
+
+#[cfg(test)]
+mod adapt_tests;
+#[cfg(test)]
+mod sequential_tests;
+
+pub use pattern::NamePattern;
+pub use report::{AdaptReport, AdaptedLayer};
+pub use select::Select;
+pub use sequential::Sequential;
+pub use settings::AdaptSettings;

@@ -1,0 +1,33 @@
+//! What is added to a weight, and how is it trained? `s·(A ⊗ B)`, or a sum of such terms, without any layer.
+//!
+//! - `lokr_update`: [`LoKrUpdate`], what it holds; `factors`: `A` and `B`, read and replaced; `term`: one product.
+//! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`].
+//! - `init`: the numbers factors start with; `principal`: those of the nearest product of a matrix.
+//! - `step`: what training computes; `dropout`: what it leaves out at random; `learned`: numbers that are trained.
+//! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.
+//! - `placement`: whether it enters before a layer's activation or after it.
+//! - `halves`: factors held low-rank; `checks`: what is refused.
+//!
+//! Uses the errors and buffers of the crate; an update knows matrices and no layer.
+
+mod builder;
+mod checks;
+mod dropout;
+mod factors;
+mod fingerprint;
+mod halves;
+mod init;
+mod learned;
+mod lokr_update;
+mod parameters;
+mod placement;
+mod principal;
+mod step;
+mod term;
+
+pub use builder::{LoKrBuilder, LoKrSettings};
+pub(crate) use checks::TYPE_NAME;
+pub(crate) use halves::inner_rank;
+pub use init::LoKrInit;
+pub use lokr_update::LoKrUpdate;
+pub use placement::DeltaPlacement;

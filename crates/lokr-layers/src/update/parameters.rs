@@ -1,0 +1,85 @@
+//! The trainable values by name.
+
+use std::fmt::Write;
+
+use lokr_core::Scalar;
+use ndarray::{ArrayViewD, ArrayViewMutD};
+
+use super::lokr_update::LoKrUpdate;
+
+/// What a layer's visitor is: name, values, and gradient if there is one.
+type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayViewD<'_, T>>);
+
+/// The same with writable values.
+type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);
+
+/// Names as they stand in files, behind `prefix`; those of several terms behind `term0.` and so on.
+struct Names<'p> {
+    prefix: &'p str,
+    several: bool,
+    name: String,
+}
+
+impl Names<'_> {
+    fn of_term(&mut self, index: usize, name: &str) -> &str {
+        self.name.clear();
+        // Writing to a `String` cannot fail.
+        let _ = match self.several {
+            true => write!(self.name, "{}term{index}.{name}", self.prefix),
+            false => write!(self.name, "{}{name}", self.prefix),
+        };
+        &self.name
+    }
+
+    fn of_all(&mut self, name: &str) -> &str {
+        self.name.clear();
+        let _ = write!(self.name, "{}{name}", self.prefix);
+        &self.name
+    }
+}
+
+const SCALAR: &str = "lokr_scalar";
+const TERM_WEIGHT: &str = "lokr_weight";
+
+impl<T: Scalar> LoKrUpdate<T> {
+    /// Shows every trainable value, in order: of each term the matrices, then its weight; last the scalar.
+    pub(crate) fn visit(&self, prefix: &str, visitor: Visitor<'_, T>) {
+        let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
+        for (index, term) in self.terms.iter().enumerate() {
+            let gradients = term.gradients.as_ref().filter(|_| self.has_gradients);
+            for (part, (name, matrix)) in term.matrix_names().zip(term.delta.parts()).enumerate() {
+                let gradient = gradients.map(|g| g.parts()[part].view().into_dyn());
+                visitor(names.of_term(index, name), matrix.into_dyn(), gradient);
+            }
+            if let Some(weight) = &term.weight {
+                let gradient = self.has_gradients.then(|| weight.gradient());
+                visitor(names.of_term(index, TERM_WEIGHT), weight.value(), gradient);
+            }
+        }
+        if let Some(scalar) = &self.scalar {
+            visitor(names.of_all(SCALAR), scalar.value(), self.has_gradients.then(|| scalar.gradient()));
+        }
+    }
+
+    /// [`LoKrUpdate::visit`] with writable values; the next backward needs a new forward.
+    pub(crate) fn visit_mut(&mut self, prefix: &str, visitor: VisitorMut<'_, T>) {
+        self.pass.ready = false;
+        let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
+        for (index, term) in self.terms.iter_mut().enumerate() {
+            let matrix_names = term.matrix_names();
+            let gradients = term.gradients.as_ref().filter(|_| self.has_gradients);
+            for (part, (name, matrix)) in matrix_names.zip(term.delta.parts_mut()).enumerate() {
+                let gradient = gradients.map(|g| g.parts()[part].view().into_dyn());
+                visitor(names.of_term(index, name), matrix.into_dyn(), gradient);
+            }
+            if let Some(weight) = &mut term.weight {
+                let (value, gradient) = weight.both();
+                visitor(names.of_term(index, TERM_WEIGHT), value, self.has_gradients.then_some(gradient));
+            }
+        }
+        if let Some(scalar) = &mut self.scalar {
+            let (value, gradient) = scalar.both();
+            visitor(names.of_all(SCALAR), value, self.has_gradients.then_some(gradient));
+        }
+    }
+}
