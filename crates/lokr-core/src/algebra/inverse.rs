@@ -143,6 +143,7 @@ fn pseudo_inverse<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Kron;
     use crate::operator::KronChain;
     use crate::test_support::{all_chains, all_close, cases, close, kron_of, positive, stretched};
     use lokr_testing::matrix;
