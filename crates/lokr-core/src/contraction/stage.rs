@@ -91,16 +91,16 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
         if self.after <= values {
             // Whole pieces, some at a time.
             let steps = self.panel(self.after);
-            return in_chunks(Axis(0), values / self.after, x, y, threads, |x, y| {
+            return chunked(Axis(0), values / self.after, x, y, threads, |x, y| {
                 block(&Stage::single(&steps), x.nrows(), blend, x, y, Threads::One);
             });
         }
         // Of every piece some columns at a time, in whole cache lines.
         let columns = if values < PANEL_ROW { values } else { values / PANEL_ROW * PANEL_ROW };
-        in_chunks(Axis(0), 1, x, y, threads, |x, mut y| {
+        chunked(Axis(0), 1, x, y, threads, |x, mut y| {
             let (Some(x), Some(y)) = (x.to_slice(), y.as_slice_mut()) else { return };
             let (x, y) = (views::view(x, self.after), views::view_mut(y, self.after));
-            in_chunks(Axis(1), columns, x, y, threads, |x, y| {
+            chunked(Axis(1), columns, x, y, threads, |x, y| {
                 block(&Stage::single(&self.panel(x.ncols())), 1, blend, x, y, Threads::One);
             });
         });
@@ -109,7 +109,7 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
 
 /// Runs `work` on matching chunks of `x` and `y` along one axis. Each is computed by itself, so the cut does not show in
 /// the result.
-fn in_chunks<T: Scalar>(
+fn chunked<T: Scalar>(
     axis: Axis,
     size: usize,
     x: ArrayView2<'_, T>,

@@ -19,7 +19,8 @@ use crate::sums::{exponents, wide_exponent};
 pub(super) fn group<T: Scalar>(axes: &mut Axes<'_, T>, sequence: &mut Sequence, rows: usize) {
     let values = |c: &Contraction| c.before.saturating_mul(c.after).saturating_mul(axes[c.axis].size());
     let most = sequence.iter().map(values).max().unwrap_or(0);
-    if sequence.len() < 2 || most.saturating_mul(rows) < LEAST_GROUPED {
+    // Two factors are what users multiply themselves if they want to; leaving them alone keeps memory out of it.
+    if axes.len() < 3 || sequence.len() < 2 || most.saturating_mul(rows) < LEAST_GROUPED {
         return;
     }
     let groups = cheapest::<T>(&members(axes, sequence), rows);
