@@ -123,3 +123,25 @@ fn chunked<T: Scalar>(
         Threads::One => x.zip(y).for_each(|(x, y)| work(x, y)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contraction::Operand;
+    use ndarray::Array2;
+
+    #[test]
+    fn steps_on_long_rows_are_taken_together_as_far_as_panels_fit() {
+        let gate = Array2::<f64>::ones((16, 16));
+        let step = |place: usize| Step::new(Operand::Matrix(gate.view()), 1 << (4 * place), 1 << (20 - 4 * place));
+        // From the innermost axis of 24 on, as plans have them: 2¹² values and 2¹² values.
+        let steps: Vec<_> = (0..6).rev().map(step).collect();
+        let lengths = |steps| -> Vec<_> { Stage::long(steps).iter().map(|stage| stage.steps.len()).collect() };
+        let stages = lengths(&steps);
+        assert!(stages.len() < 4 && stages.iter().sum::<usize>() == 6, "{stages:?}");
+        // A large matrix stays alone.
+        let large = Array2::<f64>::ones((128, 128));
+        let step = Step::new(Operand::Matrix(large.view()), 1, 1 << 17);
+        assert_eq!(lengths(&[step, step]), [1, 1]);
+    }
+}
