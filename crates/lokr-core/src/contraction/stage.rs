@@ -91,16 +91,16 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
         if self.after <= values {
             // Whole pieces, some at a time.
             let steps = self.panel(self.after);
-            return in_chunks(Axis(0), values / self.after, x, y, threads, |x, y| {
+            return chunked(Axis(0), values / self.after, x, y, threads, |x, y| {
                 block(&Stage::single(&steps), x.nrows(), blend, x, y, Threads::One);
             });
         }
         // Of every piece some columns at a time, in whole cache lines.
         let columns = if values < PANEL_ROW { values } else { values / PANEL_ROW * PANEL_ROW };
-        in_chunks(Axis(0), 1, x, y, threads, |x, mut y| {
+        chunked(Axis(0), 1, x, y, threads, |x, mut y| {
             let (Some(x), Some(y)) = (x.to_slice(), y.as_slice_mut()) else { return };
             let (x, y) = (views::view(x, self.after), views::view_mut(y, self.after));
-            in_chunks(Axis(1), columns, x, y, threads, |x, y| {
+            chunked(Axis(1), columns, x, y, threads, |x, y| {
                 block(&Stage::single(&self.panel(x.ncols())), 1, blend, x, y, Threads::One);
             });
         });
@@ -109,7 +109,7 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
 
 /// Runs `work` on matching chunks of `x` and `y` along one axis. Each is computed by itself, so the cut does not show in
 /// the result.
-fn in_chunks<T: Scalar>(
+fn chunked<T: Scalar>(
     axis: Axis,
     size: usize,
     x: ArrayView2<'_, T>,
@@ -121,5 +121,27 @@ fn in_chunks<T: Scalar>(
     match threads {
         Threads::All => x.into_par_iter().zip(y).for_each(|(x, y)| work(x, y)),
         Threads::One => x.zip(y).for_each(|(x, y)| work(x, y)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contraction::Operand;
+    use ndarray::Array2;
+
+    #[test]
+    fn steps_on_long_rows_are_taken_together_as_far_as_panels_fit() {
+        let gate = Array2::<f64>::ones((16, 16));
+        let step = |place: usize| Step::new(Operand::Matrix(gate.view()), 1 << (4 * place), 1 << (20 - 4 * place));
+        // From the innermost axis of 24 on, as plans have them: 2¹² values and 2¹² values.
+        let steps: Vec<_> = (0..6).rev().map(step).collect();
+        let lengths = |steps| -> Vec<_> { Stage::long(steps).iter().map(|stage| stage.steps.len()).collect() };
+        let stages = lengths(&steps);
+        assert!(stages.len() < 4 && stages.iter().sum::<usize>() == 6, "{stages:?}");
+        // A large matrix stays alone.
+        let large = Array2::<f64>::ones((128, 128));
+        let step = Step::new(Operand::Matrix(large.view()), 1, 1 << 17);
+        assert_eq!(lengths(&[step, step]), [1, 1]);
     }
 }

@@ -54,8 +54,8 @@ pub(crate) const BLOCK_BYTES: usize = 256 << 10;
 pub(crate) const LARGE_MATRIX_BYTES: usize = 1 << 20;
 /// Bytes of intermediates that a chunk of a batch may use, where each step takes it as a whole.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
-/// Values that a panel of a long row has side by side at least, so that copying it is not all waiting.
-pub(crate) const PANEL_ROW: usize = 64;
+/// Values that a panel of a long row has side by side at least: one or two cache lines.
+pub(crate) const PANEL_ROW: usize = 16;
 /// Elements of a matrix up to which steps are taken together on panels of long rows.
 pub(crate) const STAGED_MATRIX: usize = 64 * 64;
 /// Blocks that a batch is cut into at least, as far as they are worth it, so that every thread finds work.
@@ -78,15 +78,15 @@ pub(crate) const REARRANGED_TILES_PER_TASK: usize = 8;
 /// Values that one task of a scan over a matrix reads at least.
 pub(crate) const SCAN_TASK: usize = 1 << 16;
 
-/// Bytes of the widest registers there are.
+/// Bytes of the widest registers there are. The costs below are in multiplications of one such register.
 pub(crate) const REGISTER_BYTES: usize = 64;
-/// What it costs to read one register of data or to write it, in multiplications of one register.
+/// Cost of reading or writing one register of data in the second-level cache.
 pub(crate) const MOVE_COST: f64 = 6.0;
-/// The same for beginning and ending one piece of the data with a small matrix.
+/// Cost of beginning and ending one piece of the data with a small matrix.
 pub(crate) const PIECE_COST: f64 = 16.0;
-/// The same for beginning a step.
+/// Cost of beginning a step.
 pub(crate) const STEP_COST: f64 = 500.0;
-/// The same for one element of a product of neighbouring factors.
+/// Cost of one element of a product of neighbouring factors.
 pub(crate) const FORMING_COST: f64 = 10.0;
 /// Rows and columns that a product of neighbouring factors has at most.
 pub(crate) const GROUPED_SIDE: usize = 64;

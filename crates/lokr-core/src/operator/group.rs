@@ -19,7 +19,8 @@ use crate::sums::{exponents, wide_exponent};
 pub(super) fn group<T: Scalar>(axes: &mut Axes<'_, T>, sequence: &mut Sequence, rows: usize) {
     let values = |c: &Contraction| c.before.saturating_mul(c.after).saturating_mul(axes[c.axis].size());
     let most = sequence.iter().map(values).max().unwrap_or(0);
-    if sequence.len() < 2 || most.saturating_mul(rows) < LEAST_GROUPED {
+    // Two factors are what users multiply themselves if they want to; leaving them alone keeps memory out of it.
+    if axes.len() < 3 || sequence.len() < 2 || most.saturating_mul(rows) < LEAST_GROUPED {
         return;
     }
     let groups = cheapest::<T>(&members(axes, sequence), rows);
@@ -181,4 +182,53 @@ fn tidy<T: Scalar>(axes: &Axes<'_, T>, sequence: &mut Sequence) {
         }
         new
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Plan;
+    use crate::contraction::Pass;
+    use crate::operator::Factor;
+    use lokr_testing::matrix;
+    use ndarray::Array2;
+
+    /// Sizes of the axes that a plan for a batch has in the end.
+    fn sizes(factors: &[Factor<'_, f64>], batch: usize) -> Vec<usize> {
+        Plan::new(factors, batch, Pass::Forward).axes.iter().map(|axis| axis.size()).collect()
+    }
+
+    fn full(shapes: &[(usize, usize)]) -> Vec<Factor<'static, f64>> {
+        (1..).zip(shapes).map(|(seed, &(rows, cols))| Factor::from(matrix(rows, cols, seed))).collect()
+    }
+
+    #[test]
+    fn small_neighbours_are_multiplied_together_and_large_ones_are_not() {
+        let gates = sizes(&full(&[(2, 2); 20]), 1);
+        assert!(gates.len() <= 10 && gates.iter().product::<usize>() == 1 << 20, "{gates:?}");
+        assert_eq!(sizes(&full(&[(64, 64); 3]), 1), [64; 3]);
+        assert_eq!(sizes(&full(&[(2, 2), (2, 2), (2, 2), (128, 128)]), 100).last(), Some(&128));
+        // A small batch does not pay for the products, and two factors are left alone.
+        assert_eq!(sizes(&full(&[(2, 2); 4]), 1), [2; 4]);
+        assert_eq!(sizes(&full(&[(4, 4); 2]), 1000), [4; 2]);
+    }
+
+    #[test]
+    fn reducing_and_widening_neighbours_are_not_multiplied() {
+        // One after the other they take a row through eight values less; together eight times the flops.
+        assert_eq!(sizes(&full(&[(32, 1), (1, 32), (200, 200)]), 1000), [1, 32, 200]);
+    }
+
+    #[test]
+    fn identities_and_halves_divide_groups_of_matrices_but_not_of_diagonals() {
+        let low = Factor::low_rank(matrix(9, 1, 8), matrix(1, 9, 9)).unwrap();
+        for between in [Factor::from(Array2::eye(9)), low] {
+            let mut factors = full(&[(2, 2); 4]);
+            factors.insert(2, between);
+            assert_eq!(sizes(&factors, 500), [4, 9, 4]);
+        }
+        let diagonal = |size| Factor::from(Array2::from_diag(&matrix(1, size, 3).row(0)));
+        let identity = || Factor::from(Array2::eye(4));
+        assert_eq!(sizes(&[identity(), diagonal(3), identity(), diagonal(5), identity()], 500), [4, 60, 4]);
+        assert_eq!(sizes(&[diagonal(80), diagonal(80), diagonal(2)], 5), [80, 160]);
+    }
 }

@@ -11,15 +11,12 @@ use pulp::Simd;
 use super::lanes::Lanes;
 use super::operands::Operands;
 use super::strided::{Sizes, Strided};
-use crate::gemm::limits::PAIRS_DEPTH;
+use crate::gemm::limits::{PAIRS_DEPTH, REGISTER_BYTES};
 use crate::scalar::Scalar;
-
-/// Bytes of the widest registers there are.
-const REGISTER: usize = 64;
 
 /// Whether a product is one for this file: `A` with contiguous rows, rows of `B` of half a register, a long enough sum.
 pub(super) fn suit<T>(sizes: Sizes, a: Strided<'_, T>) -> bool {
-    2 * sizes.n * size_of::<T>() == REGISTER && a.col == 1 && sizes.k >= PAIRS_DEPTH
+    2 * sizes.n * size_of::<T>() == REGISTER_BYTES && a.col == 1 && sizes.k >= PAIRS_DEPTH
 }
 
 /// Values of a `B (k × n)` in pairs of rows.

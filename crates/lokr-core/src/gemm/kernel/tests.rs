@@ -148,3 +148,52 @@ fn results_that_end_too_early_are_refused_before_anything_is_written() {
     let a = Strided::rows(&[1.0f32; 6], 2);
     dot(Sizes { m: 3, n: 3, k: 2 }, 1, Blend::overwrite(), a, a, StridedMut::rows(&mut [0.0; 8], 3));
 }
+
+fn narrow_products_equal_loops<T: Scalar>() {
+    for (d, n) in (2..=4).flat_map(|d| (1..=16).map(move |n| (d, n))) {
+        for count in [0, 1, 5, 40] {
+            let (a, b) = (numbers::<T>(d * d, d), numbers::<T>(count * d * n, n));
+            for (alpha, beta) in [(1.0, 0.0), (0.5, 1.0), (-2.0, 0.25)] {
+                let before = numbers::<T>(b.len(), count);
+                for by_rows in [true, false] {
+                    let mut c = if beta == 0.0 { vec![T::nan(); b.len()] } else { before.clone() };
+                    let matrix = if by_rows { Strided::rows(&a, d) } else { Strided::rows(&a, d).transposed() };
+                    let blend = Blend { alpha: T::from_f64_lossy(alpha), beta: T::from_f64_lossy(beta) };
+                    assert!(is_narrow(d, n, d));
+                    narrow(d, n, blend, matrix, &b, &mut c);
+                    for (at, &found) in c.iter().enumerate() {
+                        let (piece, i, column) = (at / (d * n), at / n % d, at % n);
+                        let product = |j: usize| {
+                            let a = a[i * matrix.row + j * matrix.col].to_f64_exact();
+                            a * b[piece * d * n + j * n + column].to_f64_exact()
+                        };
+                        let old = if beta == 0.0 { 0.0 } else { beta * before[at].to_f64_exact() };
+                        let want = alpha * (0..d).map(product).sum::<f64>() + old;
+                        close(found, want, d, &format!("{} {d}×{d}×{n}, {count}, α {alpha}, β {beta}", T::NAME));
+                    }
+                }
+            }
+        }
+    }
+    assert!(!is_narrow(5, 1, 5) && !is_narrow(1, 1, 1) && !is_narrow(2, 1, 3) && !is_narrow(2, 17, 2));
+}
+
+#[test]
+fn narrow_products_equal_plain_loops() {
+    narrow_products_equal_loops::<f32>();
+    narrow_products_equal_loops::<f64>();
+}
+
+#[test]
+fn scaling_begins_again_with_the_factors_when_they_end() {
+    let x: Vec<f64> = (1..=7).map(f64::from).collect();
+    let mut y = [f64::NAN; 7];
+    scale(Blend::overwrite(), &[1.0, 10.0, 100.0], &x, &mut y);
+    assert_eq!(y, [1.0, 20.0, 300.0, 4.0, 50.0, 600.0, 7.0]);
+    scale(Blend { alpha: 2.0, beta: -1.0 }, &[1.0, 10.0, 100.0], &x, &mut y);
+    assert_eq!(y, [1.0, 20.0, 300.0, 4.0, 50.0, 600.0, 7.0]);
+    scale(Blend { alpha: 0.5, beta: 0.0 }, &[4.0], &x, &mut y);
+    assert_eq!(y, [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0]);
+    scale(Blend { alpha: 1.0, beta: 0.5 }, &[-1.0], &x, &mut y);
+    assert_eq!(y, [0.0; 7]);
+}
