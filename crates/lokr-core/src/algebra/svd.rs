@@ -2,13 +2,11 @@
 
 use std::sync::OnceLock;
 
-use ndarray::{Array1, Array2, ArrayView1, s};
+use ndarray::{Array1, Array2, ArrayView1};
 
 use super::sorted::{descending, products, reserved};
 use crate::decompose::{Scaled, scaled_thin_svd};
 use crate::error::{KronError, Result};
-use crate::gemm::matmul_into;
-use crate::memory;
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
@@ -48,9 +46,9 @@ pub struct KronSvd<T: Scalar, L: FactorList<Elem = T> = [Factor<'static, T>; 2]>
     /// The singular values of each factor.
     pub(super) of_factors: Vec<Scaled<Array1<T>>>,
     pub(super) grid: Array1<T>,
-    values: Array1<T>,
+    pub(super) values: Array1<T>,
     /// Where in the grid each value is.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
     pairs: OnceLock<Vec<(usize, usize)>>,
 }
 
@@ -187,61 +185,12 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
         self.right.view().checked()
     }
 
-    /// The best approximation of rank `k` in the 2-norm and the Frobenius norm (Eckart & Young), as two halves
-    /// `(m·p, k)` and `(k, n·q)`: a LoRA adapter. The root of each singular value goes to either side.
-    ///
-    /// # Cost
-    /// `k·(m·p + n·q)` flops and as much memory. The product is not formed.
-    /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer than `k` values are held; with all of them the halves are exact.
-    /// [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for halves that memory does not hold.
-    pub fn low_rank(&self, k: usize) -> Result<(Array2<T>, Array2<T>)> {
-        self.halves("low_rank", k)
-    }
-
-    /// The best approximation of rank `k` as a dense matrix, `(m·p, n·q)`.
-    ///
-    /// # Cost
-    /// `2·k·m·p·n·q` flops, and the memory of the product.
-    /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer than `k` values are held; [`KronError::TooLarge`] and
-    /// [`KronError::OutOfMemory`] for a matrix that memory does not hold.
-    pub fn reconstruct(&self, k: usize) -> Result<Array2<T>> {
-        let (left, right) = self.halves("reconstruct", k)?;
-        let mut matrix = memory::zeros("reconstruct", self.dim())?;
-        matmul_into(T::one(), &left, &right, T::zero(), &mut matrix)?;
-        Ok(matrix)
-    }
-
-    /// The Frobenius norm of what the best approximation of rank `k` leaves out: the root of the sum of the remaining
-    /// squared singular values. Zero when `k` is at least their number.
-    #[must_use]
-    pub fn truncation_error(&self, k: usize) -> T {
-        let rest = self.values.slice(s![k.min(self.values.len())..]);
-        let Some(&scale) = rest.first().filter(|&&largest| largest > T::zero()) else { return T::zero() };
-        scale * rest.iter().map(|&value| (value / scale) * (value / scale)).sum::<T>().sqrt()
-    }
-
-    fn halves(&self, operation: &'static str, k: usize) -> Result<(Array2<T>, Array2<T>)> {
-        if k > self.values.len() {
-            return Err(self.out_of_bounds(operation, k));
-        }
-        let (rows, cols) = self.dim();
-        let (mut left, mut right) = (memory::zeros(operation, (rows, k))?, memory::zeros(operation, (k, cols))?);
-        for (index, &place) in self.places[..k].iter().enumerate() {
-            let root = self.values[index].sqrt();
-            left.column_mut(index).assign(&(self.left.column(place)? * root));
-            right.row_mut(index).assign(&(self.right.column(place)? * root));
-        }
-        Ok((left, right))
-    }
-
     /// The place of the `index`-th value in the grid.
     fn place(&self, operation: &'static str, index: usize) -> Result<usize> {
         self.places.get(index).copied().ok_or_else(|| self.out_of_bounds(operation, index))
     }
 
-    fn out_of_bounds(&self, operation: &'static str, index: usize) -> KronError {
+    pub(super) fn out_of_bounds(&self, operation: &'static str, index: usize) -> KronError {
         let held = self.values.len();
         KronError::OutOfBounds { operation, row: index, col: index, shape: (held, held) }
     }
@@ -377,15 +326,6 @@ mod tests {
     }
 
     #[test]
-    fn halves_have_equal_weight() {
-        let (left, right) = kron_of::<f64>(3, 2, 2, 5).svd().unwrap().low_rank(3).unwrap();
-        assert_eq!((left.dim(), right.dim()), ((6, 3), (3, 10)));
-        for r in 0..3 {
-            close(left.column(r).dot(&left.column(r)), right.row(r).dot(&right.row(r)), 10.0);
-        }
-    }
-
-    #[test]
     fn equal_values_keep_the_order_of_their_pairs() {
         let eye = Array2::<f64>::eye(2);
         let svd = Kron::new(&eye, &eye).unwrap().svd().unwrap();
@@ -411,9 +351,6 @@ mod tests {
         let error = |operation, index| KronError::OutOfBounds { operation, row: index, col: index, shape: (2, 2) };
         assert_eq!(svd.left_vector(2), Err(error("left_vector", 2)));
         assert_eq!(svd.right_vector(4), Err(error("right_vector", 4)));
-        assert_eq!(svd.low_rank(3), Err(error("low_rank", 3)));
-        assert_eq!(svd.reconstruct(3), Err(error("reconstruct", 3)));
-        assert_eq!(svd.truncation_error(9), 0.0);
         let infinite = Kron::new(array![[f64::INFINITY]], array![[1.0]]).unwrap();
         assert_eq!(infinite.svd().err(), Some(KronError::NonFinite { operation: "svd", argument: "A", count: 1 }));
     }
