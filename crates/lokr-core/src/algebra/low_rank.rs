@@ -16,8 +16,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
     /// # Cost
     /// `k·(m·p + n·q)` flops and as much memory. The product is not formed.
     /// # Errors
-    /// [`KronError::OutOfBounds`](crate::KronError::OutOfBounds) when fewer than `k` values are held; with all of them the halves are exact.
-    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and
+    /// [`KronError::OutOfBounds`](crate::KronError::OutOfBounds) when fewer than `k` values are held; with all of them
+    /// the halves are exact. [`KronError::TooLarge`](crate::KronError::TooLarge) and
     /// [`KronError::OutOfMemory`](crate::KronError::OutOfMemory) for halves that memory does not hold.
     pub fn low_rank(&self, k: usize) -> Result<(Array2<T>, Array2<T>)> {
         self.halves("low_rank", k)
@@ -28,8 +28,9 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
     /// # Cost
     /// `2·k·m·p·n·q` flops, and the memory of the product.
     /// # Errors
-    /// [`KronError::OutOfBounds`](crate::KronError::OutOfBounds) when fewer than `k` values are held; [`KronError::TooLarge`] and
-    /// [`KronError::OutOfMemory`] for a matrix that memory does not hold.
+    /// [`KronError::OutOfBounds`](crate::KronError::OutOfBounds) when fewer than `k` values are held;
+    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and
+    /// [`KronError::OutOfMemory`](crate::KronError::OutOfMemory) for a matrix that memory does not hold.
     pub fn reconstruct(&self, k: usize) -> Result<Array2<T>> {
         let (left, right) = self.halves("reconstruct", k)?;
         let mut matrix = memory::zeros("reconstruct", self.dim())?;
