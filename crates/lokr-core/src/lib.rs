@@ -102,11 +102,13 @@ mod sums;
 #[cfg(test)]
 mod test_support;
 
-pub use algebra::{KronEigen, KronSum, KronSvd, LogDeterminant, SolvePath, Symmetry};
+pub use algebra::{KronEigen, KronSum, KronSvd, LogDeterminant, PseudoSolution, SolvePath, Symmetry};
 pub use contraction::Order;
 pub use error::{KronError, Result};
 pub use gemm::{Backend, PackedMatrix, backend, matmul_into};
 pub use nearest::{NearestKron, NearestOptions, nearest_kron, nearest_to_sum};
+/// Complex numbers, of the crate `num-complex`.
+pub use num_complex::Complex;
 pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;

@@ -12,14 +12,15 @@
 //! - `inverse`: [`Kron::inverse`](crate::Kron::inverse), [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse).
 //! - `solve`: [`Kron::solve`](crate::Kron::solve).
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
-//! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
+//! - `triangular`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
 //! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`].
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
-//! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
-//! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry.
-//! - `kron_sum_type`: taken apart, compared, printed, multiplied by a number, cast.
-//! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
+//! - `eigen_functions`: what it is kept for: many shifts, functions, determinants.
+//! - `pseudo_solve`: [`KronEigen::pseudo_solve`], [`PseudoSolution`]: singular systems.
+//! - `eigenvalues`: [`Kron::eigenvalues`](crate::Kron::eigenvalues) of any square factors.
+//! - `spectrum`: the eigenvalues of a product or sum from those of its factors, and how far they may be wrong.
+//! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B` and of any number of summands; a part of the room with its own page.
 //! - `sorted`: what `svd` and `eigen` share.
 //! - `halves`: low-rank factors whose halves are brought to a common scale.
 //!
@@ -35,31 +36,30 @@
 mod cholesky;
 mod determinant;
 mod eigen;
+mod eigen_functions;
+mod eigenvalues;
 mod halves;
 mod inner_product;
 mod inverse;
 mod is_symmetric;
 mod kron_sum;
-#[cfg(feature = "approx")]
-mod kron_sum_approximate;
-mod kron_sum_elements;
-#[cfg(feature = "serde")]
-mod kron_sum_serialize;
-mod kron_sum_type;
 mod matmul;
 mod norm;
+mod pseudo_solve;
 mod rank;
 mod shifted;
 mod solve;
 mod solve_path;
 mod sorted;
+mod spectrum;
 mod svd;
-mod sylvester;
 mod trace;
+mod triangular;
 
 pub use determinant::LogDeterminant;
 pub use eigen::KronEigen;
-pub use kron_sum::KronSum;
+pub use kron_sum::{IntoSummands, KronSum};
+pub use pseudo_solve::PseudoSolution;
 pub use solve_path::SolvePath;
 pub use svd::KronSvd;
 

@@ -10,6 +10,8 @@
 //! - `symmetric`: what a symmetric or a skew factor can be decomposed into.
 //! - `lu`: [`Lu`], to solve systems and for determinants.
 //! - `schur`: [`Schur`], the complex Schur decomposition.
+//! - `eigenvalues`: those of a square factor, real or complex.
+//! - `exponential`: that of a square matrix.
 //! - `finite`: the check that a factor's values are finite, else [`KronError::NonFinite`](crate::KronError::NonFinite).
 //! - `magnitude`: the largest element and the Frobenius norm, safe from overflow.
 //!
@@ -17,6 +19,8 @@
 
 mod dense;
 mod door;
+mod eigenvalues;
+mod exponential;
 mod finite;
 mod lu;
 mod magnitude;
@@ -30,6 +34,8 @@ mod symmetric;
 mod symmetry;
 
 pub(crate) use dense::ThinSvd;
+pub(crate) use eigenvalues::eigenvalues;
+pub(crate) use exponential::exponential;
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
 pub(crate) use magnitude::{largest_magnitude, max_or_nan};
@@ -37,6 +43,7 @@ pub(crate) use power_of_two::{Keep, PowerOfTwo, Scaled};
 pub(crate) use schur::{Schur, divide};
 pub(crate) use singular::{Core, core, scaled_singular_values, scaled_thin_svd, thin_svd};
 pub(crate) use symmetric::{
-    Kind, SymmetricEigen, cholesky_lower, kind, scaled_symmetric_eigen, skew_schur, symmetric_dense, symmetric_eigen,
+    Kind, SymmetricEigen, cholesky_lower, kind, normal_schur, scaled_symmetric_eigen, skew_schur, symmetric_dense,
+    symmetric_eigen,
 };
 pub use symmetry::Symmetry;
