@@ -43,11 +43,16 @@
 //! | write it out | [`Kron::to_dense`], [`Kron::try_to_dense`], [`kron_dense`] |
 //! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
+//! | solve singular systems, with the null space | [`KronSum::pseudo_solve`], [`KronEigen::pseudo_solve`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
 //! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
 //! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
-//! | eigenvalues | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
+//! | symmetric eigenvalues and vectors | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
+//! | many shifts, functions of a matrix | [`KronEigen::solve_shifted`], [`KronEigen::apply_function`] |
+//! | log-determinant of a shifted product or sum | [`KronEigen::log_determinant_shifted`] |
+//! | any eigenvalues, complex | [`Kron::eigenvalues`], [`KronSum::eigenvalues`] |
+//! | exponential of a sum | [`KronSum::exp`] |
 //! | singular values, a LoRA of the same matrix | [`Kron::svd`], [`KronSvd::low_rank`] |
 //! | nearest product to a matrix | [`nearest_kron`], [`NearestOptions`] |
 //! | nearest product to a sum of products | [`nearest_to_sum`] |

@@ -31,7 +31,7 @@
 //! [`KronError::NonFinite`](crate::KronError::NonFinite). Sums, products and norms of elements let values that are not
 //! finite flow through, and so do right-hand sides and shifts.
 //!
-//! The room uses [`operator`](crate::operator), `decompose`, `sums` and [`gemm`](crate::gemm).
+//! The room uses [`operator`](crate::operator), `decompose`, `contraction`, `sums` and [`gemm`](crate::gemm).
 
 mod cholesky;
 mod determinant;
@@ -65,6 +65,8 @@ pub use svd::KronSvd;
 
 pub use crate::decompose::Symmetry;
 
+#[cfg(test)]
+mod eigen_tests;
 #[cfg(test)]
 mod finite_tests;
 #[cfg(test)]

@@ -134,6 +134,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
 mod tests {
     use super::*;
     use crate::error::KronError;
+    use crate::operator::KronChain;
     use crate::test_support::{all_close, kron_of, symmetric};
     use lokr_testing::matrix;
     use ndarray::array;
@@ -171,5 +172,63 @@ mod tests {
         assert_eq!(k.shifted_path(0.0, Symmetry::Rounding), Ok(SolvePath::Lu));
         let error = kron_of::<f64>(2, 3, 1, 1).shifted_path(1.0, Symmetry::Rounding).unwrap_err();
         assert_eq!(error, KronError::NotSquare { operation: "shifted_path", name: "A", shape: (2, 3) });
+    }
+
+    fn chains_are_solved<T: Scalar>(scales: [f64; 3]) {
+        let skew = |size, seed| {
+            let half = matrix::<T>(size, size, seed);
+            &half - &half.t()
+        };
+        let general = |size, seed| matrix::<T>(size, size, seed);
+        let mixed = |size, seed| if seed % 2 == 0 { symmetric(size, seed) } else { matrix::<T>(size, size, seed) };
+        let kinds: [&dyn Fn(usize, u64) -> Array2<T>; 4] = [&general, &symmetric, &mixed, &skew];
+        for (kind, sides) in
+            kinds.iter().flat_map(|kind| [(kind, &[5][..]), (kind, &[4, 3]), (kind, &[2, 3, 2]), (kind, &[2, 1, 3, 2])])
+        {
+            let chain = KronChain::new((1..).zip(sides).map(|(seed, &side)| kind(side, seed))).unwrap();
+            let (dense, y) = (chain.to_dense().unwrap(), matrix::<T>(3, chain.nrows(), 7));
+            let c = T::from_f64_lossy(0.7);
+            let plain = chain.solve_shifted(c, &y).unwrap();
+            let size = plain.iter().chain(&dense).fold(T::one(), |max, x| max.max(x.abs()));
+            let allowed = size * size * T::from_usize_lossy(8 * dense.nrows());
+            all_close(&(plain.dot(&dense.t()) + &plain * c), &y, allowed);
+            assert_eq!(chain.solve_shifted(c, &y.row(2)).unwrap(), chain.solve_shifted(c, &y).unwrap().row(2));
+            for scale in scales.map(T::from_f64_lossy) {
+                let x = (&chain * scale).solve_shifted(c * scale, &y).unwrap() * scale;
+                all_close(&x, &plain, allowed);
+                // The factors of opposite scale, so that what stands between them is out of range.
+                let opposite = chain.factors().iter().enumerate().map(|(index, factor)| match index {
+                    0 => factor * scale,
+                    1 => factor * (T::one() / scale),
+                    _ => factor.view(),
+                });
+                let shift = if sides.len() > 1 { c } else { c * scale };
+                let x = KronChain::new(opposite).unwrap().solve_shifted(shift, &y).unwrap();
+                all_close(&(x * (shift / c)), &plain, allowed);
+            }
+        }
+    }
+
+    #[test]
+    fn chains_are_solved_in_f32_and_f64_at_every_scale() {
+        chains_are_solved::<f32>([1.0, 1e-30, 1e30]);
+        chains_are_solved::<f64>([1.0, 1e-200, 1e200]);
+    }
+
+    #[test]
+    fn errors_of_chains_name_their_factors() {
+        let y = matrix::<f64>(1, 8, 1);
+        let eye = Array2::<f64>::eye(2);
+        let error = KronChain::power(&eye, 3).unwrap().solve_shifted(-1.0, &y).unwrap_err();
+        assert_eq!(error, KronError::Singular { operation: "solve_shifted", name: "A₁ ⊗ … ⊗ A_k + c·I" });
+        let chain = KronChain::new([eye.clone(), matrix(2, 1, 1), matrix(2, 1, 1)]).unwrap();
+        let error = chain.solve_shifted(1.0, &y).unwrap_err();
+        assert_eq!(error, KronError::NotSquare { operation: "solve_shifted", name: "A₂", shape: (2, 1) });
+        let bad = array![[f64::NAN]];
+        let chain = KronChain::new([&eye, &bad, &eye]).unwrap();
+        let error = chain.solve_shifted(1.0, &matrix(1, 4, 1)).unwrap_err();
+        assert_eq!(error, KronError::NonFinite { operation: "solve_shifted", argument: "A₂", count: 1 });
+        let error = KronError::Length { operation: "solve_shifted", argument: "y", expected: 8, found: 3 };
+        assert_eq!(KronChain::power(&eye, 3).unwrap().solve_shifted(1.0, &array![1.0, 2.0, 3.0]), Err(error));
     }
 }

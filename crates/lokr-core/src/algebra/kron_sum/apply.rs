@@ -4,7 +4,7 @@ use ndarray::{Array, ArrayRef, ArrayRef2, CowArray, Dimension, Ix2};
 use smallvec::{SmallVec, smallvec};
 
 use super::sum::KronSum;
-use crate::contraction::{Step, Steps, forward};
+use crate::contraction::{Operand, Step, Steps, forward};
 use crate::error::Result;
 use crate::gemm::Blend;
 use crate::gemm::views::either_major;
@@ -116,7 +116,8 @@ impl<T: Scalar> KronSum<'_, T> {
         let mut blend = Blend { alpha, beta };
         for (factor, before, after) in self.axes() {
             let matrices = matrices(factor);
-            let steps: Steps<'_, T> = matrices.iter().map(|matrix| Step::new(matrix.view(), before, after)).collect();
+            let operands = matrices.iter().map(|matrix| Operand::Matrix(matrix.view()));
+            let steps: Steps<'_, T> = operands.map(|operand| Step::new(operand, before, after)).collect();
             forward(&steps, blend, x, y);
             blend = blend.with_beta(T::one());
         }
