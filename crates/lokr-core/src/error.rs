@@ -200,6 +200,14 @@ pub enum KronError {
         /// Its value.
         value: f64,
     },
+    /// A result is beyond the range of the element type.
+    #[error("{operation}: the values of {name} make a result beyond the range of the element type")]
+    Overflow {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+    },
     /// A sum of Kronecker products of so many terms is not possible here.
     #[error("{operation}: {asked} terms asked for, but 1 to {possible} are possible")]
     TermCount {

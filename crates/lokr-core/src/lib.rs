@@ -48,11 +48,16 @@
 //! | compare sums of products | [`KronTerms::inner`], [`KronTerms::cosine`], [`KronTerms::frobenius_norm`] |
 //! | make a sum of fewer terms | [`KronTerms::compress`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
+//! | solve singular systems, with the null space | [`KronSum::pseudo_solve`], [`KronEigen::pseudo_solve`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
 //! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
 //! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
-//! | eigenvalues | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
+//! | symmetric eigenvalues and vectors | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
+//! | many shifts, functions of a matrix | [`KronEigen::solve_shifted`], [`KronEigen::apply_function`] |
+//! | log-determinant of a shifted product or sum | [`KronEigen::log_determinant_shifted`] |
+//! | any eigenvalues, complex | [`Kron::eigenvalues`], [`KronSum::eigenvalues`] |
+//! | exponential of a sum | [`KronSum::exp`] |
 //! | singular values, a LoRA of the same matrix | [`Kron::svd`], [`KronSvd::low_rank`] |
 //! | truncate or filter singular values | [`KronSvd::solve_within`], [`KronSvd::apply_function`] |
 //! | nearest product to a matrix | [`nearest_kron`], [`NearestOptions`] |
@@ -109,11 +114,15 @@ pub mod terms;
 #[cfg(test)]
 mod test_support;
 
-pub use algebra::{KronEigen, KronQr, KronSolver, KronSum, KronSvd, LogDeterminant, SolvePath, Symmetry};
+pub use algebra::{
+    KronEigen, KronQr, KronSolver, KronSum, KronSvd, LogDeterminant, PseudoSolution, SolvePath, Symmetry,
+};
 pub use contraction::Order;
 pub use error::{KronError, Result};
 pub use gemm::{Backend, PackedMatrix, backend, matmul_into};
 pub use nearest::{NearestKron, NearestOptions, nearest_kron, nearest_to_sum};
+/// Complex numbers, of the crate `num-complex`.
+pub use num_complex::Complex;
 pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;

@@ -20,15 +20,16 @@
 //! - `least_squares`: [`Kron::least_squares`](crate::Kron::least_squares), [`KronQr`].
 //! - `ridge`: [`Kron::ridge`](crate::Kron::ridge).
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
-//! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
+//! - `triangular`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
 //! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`]; `low_rank`: its best approximations; `filter`: functions of
 //!   the singular values, applied.
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
-//! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
-//! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry.
-//! - `kron_sum_type`: taken apart, compared, printed, multiplied by a number, cast.
-//! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
+//! - `eigen_functions`: what it is kept for: many shifts, functions, determinants.
+//! - `pseudo_solve`: [`KronEigen::pseudo_solve`], [`PseudoSolution`]: singular systems.
+//! - `eigenvalues`: [`Kron::eigenvalues`](crate::Kron::eigenvalues) of any square factors.
+//! - `spectrum`: the eigenvalues of a product or sum from those of its factors, and how far they may be wrong.
+//! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B` and of any number of summands; a part of the room with its own page.
 //! - `sorted`: what `svd` and `eigen` share.
 //! - `halves`: low-rank factors whose halves are brought to a common scale.
 //! - `scaled_factor`: factors with exponents of their own, for products that leave the range of the type; `scaled_lu`:
@@ -41,13 +42,15 @@
 //! [`KronError::NonFinite`](crate::KronError::NonFinite). Sums, products and norms of elements let values that are not
 //! finite flow through, and so do right-hand sides and shifts.
 //!
-//! The room uses [`operator`](crate::operator), `decompose`, `sums` and [`gemm`](crate::gemm).
+//! The room uses [`operator`](crate::operator), `decompose`, `contraction`, `sums` and [`gemm`](crate::gemm).
 
 mod axes;
 mod cholesky;
 mod cholesky_solver;
 mod determinant;
 mod eigen;
+mod eigen_functions;
+mod eigenvalues;
 mod filter;
 mod hadamard;
 mod halves;
@@ -55,18 +58,13 @@ mod inner_product;
 mod inverse;
 mod is_symmetric;
 mod kron_sum;
-#[cfg(feature = "approx")]
-mod kron_sum_approximate;
-mod kron_sum_elements;
-#[cfg(feature = "serde")]
-mod kron_sum_serialize;
-mod kron_sum_type;
 mod least_squares;
 mod low_rank;
 mod matmul;
 mod norm;
 mod power;
 mod pseudo_inverse;
+mod pseudo_solve;
 mod rank;
 mod ridge;
 mod scaled_factor;
@@ -79,20 +77,24 @@ mod solve_path;
 mod solver;
 mod solver_gradients;
 mod sorted;
+mod spectrum;
 mod svd;
-mod sylvester;
 mod trace;
+mod triangular;
 
 pub use determinant::LogDeterminant;
 pub use eigen::KronEigen;
-pub use kron_sum::KronSum;
+pub use kron_sum::{IntoSummands, KronSum};
 pub use least_squares::KronQr;
+pub use pseudo_solve::PseudoSolution;
 pub use solve_path::SolvePath;
 pub use solver::KronSolver;
 pub use svd::KronSvd;
 
 pub use crate::decompose::Symmetry;
 
+#[cfg(test)]
+mod eigen_tests;
 #[cfg(test)]
 mod finite_tests;
 #[cfg(test)]

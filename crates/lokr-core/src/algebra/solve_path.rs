@@ -5,8 +5,9 @@ use crate::error::Result;
 use crate::operator::Factor;
 use crate::scalar::Scalar;
 
-/// Which way a system `(A ⊗ B + c·I)·x = y` or `(A ⊕ B)·x = y` is solved; see
-/// [`Kron::shifted_path`](crate::Kron::shifted_path) and [`KronSum::solve_path`](crate::KronSum::solve_path).
+/// Which way a system `(A₁ ⊗ … ⊗ A_k + c·I)·x = y` or `(A₁ ⊕ … ⊕ A_k + c·I)·x = y` is solved; see
+/// [`KronBase::shifted_path`](crate::operator::KronBase::shifted_path) and
+/// [`KronSum::solve_path`](crate::KronSum::solve_path).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SolvePath {
@@ -14,24 +15,28 @@ pub enum SolvePath {
     Lu,
     /// The eigenvectors of symmetric factors.
     Symmetric,
-    /// The complex eigenvectors of skew factors (`Mᵀ = −M`).
+    /// The complex eigenvectors of skew factors (`Mᵀ = −M`): all of them are skew, or an even number beside symmetric
+    /// ones.
     Skew,
     /// The complex Schur decompositions of any factors, several times slower.
     Schur,
 }
 
-/// The path of a pair of square factors, [`SolvePath::Lu`] apart.
-pub(super) fn path<T: Scalar>(
+/// The path of square factors, [`SolvePath::Lu`] apart.
+pub(super) fn path<'f, T: Scalar>(
     operation: &'static str,
-    a: &Factor<'_, T>,
-    b: &Factor<'_, T>,
+    factors: impl Iterator<Item = (&'static str, &'f Factor<'f, T>)>,
     symmetry: Symmetry<T>,
 ) -> Result<SolvePath> {
-    let kinds = (kind(operation, "A", a, symmetry)?, kind(operation, "B", b, symmetry)?);
-    Ok(match kinds {
-        (Kind::Symmetric, Kind::Symmetric) => SolvePath::Symmetric,
-        (Kind::Skew, Kind::Skew) => SolvePath::Skew,
-        _ if symmetry == Symmetry::Average => SolvePath::Symmetric,
-        _ => SolvePath::Schur,
+    let kinds = factors.map(|(name, factor)| kind(operation, name, factor, symmetry)).collect::<Result<Vec<_>>>()?;
+    let skew = kinds.iter().filter(|kind| **kind == Kind::Skew).count();
+    Ok(if kinds.iter().all(|kind| *kind == Kind::Symmetric) {
+        SolvePath::Symmetric
+    } else if !kinds.contains(&Kind::General) && (skew % 2 == 0 || skew == kinds.len()) {
+        SolvePath::Skew
+    } else if symmetry == Symmetry::Average {
+        SolvePath::Symmetric
+    } else {
+        SolvePath::Schur
     })
 }

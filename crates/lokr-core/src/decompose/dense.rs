@@ -115,6 +115,18 @@ pub(super) fn skew_eigen<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Op
     Some((values, Array2::from_shape_fn((size, size), |(i, j)| vectors[(i, j)])))
 }
 
+/// The eigenvalues of a square matrix.
+pub(super) fn eigenvalues<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> Option<Array1<Complex<T>>> {
+    let size = matrix.nrows();
+    let (mut re, mut im) = (Diag::zeros(size), Diag::zeros(size));
+    let no = evd::ComputeEigenvectors::No;
+    let mut memory = MemBuffer::new(evd::evd_scratch::<T>(size, no, no, Par::Seq, Default::default()));
+    let (matrix, stack) = (to_faer(matrix), MemStack::new(&mut memory));
+    evd::evd_real(matrix.as_ref(), re.as_mut(), im.as_mut(), None, None, Par::Seq, stack, Default::default()).ok()?;
+    let parts = re.column_vector().iter().zip(im.column_vector().iter());
+    Some(parts.map(|(&re, &im)| Complex::new(re, im)).collect())
+}
+
 /// `matrix = Q·H·Qᵀ` with `H` zero below the first subdiagonal and `Q` orthogonal; `(H, Q)`. About `14/3·n³` flops.
 pub(super) fn hessenberg<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> (Array2<T>, Array2<T>) {
     let size = matrix.nrows();

@@ -11,6 +11,8 @@
 //! - `lu`: [`Lu`], to solve systems and for determinants; `condition`: how near to singular its matrix is.
 //! - `qr`: [`Qr`], of factors of full rank.
 //! - `schur`: [`Schur`], the complex Schur decomposition.
+//! - `eigenvalues`: those of a square factor, real or complex.
+//! - `exponential`: that of a square matrix.
 //! - `finite`: the check that a factor's values are finite, else [`KronError::NonFinite`](crate::KronError::NonFinite).
 //! - `magnitude`: the largest element and the Frobenius norm, safe from overflow.
 //!
@@ -19,6 +21,8 @@
 mod condition;
 mod dense;
 mod door;
+mod eigenvalues;
+mod exponential;
 mod finite;
 mod lu;
 mod magnitude;
@@ -33,6 +37,8 @@ mod symmetric;
 mod symmetry;
 
 pub(crate) use dense::{Memory, System, ThinSvd};
+pub(crate) use eigenvalues::eigenvalues;
+pub(crate) use exponential::exponential;
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
 pub(crate) use magnitude::{largest_magnitude, max_or_nan};
@@ -41,6 +47,7 @@ pub(crate) use qr::{Qr, full_rank_qr};
 pub(crate) use schur::{Schur, divide};
 pub(crate) use singular::{Core, core, scaled_singular_values, scaled_thin_svd, thin_svd};
 pub(crate) use symmetric::{
-    Kind, SymmetricEigen, cholesky_lower, kind, scaled_symmetric_eigen, skew_schur, symmetric_dense, symmetric_eigen,
+    Kind, SymmetricEigen, cholesky_lower, kind, normal_schur, scaled_symmetric_eigen, skew_schur, symmetric_dense,
+    symmetric_eigen,
 };
 pub use symmetry::Symmetry;

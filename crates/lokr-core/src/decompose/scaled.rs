@@ -42,6 +42,12 @@ pub(super) fn skew_eigen<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<
     (door().skew_eigen)(matrix.view()).map(|result| Scaled { result, power })
 }
 
+/// The eigenvalues of a square matrix; the power is theirs.
+pub(super) fn eigenvalues<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Scaled<Array1<Complex<T>>>> {
+    let Scaled { result: matrix, power } = into_range(matrix, Keep::Squares);
+    (door().eigenvalues)(matrix.view()).map(|result| Scaled { result, power })
+}
+
 /// `H` and `Q` of the Hessenberg form of a square matrix; the power is that of `H`.
 pub(super) fn hessenberg<T: Scalar>(matrix: ArrayView2<'_, T>) -> Scaled<(Array2<T>, Array2<T>)> {
     let Scaled { result: matrix, power } = into_range(matrix, Keep::Squares);

@@ -160,6 +160,25 @@ pub(crate) fn skew_schur<T: Scalar>(
     Ok(Schur::measured(power.inverse().times_matrix(matrix.view()).view(), q, t, power))
 }
 
+/// The Schur decomposition of a factor that is skew or, by this measure, symmetric: diagonal.
+///
+/// # Errors
+/// Those of [`symmetric_dense`]; [`KronError::NoConvergence`].
+pub(crate) fn normal_schur<T: Scalar>(
+    operation: &'static str,
+    name: &'static str,
+    factor: &Factor<'_, T>,
+    symmetry: Symmetry<T>,
+) -> Result<Schur<T>> {
+    if kind(operation, name, factor, symmetry)? == Kind::Skew {
+        return skew_schur(operation, name, factor);
+    }
+    let Scaled { result, power } = scaled_symmetric_eigen(operation, name, factor, symmetry)?;
+    let real = |value| Complex::new(value, T::zero());
+    let residual = result.residuals.iter().fold(T::zero(), |sum, &residual| sum.hypot(residual));
+    Ok(Schur { q: result.vectors.mapv(real), t: Array2::from_diag(&result.values.mapv(real)), power, residual })
+}
+
 /// The lower Cholesky factor of a symmetric matrix, or `None` when it is not positive definite.
 pub(crate) fn cholesky_lower<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Array2<T>> {
     scaled::cholesky_lower(matrix)

@@ -17,20 +17,11 @@ pub(crate) fn view_mut<T>(slice: &mut [T], cols: usize) -> ArrayViewMut2<'_, T> 
     ArrayViewMut2::from_shape((slice.len() / cols, cols), slice).expect("the shape fits the slice")
 }
 
-/// The values of a matrix in standard layout, row after row.
+/// The values of a matrix in standard layout, row after row, writable.
 ///
 /// # Panics
 /// When the matrix lies otherwise: a bug of the caller.
 #[allow(clippy::expect_used)] // What this function is for; its callers have just made the matrix.
-pub(crate) fn flat<T>(matrix: &ArrayRef2<T>) -> &[T] {
-    matrix.as_slice().expect("standard layout")
-}
-
-/// [`flat`], writable.
-///
-/// # Panics
-/// As [`flat`].
-#[allow(clippy::expect_used)] // As above.
 pub(crate) fn flat_mut<T>(matrix: &mut ArrayRef2<T>) -> &mut [T] {
     matrix.as_slice_mut().expect("standard layout")
 }

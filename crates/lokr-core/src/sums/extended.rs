@@ -48,6 +48,11 @@ impl<T: Scalar> Extended<T> {
         root.times_two_to((self.exponent - odd) / 2)
     }
 
+    /// The natural logarithm of a number that is not negative; `−∞` of zero.
+    pub(crate) fn ln(self) -> T {
+        T::from_f64_lossy(self.mantissa.to_f64_exact().ln() + self.exponent as f64 * std::f64::consts::LN_2)
+    }
+
     /// Exactly zero, which no number becomes by being small.
     pub(crate) fn is_zero(self) -> bool {
         self.mantissa == T::zero()
@@ -203,6 +208,14 @@ mod tests {
         assert!([large, Extended::new(f64::NAN)].into_iter().sum::<Extended<f64>>().value().is_nan());
         let infinite = Extended::new(f64::INFINITY);
         assert_eq!([large, infinite].into_iter().sum::<Extended<f64>>().value(), f64::INFINITY);
+    }
+
+    #[test]
+    fn logarithms_are_those_of_the_number() {
+        let large = Extended::new(1e200_f64);
+        assert!(((large * large).ln() - 400.0 * 10.0_f64.ln()).abs() < 1e-12);
+        assert_eq!((Extended::new(1.0_f32).ln(), Extended::new(0.0_f32).ln()), (0.0, f32::NEG_INFINITY));
+        assert!(Extended::new(f64::NAN).ln().is_nan());
     }
 
     #[test]

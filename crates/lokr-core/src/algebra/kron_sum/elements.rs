@@ -1,25 +1,15 @@
 //! The elements of a Kronecker sum in a row, added up, beside their transposes.
 
-use ndarray::{Array1, Axis};
+use ndarray::{Array1, ArrayView1, Axis};
 
-use super::kron_sum::KronSum;
+use super::sum::KronSum;
+use crate::algebra::trace::trace;
 use crate::error::Result;
+use crate::operator::Factor;
 use crate::scalar::Scalar;
 
 impl<T: Scalar> KronSum<'_, T> {
-    /// Rows of the sum, `n·p`.
-    #[must_use]
-    pub fn nrows(&self) -> usize {
-        self.dim().0
-    }
-
-    /// Columns of the sum, as many as rows.
-    #[must_use]
-    pub fn ncols(&self) -> usize {
-        self.dim().1
-    }
-
-    /// The diagonal, `n·p` values `A[i, i] + B[k, k]`.
+    /// The diagonal: the sums of one diagonal element of every factor, `A[i, i] + B[k, k]` of two.
     ///
     /// # Examples
     /// ```
@@ -31,10 +21,16 @@ impl<T: Scalar> KronSum<'_, T> {
     /// ```
     #[must_use]
     pub fn diag(&self) -> Array1<T> {
-        outer_sum(&self.a().diag(), &self.b().diag())
+        outer_sum(self.factors.iter().map(Factor::diag))
     }
 
-    /// The sum of all elements, `p·ΣA + n·ΣB`.
+    /// Sum of the diagonal, `p·tr A + n·tr B` of two summands.
+    #[must_use]
+    pub fn trace(&self) -> T {
+        self.each_times_the_rest(|factor| trace(factor))
+    }
+
+    /// The sum of all elements, `p·ΣA + n·ΣB` of two summands.
     ///
     /// # Examples
     /// ```
@@ -46,8 +42,12 @@ impl<T: Scalar> KronSum<'_, T> {
     /// ```
     #[must_use]
     pub fn sum(&self) -> T {
-        let (n, p) = (T::from_usize_lossy(self.a().nrows()), T::from_usize_lossy(self.b().nrows()));
-        p * self.a().sum() + n * self.b().sum()
+        self.each_times_the_rest(|factor| factor.sum())
+    }
+
+    /// `Σ f(A_t)·Π_{s≠t} n_s`.
+    fn each_times_the_rest(&self, f: impl Fn(&Factor<'_, T>) -> T) -> T {
+        self.axes().map(|(factor, before, after)| T::from_usize_lossy(before * after) * f(factor)).sum()
     }
 
     /// The sums along an axis: `Axis(0)` adds the rows up, which gives one value for each column; `Axis(1)` adds the
@@ -64,10 +64,11 @@ impl<T: Scalar> KronSum<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn sum_axis(&self, axis: Axis) -> Result<Array1<T>> {
-        Ok(outer_sum(&self.a().sum_axis(axis)?, &self.b().sum_axis(axis)?))
+        let sums = self.factors.iter().map(|factor| factor.sum_axis(axis)).collect::<Result<Vec<_>>>()?;
+        Ok(outer_sum(sums.into_iter()))
     }
 
-    /// Whether the sum is symmetric, exactly: both factors are. `false` when values are not finite.
+    /// Whether the sum is symmetric, exactly: all factors are. `false` when values are not finite.
     ///
     /// # Examples
     /// ```
@@ -81,10 +82,10 @@ impl<T: Scalar> KronSum<'_, T> {
     #[must_use]
     pub fn is_symmetric(&self) -> bool {
         // A difference in a factor stands alone in the sum's off-diagonal, where nothing could make up for it.
-        self.a().is_symmetric() && self.b().is_symmetric()
+        self.factors.iter().all(Factor::is_symmetric)
     }
 
-    /// Whether both factors are symmetric up to `tolerance`, each relative to its size, as
+    /// Whether all factors are symmetric up to `tolerance`, each relative to its size, as
     /// [`Factor::is_symmetric_within`](crate::Factor::is_symmetric_within).
     ///
     /// # Examples
@@ -97,44 +98,44 @@ impl<T: Scalar> KronSum<'_, T> {
     /// ```
     #[must_use]
     pub fn is_symmetric_within(&self, tolerance: T) -> bool {
-        self.a().is_symmetric_within(tolerance) && self.b().is_symmetric_within(tolerance)
+        self.factors.iter().all(|factor| factor.is_symmetric_within(tolerance))
     }
 }
 
-/// `v[i] + w[k]` at `i·len(w) + k`.
-fn outer_sum<T: Scalar>(v: &Array1<T>, w: &Array1<T>) -> Array1<T> {
-    v.iter().flat_map(|&v| w.iter().map(move |&w| v + w)).collect()
+/// The sums of one element of every vector, the last vector's varying first.
+fn outer_sum<T: Scalar>(vectors: impl Iterator<Item = Array1<T>>) -> Array1<T> {
+    let add = |v: Array1<T>, w: ArrayView1<'_, T>| v.iter().flat_map(|&v| w.iter().map(move |&w| v + w)).collect();
+    vectors.fold(Array1::zeros(1), |v, w| add(v, w.view()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algebra::kron_sum::cases::{sums, sums_of};
     use crate::error::KronError;
-    use crate::operator::Factor;
     use crate::test_support::{close, symmetric};
     use lokr_testing::matrix;
 
     fn agrees_with_the_dense_sum<T: Scalar>(scales: [f64; 3]) {
         for scale in scales.map(T::from_f64_lossy) {
-            for (n, p) in [(1, 1), (1, 5), (3, 1), (2, 7), (5, 3)] {
-                let low = Factor::low_rank(matrix::<T>(p, 2, 3), matrix(2, p, 4)).unwrap();
-                for b in [Factor::from(matrix::<T>(p, p, 2)), low] {
-                    let sum = KronSum::new(matrix::<T>(n, n, 1), b).unwrap();
-                    let (dense, length) = (sum.to_dense(), T::from_usize_lossy(4 * n * p * n * p));
-                    let same = |found: Array1<T>, expected: Array1<T>| {
-                        assert_eq!(found.len(), expected.len());
-                        found.iter().zip(&expected).for_each(|(&f, &e)| close(f / scale, e, length));
-                    };
-                    let scaled = &sum * scale;
-                    same(scaled.diag(), dense.diag().to_owned());
-                    close(scaled.sum() / scale, dense.sum(), length);
-                    same(scaled.sum_axis(Axis(0)).unwrap(), dense.sum_axis(Axis(0)));
-                    same(scaled.sum_axis(Axis(1)).unwrap(), dense.sum_axis(Axis(1)));
-                    assert_eq!(scaled.is_symmetric(), dense == dense.t());
-                }
-                let sum = KronSum::new(symmetric::<T>(n, 1), symmetric(p, 2)).unwrap() * scale;
+            for (sum, dense) in sums::<T>() {
+                let length = T::from_usize_lossy(4 * dense.len());
+                let same = |found: Array1<T>, expected: Array1<T>| {
+                    assert_eq!(found.len(), expected.len());
+                    found.iter().zip(&expected).for_each(|(&f, &e)| close(f / scale, e, length));
+                };
+                let scaled = &sum * scale;
+                same(scaled.diag(), dense.diag().to_owned());
+                close(scaled.sum() / scale, dense.sum(), length);
+                close(scaled.trace() / scale, dense.diag().sum(), length);
+                same(scaled.sum_axis(Axis(0)).unwrap(), dense.sum_axis(Axis(0)));
+                same(scaled.sum_axis(Axis(1)).unwrap(), dense.sum_axis(Axis(1)));
+                assert_eq!(scaled.is_symmetric(), dense == dense.t());
+            }
+            for (sum, dense) in sums_of(symmetric::<T>) {
+                let sum = sum * scale;
                 assert!(sum.is_symmetric() && sum.is_symmetric_within(T::zero()));
-                assert_eq!((sum.nrows(), sum.ncols()), (n * p, n * p));
+                assert_eq!((sum.nrows(), sum.ncols()), dense.dim());
             }
         }
     }

@@ -1,14 +1,14 @@
-//! The Kronecker sum read and written by `serde`, as its factors: `{"a": …, "b": …}`, each as a [`Factor`] is.
+//! The Kronecker sum read and written by `serde`, as its factors: `{"factors": […]}`, each as a [`Factor`] is.
 
 use serde::de::Error as _;
 use serde::ser::SerializeStruct as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::kron_sum::KronSum;
+use super::sum::KronSum;
 use crate::operator::Factor;
 use crate::scalar::Scalar;
 
-/// The factors, `{"a": …, "b": …}`.
+/// The factors, `{"factors": […]}`, the outermost first.
 ///
 /// # Examples
 /// ```standalone_crate
@@ -21,25 +21,22 @@ use crate::scalar::Scalar;
 /// ```
 impl<T: Scalar + Serialize> Serialize for KronSum<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("KronSum", 2)?;
-        fields.serialize_field("a", self.a())?;
-        fields.serialize_field("b", self.b())?;
+        let mut fields = serializer.serialize_struct("KronSum", 1)?;
+        fields.serialize_field("factors", &self.factors)?;
         fields.end()
     }
 }
 
-/// Two factors as they are read.
+/// A list of factors as it is read.
 #[derive(Deserialize)]
 #[serde(rename = "KronSum", bound = "T: Scalar + Deserialize<'de>")]
 struct Read<'a, T: Scalar> {
-    a: Factor<'a, T>,
-    b: Factor<'a, T>,
+    factors: Vec<Factor<'a, T>>,
 }
 
-/// Fails as [`Factor`]'s, and as [`KronSum::new`] does.
+/// Fails as [`Factor`]'s, and as [`KronSum::from_factors`] does.
 impl<'de, T: Scalar + Deserialize<'de>> Deserialize<'de> for KronSum<'_, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Read { a, b } = Read::deserialize(deserializer)?;
-        KronSum::new(a, b).map_err(D::Error::custom)
+        KronSum::from_factors(Read::deserialize(deserializer)?.factors).map_err(D::Error::custom)
     }
 }

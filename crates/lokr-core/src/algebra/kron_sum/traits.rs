@@ -4,13 +4,13 @@
 use std::fmt::{self, Debug, Display, Formatter};
 use std::ops::{Mul, Neg};
 
-use super::kron_sum::KronSum;
+use super::sum::KronSum;
 use crate::operator::Factor;
 use crate::scalar::Scalar;
 
 impl<'a, T: Scalar> KronSum<'a, T> {
-    /// The two factors back, `(A, B)`, as they came in: what was owned stays owned, what was borrowed stays borrowed.
-    /// Nothing is copied.
+    /// The summands back, the outermost first, as they came in: what was owned stays owned, what was borrowed stays
+    /// borrowed. Nothing is copied.
     ///
     /// # Examples
     /// ```
@@ -18,24 +18,30 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// # use ndarray::array;
     /// let (a, b) = (array![[1.0]], array![[2.0]]);
     /// let parts = KronSum::new(&a, &b)?.into_parts();
-    /// assert_eq!(parts, ((&a).into(), (&b).into()));
+    /// assert_eq!(parts, [(&a).into(), (&b).into()]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     #[must_use]
-    pub fn into_parts(self) -> (Factor<'a, T>, Factor<'a, T>) {
-        (self.a, self.b)
+    pub fn into_parts(self) -> Vec<Factor<'a, T>> {
+        self.factors
     }
 
     /// The same sum, borrowed from this one.
     #[must_use]
     pub fn view(&self) -> KronSum<'_, T> {
-        KronSum { a: self.a.view(), b: self.b.view() }
+        self.map(Factor::view)
     }
 
     /// The same sum with factors of its own, free of the borrow.
     #[must_use]
     pub fn into_owned(self) -> KronSum<'static, T> {
-        KronSum { a: self.a.into_owned(), b: self.b.into_owned() }
+        KronSum { side: self.side, factors: self.factors.into_iter().map(Factor::into_owned).collect() }
+    }
+
+    /// The transpose, `(A ⊕ B)ᵀ = Aᵀ ⊕ Bᵀ`, borrowed from this one.
+    #[must_use]
+    pub fn transposed(&self) -> KronSum<'_, T> {
+        self.map(Factor::transposed)
     }
 
     /// `s·(A ⊕ B) = s·A ⊕ s·B`, factor by factor as [`Factor::scaled`].
@@ -53,7 +59,7 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// ```
     #[must_use]
     pub fn scaled(&self, s: T) -> KronSum<'_, T> {
-        KronSum { a: self.a.scaled(s), b: self.b.scaled(s) }
+        self.map(|factor| factor.scaled(s))
     }
 
     /// The same sum in another element type, factor by factor as [`Factor::cast`], in memory of its own.
@@ -68,7 +74,11 @@ impl<'a, T: Scalar> KronSum<'a, T> {
     /// ```
     #[must_use]
     pub fn cast<U: Scalar>(&self) -> KronSum<'static, U> {
-        KronSum { a: self.a.cast(), b: self.b.cast() }
+        self.map(Factor::cast)
+    }
+
+    fn map<'s, 'b, U: Scalar>(&'s self, factor: impl Fn(&'s Factor<'a, T>) -> Factor<'b, U>) -> KronSum<'b, U> {
+        KronSum { side: self.side, factors: self.factors.iter().map(factor).collect() }
     }
 }
 
@@ -77,7 +87,7 @@ impl<T: Scalar> Mul<T> for KronSum<'_, T> {
     type Output = Self;
 
     fn mul(self, s: T) -> Self {
-        Self { a: self.a * s, b: self.b * s }
+        Self { side: self.side, factors: self.factors.into_iter().map(|factor| factor * s).collect() }
     }
 }
 
@@ -115,7 +125,7 @@ macro_rules! number_times_sum {
 
 number_times_sum!(f32, f64);
 
-/// Both factors are negated, in place when owned.
+/// All factors are negated, in place when owned.
 impl<T: Scalar> Neg for KronSum<'_, T> {
     type Output = Self;
 
@@ -124,7 +134,7 @@ impl<T: Scalar> Neg for KronSum<'_, T> {
     }
 }
 
-/// Both factors are negated.
+/// All factors are negated.
 impl<'k, T: Scalar> Neg for &'k KronSum<'_, T> {
     type Output = KronSum<'k, T>;
 
@@ -133,25 +143,38 @@ impl<'k, T: Scalar> Neg for &'k KronSum<'_, T> {
     }
 }
 
-/// The factors are equal.
+/// The factors are equal, and as many.
 impl<'b, T: PartialEq> PartialEq<KronSum<'b, T>> for KronSum<'_, T> {
     fn eq(&self, other: &KronSum<'b, T>) -> bool {
-        self.a == other.a && self.b == other.b
+        self.factors == other.factors
     }
 }
 
-/// The shapes and first values of its factors.
+/// So many factors are printed.
+const SHOWN: usize = 4;
+
+/// ` ⊕ … (7 more)`, if so many factors are not printed.
+fn more(f: &mut Formatter<'_>, factors: usize) -> fmt::Result {
+    match factors.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        more => write!(f, " ⊕ … ({more} more)"),
+    }
+}
+
+/// The shapes and first values of its factors, or of the first of them.
 impl<T: Debug> Debug for KronSum<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("KronSum(")?;
-        self.a.fmt(f)?;
-        f.write_str(" ⊕ ")?;
-        self.b.fmt(f)?;
+        for (index, factor) in self.factors.iter().take(SHOWN).enumerate() {
+            f.write_str(if index == 0 { "" } else { " ⊕ " })?;
+            factor.fmt(f)?;
+        }
+        more(f, self.factors.len())?;
         f.write_str(")")
     }
 }
 
-/// The shapes, then a line of values for each factor. A precision, as in `{:.2}`, goes to the values.
+/// The shapes, then a line of values for each of the first factors. A precision, as in `{:.2}`, goes to the values.
 ///
 /// # Examples
 /// ```
@@ -164,11 +187,17 @@ impl<T: Debug> Debug for KronSum<'_, T> {
 /// ```
 impl<T: Scalar> Display for KronSum<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (side, ((m, n), (p, q))) = (self.dim().0, (self.a.dim(), self.b.dim()));
-        write!(f, "({side}, {side}) = ({m}, {n}) ⊕ ({p}, {q})\nA = ")?;
-        Display::fmt(&self.a, f)?;
-        f.write_str("\nB = ")?;
-        Display::fmt(&self.b, f)
+        write!(f, "({side}, {side}) =", side = self.side)?;
+        for (index, factor) in self.factors.iter().take(SHOWN).enumerate() {
+            let (rows, cols) = factor.dim();
+            write!(f, "{} ({rows}, {cols})", if index == 0 { "" } else { " ⊕" })?;
+        }
+        more(f, self.factors.len())?;
+        for (name, factor) in self.named().take(SHOWN) {
+            write!(f, "\n{name} = ")?;
+            Display::fmt(factor, f)?;
+        }
+        f.write_str(if self.factors.len() > SHOWN { "\n…" } else { "" })
     }
 }
 
@@ -193,9 +222,9 @@ mod tests {
         }
         assert_eq!(sum.cast::<f64>().cast::<T>(), sum);
         assert_eq!(sum.clone().into_owned(), sum);
-        let (first, second) = sum.into_parts();
-        assert!(matches!(first, Factor::Full(matrix) if matrix.is_view()));
-        assert_eq!(second.rank_bound(), 2);
+        let parts = sum.into_parts();
+        assert!(matches!(&parts[0], Factor::Full(matrix) if matrix.is_view()));
+        assert_eq!(parts[1].rank_bound(), 2);
     }
 
     #[test]
@@ -210,5 +239,8 @@ mod tests {
         assert_eq!(format!("{:?}", 2.0 * sum), "KronSum(Full((1, 1) [[2.0]]) ⊕ Full((1, 1) [[4.0]]))");
         let sum = KronSum::new(matrix::<f32>(300, 300, 1), matrix(300, 300, 2)).unwrap();
         assert!(format!("{sum:?} {sum}").len() < 2000);
+        let many = KronSum::from_factors(vec![matrix::<f32>(2, 2, 1); 30]).unwrap();
+        assert!(format!("{many:?} {many}").len() < 2000);
+        assert!(many.to_string().contains("⊕ … (26 more)\nA₁ = (2, 2) "));
     }
 }

@@ -2,7 +2,7 @@
 
 use approx::{AbsDiffEq, RelativeEq, UlpsEq};
 
-use super::kron_sum::KronSum;
+use super::sum::KronSum;
 use crate::operator::agree;
 use crate::scalar::Scalar;
 
