@@ -28,7 +28,9 @@
 //! |---|---|
 //! | make a product of two factors | [`Kron::new`], [`Factor::low_rank`] |
 //! | make one of many factors, nest them | [`KronChain::new`], [`KronBase::kron`](operator::KronBase::kron) |
-//! | make a sum | [`KronSum`] |
+//! | make a Kronecker sum | [`KronSum`] |
+//! | add products up, with weights | [`KronTerms`], `&k + &l`, [`Kron::plus`] |
+//! | apply a sum of products, differentiate it | [`KronTerms::apply`], [`KronTerms::gradients`] |
 //! | apply it to a vector, a batch of rows or of fields | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
 //! | apply it again and again | [`Kron::prepared`] |
 //! | differentiate | [`Kron::gradients`], [`KronGradients`], [`KronChain::gradients`] |
@@ -56,7 +58,7 @@
 //! | dense products | [`matmul_into`], [`PackedMatrix`] |
 //! | ask which library multiplies | [`backend()`], [`Backend`] |
 //!
-//! The rooms [`operator`], [`algebra`], [`nearest`], [`sizes`] and [`gemm`] have the same items by subject.
+//! The rooms [`operator`], [`algebra`], [`nearest`], [`terms`], [`sizes`] and [`gemm`] have the same items by subject.
 //!
 //! # Conventions
 //! `A` is `(m, n)`, `B` is `(p, q)`, `A ⊗ B` is `(m·p, n·q)` with
@@ -99,6 +101,7 @@ mod scalar;
 mod shape;
 pub mod sizes;
 mod sums;
+pub mod terms;
 #[cfg(test)]
 mod test_support;
 
@@ -111,6 +114,7 @@ pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;
 pub use sizes::{ChoiceNote, FactorChoice, FactorizationRule, ParameterCounts, Planner, factorization};
+pub use terms::{KronTerms, TermsGradients};
 
 /// The former name of [`FactorChoice`].
 #[deprecated(note = "renamed to `FactorChoice`")]
