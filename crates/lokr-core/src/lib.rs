@@ -44,6 +44,8 @@
 //! | get the factors back | [`Kron::into_parts`], [`KronChain::into_parts`] |
 //! | write it out | [`Kron::to_dense`], [`Kron::try_to_dense`], [`kron_dense`] |
 //! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
+//! | compare sums of products | [`KronTerms::inner`], [`KronTerms::cosine`], [`KronTerms::frobenius_norm`] |
+//! | make a sum of fewer terms | [`KronTerms::compress`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |

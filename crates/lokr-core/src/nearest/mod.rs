@@ -9,19 +9,22 @@
 //! - `options`: [`NearestOptions`], how the former is searched.
 //! - `found`: [`NearestKron`], what both give.
 //! - `rearranged`: `R(W)`, multiplied tile by tile and never copied as a whole.
+//! - `stacked`: `R(W)` of a sum of products in two halves, right at every scale.
 //! - `subspace`: the leading singular vectors of a matrix that can only be multiplied with.
 //!
-//! The room uses [`operator`](crate::operator), `decompose` and [`gemm`](crate::gemm).
+//! The room uses [`operator`](crate::operator), `decompose`, `sums` and [`gemm`](crate::gemm).
 
 mod found;
 mod options;
 mod rearranged;
+mod stacked;
 mod subspace;
 mod to_matrix;
 mod to_sum;
 
 pub use found::NearestKron;
 pub use options::NearestOptions;
+pub(crate) use stacked::{stacked, unit_scaled};
 pub use to_matrix::nearest_kron;
 pub use to_sum::nearest_to_sum;
 

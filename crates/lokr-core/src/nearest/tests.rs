@@ -303,6 +303,41 @@ fn nearest_to_a_sum_is_nearest_to_its_dense_form_f64() {
     nearest_to_a_sum_is_nearest_to_its_dense_form::<f64>();
 }
 
+/// Sums of terms of every scale, some with factors of opposite ones, beside the same sum of factors of scale one.
+fn sums_of_extreme_factors<T: Scalar>(large: f64) {
+    let (large, small) = (T::from_f64_lossy(large), T::from_f64_lossy(1.0 / large));
+    let (a, b) = ([1, 2, 3].map(|t| matrix::<T>(2, 3, t)), [4, 5, 6].map(|t| matrix::<T>(3, 2, t)));
+    let plain: Vec<_> = a.iter().zip(&b).map(|(a, b)| Kron::new(a, b).unwrap()).collect();
+    let expected =
+        nearest_to_sum(&[1.0, -0.5, 0.25].map(T::from_f64_lossy).into_iter().zip(&plain).collect::<Vec<_>>(), 2);
+    let expected = expected.unwrap();
+    for (unit, weights) in [(T::one(), [T::one(), large, small]), (large, [large, T::one(), T::one()])] {
+        // Each term in another way: by its weight, its first factor or its second.
+        let scaled = [
+            Kron::new(&a[0] * (unit / weights[0]), &b[0] * T::one()),
+            Kron::new(&a[1] * T::from_f64_lossy(-0.5), &b[1] * (unit / weights[1])),
+            Kron::new(&a[2] * large, &b[2] * (unit / weights[2] / large * T::from_f64_lossy(0.25))),
+        ]
+        .map(Result::unwrap);
+        let sum: Vec<_> = weights.into_iter().zip(&scaled).collect();
+        let found = nearest_to_sum(&sum, 2).unwrap();
+        let unit_f64 = unit.to_f64_exact();
+        let tolerance = 100.0 * T::epsilon().to_f64_exact();
+        for (found, expected) in found.singular_values.iter().zip(&expected.singular_values) {
+            assert!((found / unit_f64 / expected - 1.0).abs() < tolerance);
+        }
+        assert!((found.energy - expected.energy).abs() < tolerance);
+        let difference = sum_of_terms(&found, (6, 6)) / unit - sum_of_terms(&expected, (6, 6));
+        assert!(norm(&difference) < 20.0 * tolerance);
+    }
+}
+
+#[test]
+fn sums_of_factors_of_every_scale() {
+    sums_of_extreme_factors::<f32>(1e18);
+    sums_of_extreme_factors::<f64>(1e150);
+}
+
 #[test]
 fn bad_sums_are_named() {
     let kron = |m, n, p, q| Kron::<f64>::new(matrix(m, n, 1), matrix(p, q, 2)).unwrap();

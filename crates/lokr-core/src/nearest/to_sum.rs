@@ -1,15 +1,15 @@
 //! The nearest sum of products to a weighted sum of products.
 
-use ndarray::Array2;
-
 use super::found::{NearestKron, assemble, check_terms};
+use super::stacked::stacked;
 use crate::check::count_non_finite;
 use crate::decompose::{ThinSvd, thin_svd};
 use crate::error::{KronError, Result};
 use crate::gemm::views::folded;
-use crate::operator::{Factor, Kron};
+use crate::operator::Kron;
 use crate::scalar::Scalar;
 use crate::shape::KronShape;
+use crate::sums::times_two_to;
 
 /// The sum of `terms` Kronecker products that is nearest to a weighted sum of given ones, `Σ wₜ·(Aₜ ⊗ Bₜ)`, all of one
 /// shape. No dense matrix is formed.
@@ -17,7 +17,8 @@ use crate::shape::KronShape;
 /// A sum of Kronecker products is in general not one; averaging the factors entry by entry is not the best single one.
 /// # Method
 /// `R(Σ wₜ·Aₜ ⊗ Bₜ) = X·Yᵀ` with the columns `wₜ·vec(Aₜ)` and `vec(Bₜ)`: two thin QR decompositions and the SVD of a
-/// matrix with as many rows as there are summands, in `f64`.
+/// matrix with as many rows as there are summands, in `f64`. Weights and factors may be as large and small as their
+/// type has numbers.
 /// # Cost
 /// `O((m·n + p·q)·count²)` flops for `count` summands. Low-rank factors are formed.
 /// # Errors
@@ -51,14 +52,14 @@ pub fn nearest_to_sum<T: Scalar>(sum: &[(T, &Kron<'_, T>)], terms: usize) -> Res
     };
     KronError::check_all_finite(OPERATION, "sum", sum.iter().map(bad).sum())?;
 
-    let (mut x, mut y) = (Array2::zeros((m * n, sum.len())), Array2::zeros((sum.len(), p * q)));
-    for (t, (weight, kron)) in sum.iter().enumerate() {
-        let weight = weight.to_f64_exact();
-        x.column_mut(t).iter_mut().zip(&kron.a().dense()).for_each(|(x, a)| *x = weight * a.to_f64_exact());
-        y.row_mut(t).iter_mut().zip(&kron.b().dense()).for_each(|(y, b)| *y = b.to_f64_exact());
-    }
-    let ThinSvd { u, s, v } = thin_svd(OPERATION, "the sum", &Factor::low_rank(x, y)?)?;
+    let (halves, exponent) = stacked(sum)?;
+    let ThinSvd { u, s, v } = thin_svd(OPERATION, "the sum", &halves)?;
     let triples = s.iter().zip(u.columns()).zip(v.columns()).take(terms);
     let triples = triples.map(|((&sigma, a), b)| (sigma, folded(a, m, n), folded(b, p, q)));
-    assemble(triples, s.dot(&s).sqrt(), 1.0)
+    let mut found = assemble(triples, s.dot(&s).sqrt(), 1.0)?;
+    for mut part in found.terms.iter_mut().flat_map(Kron::parts_mut) {
+        part.mapv_inplace(|value| times_two_to(value, exponent / 2));
+    }
+    found.singular_values.iter_mut().for_each(|sigma| *sigma = times_two_to(*sigma, exponent));
+    Ok(found)
 }

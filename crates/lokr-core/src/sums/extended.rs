@@ -1,10 +1,12 @@
 //! Numbers whose exponent may leave the range of their type, for products that come back into it.
 
+use std::iter::Sum;
 use std::ops::{Div, Mul};
 
 use ndarray::ArrayRef2;
 use num_traits::One;
 
+use super::pairwise::Pairwise;
 use crate::scalar::Scalar;
 
 /// `mantissa · 2^exponent` with a mantissa in `[1/2, 1)`, or one that is zero, infinite or NaN.
@@ -70,6 +72,18 @@ impl<T: Scalar> Div for Extended<T> {
 
     fn div(self, other: Self) -> Self {
         Self::new(self.mantissa / other.mantissa).times_two_to(self.exponent.saturating_sub(other.exponent))
+    }
+}
+
+/// Added in pairs at the scale of the largest one. No sum of numbers in range is lost by numbers out of it.
+impl<T: Scalar> Sum for Extended<T> {
+    fn sum<I: Iterator<Item = Self>>(numbers: I) -> Self {
+        let numbers: Vec<Self> = numbers.collect();
+        // Zero has no exponent, nor has what is not finite.
+        let largest = numbers.iter().filter(|x| !x.is_zero()).map(|x| x.exponent).max().unwrap_or(0);
+        let mut sum = Pairwise::new();
+        numbers.iter().for_each(|x| sum.push(x.times_two_to(-largest).value()));
+        Self::new(sum.total()).times_two_to(largest)
     }
 }
 
@@ -173,6 +187,22 @@ mod tests {
         assert_eq!((small.negated() * small * large * large).value().signum(), -1.0);
         let huge = num_traits::pow(large, usize::MAX / 2);
         assert_eq!(huge.value(), f64::INFINITY);
+    }
+
+    #[test]
+    fn sums_are_made_at_the_scale_of_the_largest() {
+        let large = Extended::new(1e200_f64) * Extended::new(1e200);
+        let sum: Extended<f64> = [large, Extended::new(3.0), Extended::new(0.0), large.negated()].into_iter().sum();
+        assert!(sum.is_zero()); // 3 is nothing beside the largest
+        let small = Extended::new(1e-200_f64) * Extended::new(1e-200);
+        let sum: Extended<f64> = [small, Extended::new(0.0), small].into_iter().sum();
+        assert!(((sum * large).value() - 2.0).abs() < 1e-14);
+        let thousand: Extended<f32> = std::iter::repeat_n(Extended::new(0.1_f32), 1000).sum();
+        assert!((thousand.value() - 100.0).abs() < 1e-4);
+        assert!([small].into_iter().skip(1).sum::<Extended<f64>>().is_zero());
+        assert!([large, Extended::new(f64::NAN)].into_iter().sum::<Extended<f64>>().value().is_nan());
+        let infinite = Extended::new(f64::INFINITY);
+        assert_eq!([large, infinite].into_iter().sum::<Extended<f64>>().value(), f64::INFINITY);
     }
 
     #[test]
