@@ -52,7 +52,7 @@ impl<T: Scalar> Display for KronTerms<'_, T> {
 
 /// The weights and the products are equal, one by one, and as many. (Sums of other terms are other operators here, even
 /// where the matrices are equal.)
-impl<'b, T: PartialEq> PartialEq<KronTerms<'b, T>> for KronTerms<'_, T> {
+impl<'b, T: Scalar> PartialEq<KronTerms<'b, T>> for KronTerms<'_, T> {
     fn eq(&self, other: &KronTerms<'b, T>) -> bool {
         self.weights == other.weights
             && self.terms.len() == other.terms.len()
