@@ -49,6 +49,7 @@
 //! | make a sum of fewer terms | [`KronTerms::compress`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
 //! | solve singular systems, with the null space | [`KronSum::pseudo_solve`], [`KronEigen::pseudo_solve`] |
+//! | solve with a sum of products, or with one plus any diagonal | [`KronTerms::conjugate_gradients`], [`Kron::conjugate_gradients`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
 //! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
@@ -127,7 +128,7 @@ pub use operator::{Factor, Kron, KronChain, KronGradients, LowRank, kron_dense};
 pub use scalar::Scalar;
 pub use shape::KronShape;
 pub use sizes::{ChoiceNote, FactorChoice, FactorizationRule, ParameterCounts, Planner, factorization};
-pub use terms::{KronTerms, TermsGradients};
+pub use terms::{CgOptions, CgSolution, Diagonal, KronTerms, Preconditioner, TermsGradients};
 
 /// The former name of [`FactorChoice`].
 #[deprecated(note = "renamed to `FactorChoice`")]

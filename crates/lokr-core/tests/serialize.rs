@@ -5,7 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
-use lokr_core::{Factor, Kron, KronChain, KronSum, Scalar};
+use lokr_core::{Factor, Kron, KronChain, KronSum, KronTerms, Scalar};
 use lokr_testing::matrix;
 use ndarray::Array2;
 use serde::Serialize;
@@ -32,6 +32,10 @@ fn there_and_back<T: Scalar + Serialize + DeserializeOwned>(scales: [f64; 3]) {
         assert_eq!(serde_json::from_str::<KronSum<'static, T>>(&json).unwrap(), sum);
         let error = serde_json::from_str::<KronSum<'static, T>>(&json.replace("[2,2]", "[1,4]")).unwrap_err();
         assert!(error.to_string().starts_with("Kronecker sum: A has shape (1, 4) and must be square"), "{error}");
+        let (k, l) = (Kron::new(&full, low.view()).unwrap(), Kron::new(matrix::<T>(7, 5, 5), matrix(3, 1, 6)).unwrap());
+        let terms = (&k * scale + &l).unwrap();
+        let json = serde_json::to_string(&terms).unwrap();
+        assert_eq!(serde_json::from_str::<KronTerms<'static, T>>(&json).unwrap(), terms);
     }
 }
 
@@ -71,4 +75,10 @@ fn what_is_wrong_is_named() {
     let chain = r#"{"factors": [{"full": {"shape": [0, 3], "values": []}}]}"#;
     let error = serde_json::from_str::<KronChain<'static, f64>>(chain).unwrap_err().to_string();
     assert!(error.starts_with("factor of a chain has shape (0, 3)"), "{error}");
+    let terms = |weights: &str, terms: &str| {
+        let json = format!(r#"{{"weights": {weights}, "terms": {terms}}}"#);
+        serde_json::from_str::<KronTerms<'static, f64>>(&json).unwrap_err().to_string()
+    };
+    assert!(terms("[1.0]", "[]").starts_with("a sum of 0 products has 1 weights"));
+    assert!(terms("[]", "[]").starts_with("KronTerms::new: the number of terms is zero"));
 }

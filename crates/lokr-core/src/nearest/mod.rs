@@ -24,7 +24,7 @@ mod to_sum;
 
 pub use found::NearestKron;
 pub use options::NearestOptions;
-pub(crate) use stacked::{stacked, unit_scaled};
+pub(crate) use stacked::{UnitTerm, stacked};
 pub use to_matrix::nearest_kron;
 pub use to_sum::nearest_to_sum;
 

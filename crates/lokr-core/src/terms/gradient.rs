@@ -1,6 +1,6 @@
 //! Gradients of the factors and weights of a sum of products, and of the input.
 
-use ndarray::{Array2, ArrayRef2};
+use ndarray::{Array, ArrayRef, ArrayRef2, Dimension};
 
 use super::kron_terms::KronTerms;
 use crate::error::{KronError, Result};
@@ -73,13 +73,13 @@ impl<T: Scalar> KronTerms<'_, T> {
     /// that multiplication, the gradient of the weight is `⟨A, dA⟩`, because the output is linear in `A`.
     ///
     /// # Shapes
-    /// `x`: `batch × columns`; `dy`: `batch × rows`. Result: the gradients, and `dx`, `batch × columns`.
+    /// `x` and `dy` are samples as [`KronTerms::apply`] takes and makes them. Result: the gradients, and `dx`, in the
+    /// shape of `x`.
     /// # Cost
     /// That of [`Kron::gradients`](crate::Kron::gradients) for every term, and memory for a second `dx`. The bits do
     /// not depend on the number of threads.
     /// # Errors
-    /// [`KronError::Shape`]; [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for a result that memory does not
-    /// hold.
+    /// As [`KronTerms::apply`] for `x` and for `dy`.
     /// # Examples
     /// ```
     /// # use lokr_core::{Kron, KronTerms};
@@ -91,11 +91,19 @@ impl<T: Scalar> KronTerms<'_, T> {
     /// assert_eq!(dx, array![[60.0]]);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn gradients(&self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<(TermsGradients<T>, Array2<T>)> {
+    pub fn gradients<D: Dimension>(
+        &self,
+        x: &ArrayRef<T, D>,
+        dy: &ArrayRef<T, D>,
+    ) -> Result<(TermsGradients<T>, Array<T, D>)> {
+        let batch = self.count_inputs("gradients", "x", x.shape(), None)?;
+        self.count_outputs("gradients", "dy", dy.shape(), Some(batch))?;
         let mut gradients = TermsGradients::zeros(self);
-        let mut dx = memory::zeros("gradients", (x.nrows(), self.ncols()))?;
-        self.gradients_into(T::one(), x, dy, &mut gradients, T::zero(), &mut dx)?;
-        Ok((gradients, dx))
+        let mut dx = memory::zeros("gradients", (batch, self.ncols()))?;
+        let inputs = self.first().inputs("gradients", "x");
+        let (x_rows, dy_rows) = (inputs.rows(x, None)?, self.first().outputs("gradients", "dy").rows(dy, None)?);
+        self.gradients_of_rows(Blend::overwrite(), &x_rows, &dy_rows, &mut gradients, &mut dx)?;
+        Ok((gradients, inputs.array(dx, x.ndim())?))
     }
 
     /// [`KronTerms::gradients`] into given memory: adds `α` times the gradients of weights and matrices to `gradients`,
@@ -103,29 +111,48 @@ impl<T: Scalar> KronTerms<'_, T> {
     /// `x`, `dy` and the terms.
     ///
     /// # Errors
-    /// [`KronError::Shape`], and [`KronError::Length`] for gradients of another number of terms;
-    /// [`KronError::OutOfMemory`]. All arguments are then untouched.
-    pub fn gradients_into(
+    /// As [`KronTerms::apply`] for `x`, `dy` and `dx`; [`KronError::Length`] for gradients of another number of terms
+    /// and [`KronError::Shape`] for those of other matrices; [`KronError::OutOfMemory`]. All arguments are then
+    /// untouched.
+    pub fn gradients_into<D: Dimension>(
         &self,
         alpha: T,
+        x: &ArrayRef<T, D>,
+        dy: &ArrayRef<T, D>,
+        gradients: &mut TermsGradients<T>,
+        beta: T,
+        dx: &mut ArrayRef<T, D>,
+    ) -> Result<()> {
+        let batch = self.count_inputs("gradients", "x", x.shape(), None)?;
+        self.count_outputs("gradients", "dy", dy.shape(), Some(batch))?;
+        self.count_inputs("gradients", "dx", dx.shape(), Some(batch))?;
+        self.check_gradients(gradients)?;
+        let inputs = self.first().inputs("gradients", "dx");
+        let (x, dy) = (inputs.rows(x, None)?, self.first().outputs("gradients", "dy").rows(dy, None)?);
+        let (blend, mut done) = (Blend { alpha, beta }, Ok(()));
+        inputs.with_rows_mut(dx, batch, |dx| done = self.gradients_of_rows(blend, &x, &dy, gradients, dx))?;
+        done
+    }
+
+    /// [`KronTerms::gradients_into`] of rows, when all shapes have been checked.
+    ///
+    /// # Errors
+    /// [`KronError::OutOfMemory`], before anything is written.
+    fn gradients_of_rows(
+        &self,
+        blend: Blend<T>,
         x: &ArrayRef2<T>,
         dy: &ArrayRef2<T>,
         gradients: &mut TermsGradients<T>,
-        beta: T,
         dx: &mut ArrayRef2<T>,
     ) -> Result<()> {
-        let ((height, width), batch) = (self.dim(), x.nrows());
-        KronError::check_shape("gradients", "x", (batch, width), x.dim())?;
-        KronError::check_shape("gradients", "dy", (batch, height), dy.dim())?;
-        KronError::check_shape("gradients", "dx", (batch, width), dx.dim())?;
-        self.check_gradients(gradients)?;
-        let works = batch > 0 && alpha != T::zero();
-        let mut of_x = memory::zeros("gradients", if works { dx.dim() } else { (0, 0) })?;
-        Blend { alpha, beta }.keep(dx.view_mut());
-        if !works {
+        if x.nrows() == 0 || blend.alpha == T::zero() {
+            blend.keep(dx.view_mut());
             return Ok(());
         }
-        let alpha = Extended::new(alpha);
+        let mut of_x = memory::zeros("gradients", dx.dim())?;
+        blend.keep(dx.view_mut());
+        let alpha = Extended::new(blend.alpha);
         for (t, (weight, term)) in self.pairs().enumerate() {
             // The gradients at a power of two near the weight, so that they stay in its range.
             let factor = alpha * Extended::new(weight);
@@ -169,7 +196,7 @@ mod tests {
     use crate::terms::test_sums::sums;
     use crate::test_support::{all_close, close, kron_of};
     use lokr_testing::{LAYOUTS, central_difference, matrix, with_layout};
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     /// `Σ dy·apply(x)`, whose gradients these are.
     fn loss(sum: &KronTerms<'_, f64>, x: &Array2<f64>, dy: &Array2<f64>) -> f64 {
@@ -250,6 +277,19 @@ mod tests {
         close(dx[[0, 0]] / 1e-29, 1.0, 1.0);
         close(gradients.terms()[0].parts()[0][[0, 0]] / 1e-199, 1.0, 1.0);
         close(gradients.terms()[0].parts()[1][[0, 0]] / 1e-99, 1.0, 1.0);
+    }
+
+    #[test]
+    fn fields_have_the_gradients_of_their_rows() {
+        let sum = KronTerms::new([(0.5, kron_of::<f64>(2, 3, 4, 5)), (2.0, kron_of(2, 3, 4, 5))]).unwrap();
+        let (x, dy) = (matrix::<f64>(7, 15, 1), matrix::<f64>(7, 8, 2));
+        let fields = |rows: &Array2<f64>, shape| rows.clone().into_shape_with_order(shape).unwrap();
+        let (x_fields, dy_fields) = (fields(&x, (7, 3, 5)), fields(&dy, (7, 2, 4)));
+        let (gradients, dx) = sum.gradients(&x, &dy).unwrap();
+        assert_eq!(sum.gradients(&x_fields, &dy_fields), Ok((gradients.clone(), fields(&dx, (7, 3, 5)))));
+        let (mut again, mut dx_fields) = (TermsGradients::zeros(&sum), x_fields.clone());
+        sum.gradients_into(1.0, &x_fields, &dy_fields, &mut again, 0.0, &mut dx_fields).unwrap();
+        assert_eq!((again, dx_fields), (gradients, fields(&dx, (7, 3, 5))));
     }
 
     #[test]

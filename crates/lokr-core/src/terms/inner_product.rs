@@ -3,7 +3,7 @@
 use super::kron_terms::KronTerms;
 use super::split;
 use crate::error::{KronError, Result};
-use crate::nearest::unit_scaled;
+use crate::nearest::UnitTerm;
 use crate::operator::Kron;
 use crate::scalar::Scalar;
 use crate::sums::Extended;
@@ -70,15 +70,11 @@ impl<T: Scalar> KronTerms<'_, T> {
 /// The inner product of two sums of equal shape.
 pub(super) fn inner_of<T: Scalar>(left: &[(T, &Kron<'_, T>)], right: &[(T, &Kron<'_, T>)]) -> Extended<f64> {
     let units = |sum: &[(T, &Kron<'_, T>)]| -> Vec<_> {
-        let units = sum.iter().map(|(weight, term)| {
-            let (unit, exponent) = unit_scaled(term.cast::<f64>());
-            (Extended::new(weight.to_f64_exact()).times_two_to(exponent.unwrap_or(0)), unit)
-        });
-        units.collect()
+        sum.iter().map(|(weight, term)| UnitTerm::new(weight.to_f64_exact(), term.cast::<f64>())).collect()
     };
     let (left, right) = (units(left), units(right));
     let pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
-    pairs.map(|((w, k), (v, l))| *w * *v * product_inner(k, l)).sum()
+    pairs.map(|(k, l)| k.weight * l.weight * product_inner(&k.kron, &l.kron)).sum()
 }
 
 /// The inner product of two products of equal shape and of scale one.

@@ -208,6 +208,33 @@ impl<'a, T: Scalar> KronTerms<'a, T> {
         }
     }
 
+    /// The first product: there is always one.
+    pub(super) fn first(&self) -> &Kron<'a, T> {
+        &self.terms[0]
+    }
+
+    /// How many samples of this shape every product can be applied to: fields may fit some and others not.
+    pub(super) fn count_inputs(
+        &self,
+        operation: &'static str,
+        argument: &'static str,
+        shape: &[usize],
+        batch: Option<usize>,
+    ) -> Result<usize> {
+        self.terms.iter().try_fold(0, |_, term| term.inputs(operation, argument).count(shape, batch))
+    }
+
+    /// The same for what comes out of every product.
+    pub(super) fn count_outputs(
+        &self,
+        operation: &'static str,
+        argument: &'static str,
+        shape: &[usize],
+        batch: Option<usize>,
+    ) -> Result<usize> {
+        self.terms.iter().try_fold(0, |_, term| term.outputs(operation, argument).count(shape, batch))
+    }
+
     /// The sum of other weights and products of the same shape.
     pub(super) fn map(mut self, term: impl Fn(T, Kron<'a, T>) -> (T, Kron<'a, T>)) -> Self {
         (self.weights, self.terms) = self.weights.into_iter().zip(self.terms).map(|(w, k)| term(w, k)).unzip();

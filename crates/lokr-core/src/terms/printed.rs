@@ -32,14 +32,14 @@ impl<T: Scalar> Debug for KronTerms<'_, T> {
 /// let sum = KronTerms::new([(0.5, Kron::new(array![[1.0, 2.0]], array![[3.0]])?)])?;
 /// assert_eq!(
 ///     sum.to_string(),
-///     "(1, 2), a sum of 1 term\n0.5 · (1, 2) = (1, 2) ⊗ (1, 1)\nA = (1, 2) [[1.0, 2.0]]\nB = (1, 1) [[3.0]]"
+///     "(1, 2), a sum of 1 terms\n0.5 · (1, 2) = (1, 2) ⊗ (1, 1)\nA = (1, 2) [[1.0, 2.0]]\nB = (1, 1) [[3.0]]"
 /// );
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 impl<T: Scalar> Display for KronTerms<'_, T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let ((height, width), terms) = (self.dim(), self.terms().len());
-        write!(f, "({height}, {width}), a sum of {terms} {}", if terms == 1 { "term" } else { "terms" })?;
+        write!(f, "({height}, {width}), a sum of {terms} terms")?;
         for (weight, term) in self.pairs().take(SHOWN) {
             f.write_str("\n")?;
             Debug::fmt(&weight, f)?;
