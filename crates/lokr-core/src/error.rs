@@ -157,6 +157,14 @@ pub enum KronError {
         /// Which matrix.
         name: &'static str,
     },
+    /// A factor has not the rank that its shape allows, up to rounding.
+    #[error("{operation}: {name} has not full rank; the pseudo-inverse serves such products")]
+    RankDeficient {
+        /// What was attempted.
+        operation: &'static str,
+        /// Which matrix.
+        name: &'static str,
+    },
     /// A factor has no Cholesky decomposition.
     #[error("{operation}: {name} is not positive definite")]
     NotPositiveDefinite {
@@ -182,6 +190,16 @@ pub enum KronError {
         argument: &'static str,
         /// How many of its values are NaN or infinite.
         count: usize,
+    },
+    /// A number is negative that must not be.
+    #[error("{operation}: {argument} is {value}, but must not be negative")]
+    Negative {
+        /// What was attempted.
+        operation: &'static str,
+        /// The argument's name.
+        argument: &'static str,
+        /// Its value.
+        value: f64,
     },
     /// A sum of Kronecker products of so many terms is not possible here.
     #[error("{operation}: {asked} terms asked for, but 1 to {possible} are possible")]

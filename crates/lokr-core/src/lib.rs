@@ -102,7 +102,7 @@ mod sums;
 #[cfg(test)]
 mod test_support;
 
-pub use algebra::{KronEigen, KronSum, KronSvd, LogDeterminant, SolvePath, Symmetry};
+pub use algebra::{KronEigen, KronQr, KronSolver, KronSum, KronSvd, LogDeterminant, SolvePath, Symmetry};
 pub use contraction::Order;
 pub use error::{KronError, Result};
 pub use gemm::{Backend, PackedMatrix, backend, matmul_into};

@@ -4,66 +4,75 @@ use ndarray::Array2;
 
 use crate::decompose::{Kind, Symmetry, cholesky_lower, kind, symmetric_dense};
 use crate::error::{KronError, Result};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The Cholesky factor `L` of a positive definite product: `A ⊗ B = L·Lᵀ`, `L = L_A ⊗ L_B`, lower triangular.
     ///
-    /// The product is positive definite when both factors are, and also when both are negative definite, since
-    /// `A ⊗ B = (−A) ⊗ (−B)`.
+    /// The product is positive definite when all factors are, and also when an even number of them is negative definite,
+    /// since `A ⊗ B = (−A) ⊗ (−B)`.
     ///
     /// # Cost
     /// `1/3·(n³ + q³)` flops.
     /// # Errors
     /// [`KronError::NotSquare`]; [`KronError::NonFinite`]; [`KronError::NotSymmetric`] when `|M[i, j] − M[j, i]|`
     /// exceeds `size · ε · max|M|` in a factor (less is taken for rounding and averaged; for more there is
-    /// [`Kron::cholesky_with`]); [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size less
-    /// than its side, and for two skew factors, whose product is symmetric but never definite.
+    /// [`KronBase::cholesky_with`]); [`KronError::NotPositiveDefinite`], also for a low-rank factor with an inner size
+    /// less than its side, and for an even number of skew factors among symmetric ones, whose product is symmetric but
+    /// never definite.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
-    /// let k = Kron::new(array![[4.0, 2.0], [2.0, 10.0]], array![[9.0]])?;
-    /// let l = k.cholesky()?;
+    /// let a = array![[4.0, 2.0], [2.0, 10.0]];
+    /// let l = Kron::new(&a, array![[9.0]])?.cholesky()?;
     /// assert_eq!(l.to_dense(), array![[6.0, 0.0], [3.0, 9.0]]);
+    /// let chain = KronChain::new([a, array![[-3.0]], array![[-3.0]]])?;
+    /// assert!((chain.cholesky()?.to_dense()? - l.to_dense()).iter().all(|&value: &f64| value.abs() < 1e-14));
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn cholesky(&self) -> Result<Kron<'static, T>> {
+    pub fn cholesky(&self) -> Result<KronBase<L::Like<'static, T>>> {
         self.cholesky_with(Symmetry::Rounding)
     }
 
-    /// [`Kron::cholesky`] of the symmetric parts of the factors, with a measure of how symmetric they must be.
+    /// [`KronBase::cholesky`] of the symmetric parts of the factors, with a measure of how symmetric they must be.
     ///
     /// # Errors
-    /// As [`Kron::cholesky`].
-    pub fn cholesky_with(&self, symmetry: Symmetry<T>) -> Result<Kron<'static, T>> {
+    /// As [`KronBase::cholesky`].
+    pub fn cholesky_with(&self, symmetry: Symmetry<T>) -> Result<KronBase<L::Like<'static, T>>> {
         let operation = "cholesky";
-        KronError::check_square(operation, "A", self.a().dim())?;
-        KronError::check_square(operation, "B", self.b().dim())?;
-        let kinds = (kind(operation, "A", self.a(), symmetry)?, kind(operation, "B", self.b(), symmetry)?);
-        if kinds == (Kind::Skew, Kind::Skew) {
-            return Err(KronError::NotPositiveDefinite { operation, name: "A ⊗ B" });
+        for (name, factor) in self.named() {
+            KronError::check_square(operation, name, factor.dim())?;
         }
-        let mut a = symmetric_dense(operation, "A", self.a(), symmetry)?;
-        let mut b = symmetric_dense(operation, "B", self.b(), symmetry)?;
-        if a[[0, 0]] < T::zero() && b[[0, 0]] < T::zero() {
-            a.mapv_inplace(|value| -value);
-            b.mapv_inplace(|value| -value);
+        let kinds = self.named().map(|(name, factor)| kind(operation, name, factor, symmetry));
+        let kinds: Vec<Kind> = kinds.collect::<Result<_>>()?;
+        let skew = kinds.iter().filter(|&&kind| kind == Kind::Skew).count();
+        if skew > 0 && skew % 2 == 0 && !kinds.contains(&Kind::General) {
+            return Err(KronError::NotPositiveDefinite { operation, name: L::PRODUCT });
         }
-        Kron::new(lower("A", self.a(), &a)?, lower("B", self.b(), &b)?)
+        let parts = self.named().map(|(name, factor)| symmetric_dense(operation, name, factor, symmetry));
+        let mut parts: Vec<Array2<T>> = parts.collect::<Result<_>>()?;
+        let mut negative: Vec<_> = parts.iter_mut().filter(|part| part[[0, 0]] < T::zero()).collect();
+        for pair in negative.chunks_exact_mut(2).flatten() {
+            pair.mapv_inplace(|value| -value);
+        }
+        let mut parts = parts.iter();
+        self.try_map(self.dim(), |name, factor| Ok(lower(name, factor, parts.next())?.into()))
     }
 }
 
-fn lower<T: Scalar>(name: &'static str, factor: &Factor<'_, T>, matrix: &Array2<T>) -> Result<Array2<T>> {
-    let possible = factor.rank_bound() == matrix.nrows();
-    let lower = if possible { cholesky_lower(matrix.view()) } else { None };
+/// The Cholesky factor of a factor's symmetric part.
+fn lower<T: Scalar>(name: &'static str, factor: &Factor<'_, T>, part: Option<&Array2<T>>) -> Result<Array2<T>> {
+    let possible = part.filter(|_| factor.rank_bound() == factor.nrows());
+    let lower = possible.and_then(|part| cholesky_lower(part.view()));
     lower.ok_or(KronError::NotPositiveDefinite { operation: "cholesky", name })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::Kron;
     use crate::test_support::{all_close, kron_of, positive, symmetric};
     use lokr_testing::matrix;
     use ndarray::array;

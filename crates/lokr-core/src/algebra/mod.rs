@@ -10,7 +10,12 @@
 //! - `norm`: [`Kron::frobenius_norm`](crate::Kron::frobenius_norm) and five more.
 //! - `rank`: [`Kron::rank`](crate::Kron::rank), [`Kron::condition_number`](crate::Kron::condition_number).
 //! - `inverse`: [`Kron::inverse`](crate::Kron::inverse), [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse).
-//! - `solve`: [`Kron::solve`](crate::Kron::solve).
+//! - `solve`: [`Kron::solve`](crate::Kron::solve) and its transpose; `axes`: axis by axis, in place.
+//! - `solver`, `cholesky_solver`: [`KronSolver`], decompositions kept to solve again and again.
+//! - `solver_gradients`: gradients of solutions and of log-determinants; `shifted_gradients`: of `K + c·I`;
+//!   `scaled_gradients`: at every scale.
+//! - `least_squares`: [`Kron::least_squares`](crate::Kron::least_squares), [`KronQr`].
+//! - `ridge`: [`Kron::ridge`](crate::Kron::ridge).
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
 //! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
@@ -32,7 +37,9 @@
 //!
 //! The room uses [`operator`](crate::operator), `decompose`, `sums` and [`gemm`](crate::gemm).
 
+mod axes;
 mod cholesky;
+mod cholesky_solver;
 mod determinant;
 mod eigen;
 mod halves;
@@ -46,12 +53,18 @@ mod kron_sum_elements;
 #[cfg(feature = "serde")]
 mod kron_sum_serialize;
 mod kron_sum_type;
+mod least_squares;
 mod matmul;
 mod norm;
 mod rank;
+mod ridge;
+mod scaled_gradients;
 mod shifted;
+mod shifted_gradients;
 mod solve;
 mod solve_path;
+mod solver;
+mod solver_gradients;
 mod sorted;
 mod svd;
 mod sylvester;
@@ -60,7 +73,9 @@ mod trace;
 pub use determinant::LogDeterminant;
 pub use eigen::KronEigen;
 pub use kron_sum::KronSum;
+pub use least_squares::KronQr;
 pub use solve_path::SolvePath;
+pub use solver::KronSolver;
 pub use svd::KronSvd;
 
 pub use crate::decompose::Symmetry;

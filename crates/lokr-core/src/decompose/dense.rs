@@ -4,7 +4,7 @@
 //! the number of threads nor on faer's global setting. Where an iteration does not converge, the answer is `None`.
 
 use faer::diag::Diag;
-use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::dyn_stack::{MemBuffer, MemStack, StackReq};
 use faer::linalg::{cholesky::llt, evd, householder, lu::partial_pivoting as lu, qr::no_pivoting as qr, svd};
 use faer::perm::PermRef;
 use faer::traits::RealField;
@@ -159,6 +159,7 @@ pub(super) fn cholesky_lower<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -
 }
 
 /// `P·M = L·U` of a square matrix, by partial pivoting.
+#[derive(Debug, Clone)]
 pub(super) struct LuFactors<T> {
     packed: Mat<T>,
     forward: Vec<usize>,
@@ -178,8 +179,32 @@ pub(super) enum Storage {
     ColumnMajor,
 }
 
+/// Which of the two systems that one decomposition solves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum System {
+    /// `M·x = y`.
+    Plain,
+    /// `Mᵀ·x = y`.
+    Transposed,
+}
+
 /// Memory for [`lu_solve`], to be used again and again.
-pub(super) type Memory = MemBuffer;
+pub(crate) type Memory = MemBuffer;
+
+impl<T: Scalar> LuFactors<T> {
+    /// Those of `M = L·Lᵀ`, or of its negative: `(L·D⁻¹)·(D·Lᵀ)` with the diagonal `D` of `L`, as elimination without
+    /// row swaps would make them.
+    pub(super) fn of_cholesky(lower: ArrayView2<'_, T>, negative: bool) -> Self {
+        let sign = if negative { -T::one() } else { T::one() };
+        let diagonal = lower.diag();
+        let packed = Mat::from_fn(lower.nrows(), lower.nrows(), |i, j| {
+            if i > j { lower[[i, j]] / diagonal[j] } else { sign * diagonal[i] * lower[[j, i]] }
+        });
+        let order: Vec<usize> = (0..lower.nrows()).collect();
+        let pivots = diagonal.iter().map(|&d| sign * d * d).collect();
+        Self { packed, forward: order.clone(), backward: order, pivots, odd: false }
+    }
+}
 
 /// Factorises; `2/3·n³` flops. The shape must have been checked.
 pub(super) fn lu<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> LuFactors<T> {
@@ -196,32 +221,43 @@ pub(super) fn lu<T: RealField + Scalar>(matrix: ArrayView2<'_, T>) -> LuFactors<
     LuFactors { packed, forward, backward, pivots, odd: info.transposition_count % 2 == 1 }
 }
 
-/// Memory for [`lu_solve`] with `columns` right-hand sides.
-pub(super) fn lu_memory<T: RealField + Scalar>(lu: &LuFactors<T>, columns: usize) -> Memory {
-    MemBuffer::new(lu::solve::solve_in_place_scratch::<usize, T>(lu.packed.nrows(), columns, Par::Seq))
+/// Memory for [`lu_solve`] with any of these numbers of rows and columns.
+pub(super) fn lu_memory<T: RealField + Scalar>(sizes: &[(usize, usize)]) -> Memory {
+    // As much for the transposed system.
+    let scratch = |&(rows, columns)| lu::solve::solve_in_place_scratch::<usize, T>(rows, columns, Par::Seq);
+    MemBuffer::new(sizes.iter().map(scratch).fold(StackReq::EMPTY, StackReq::or))
 }
 
-/// Overwrites the columns of `rhs (n, …)` with `M⁻¹·rhs`; `2·n²` flops per column.
-pub(super) fn lu_solve<T: RealField + Scalar>(lu: &LuFactors<T>, rhs: &mut [T], storage: Storage, memory: &mut Memory) {
+/// Overwrites the columns of `rhs (n, …)` with the solutions of a system; `2·n²` flops per column.
+pub(super) fn lu_solve<T: RealField + Scalar>(
+    lu: &LuFactors<T>,
+    system: System,
+    rhs: &mut [T],
+    storage: Storage,
+    memory: &mut Memory,
+) {
     let rows = lu.packed.nrows();
     let columns = rhs.len() / rows;
     let rhs = match storage {
         Storage::RowMajor => MatMut::from_row_major_slice_mut(rhs, rows, columns),
         Storage::ColumnMajor => MatMut::from_column_major_slice_mut(rhs, rows, columns),
     };
-    solve_in_place(lu, rhs, memory);
+    solve_in_place(lu, system, rhs, memory);
 }
 
 /// `M⁻¹`; `2·n³` flops.
 pub(super) fn lu_inverse<T: RealField + Scalar>(lu: &LuFactors<T>) -> Array2<T> {
     let size = lu.packed.nrows();
     let mut identity = Mat::<T>::identity(size, size);
-    solve_in_place(lu, identity.as_mut(), &mut lu_memory(lu, size));
+    solve_in_place(lu, System::Plain, identity.as_mut(), &mut lu_memory::<T>(&[(size, size)]));
     to_ndarray(identity.as_ref())
 }
 
-fn solve_in_place<T: RealField + Scalar>(lu: &LuFactors<T>, rhs: MatMut<'_, T>, memory: &mut Memory) {
+fn solve_in_place<T: RealField + Scalar>(lu: &LuFactors<T>, system: System, rhs: MatMut<'_, T>, memory: &mut Memory) {
     let permutation = PermRef::new_checked(&lu.forward, &lu.backward, lu.forward.len());
     let (packed, stack) = (lu.packed.as_ref(), MemStack::new(memory));
-    lu::solve::solve_in_place(packed, packed, permutation, rhs, Par::Seq, stack);
+    match system {
+        System::Plain => lu::solve::solve_in_place(packed, packed, permutation, rhs, Par::Seq, stack),
+        System::Transposed => lu::solve::solve_transpose_in_place(packed, packed, permutation, rhs, Par::Seq, stack),
+    }
 }

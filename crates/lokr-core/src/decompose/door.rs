@@ -7,7 +7,7 @@ use faer::traits::RealField;
 use ndarray::{Array1, Array2, ArrayView2};
 use num_complex::Complex;
 
-use super::dense::{self, Eigen, LuFactors, Memory, Storage, ThinSvd};
+use super::dense::{self, Eigen, LuFactors, Memory, Storage, System, ThinSvd};
 use crate::scalar::{PerType, Scalar, per_type};
 
 /// The functions of [`dense`] for one element type.
@@ -21,8 +21,8 @@ pub(super) struct Door<T> {
     pub(super) hessenberg: fn(ArrayView2<'_, T>) -> (Array2<T>, Array2<T>),
     pub(super) cholesky_lower: fn(ArrayView2<'_, T>) -> Option<Array2<T>>,
     pub(super) lu: fn(ArrayView2<'_, T>) -> LuFactors<T>,
-    pub(super) lu_memory: fn(&LuFactors<T>, usize) -> Memory,
-    pub(super) lu_solve: fn(&LuFactors<T>, &mut [T], Storage, &mut Memory),
+    pub(super) lu_memory: fn(&[(usize, usize)]) -> Memory,
+    pub(super) lu_solve: fn(&LuFactors<T>, System, &mut [T], Storage, &mut Memory),
     pub(super) lu_inverse: fn(&LuFactors<T>) -> Array2<T>,
 }
 
@@ -55,7 +55,7 @@ fn open<T: RealField + Scalar>() -> Door<T> {
         hessenberg: dense::hessenberg,
         cholesky_lower: dense::cholesky_lower,
         lu: dense::lu,
-        lu_memory: dense::lu_memory,
+        lu_memory: dense::lu_memory::<T>,
         lu_solve: dense::lu_solve,
         lu_inverse: dense::lu_inverse,
     }

@@ -8,19 +8,22 @@
 //! - `singular`: singular values and vectors of a [`Factor`](crate::operator::Factor), of a low-rank one by its halves.
 //! - `symmetry`: [`Symmetry`], when a matrix counts as symmetric.
 //! - `symmetric`: what a symmetric or a skew factor can be decomposed into.
-//! - `lu`: [`Lu`], to solve systems and for determinants.
+//! - `lu`: [`Lu`], to solve systems and for determinants; `condition`: how near to singular its matrix is.
+//! - `qr`: [`Qr`], of factors of full rank.
 //! - `schur`: [`Schur`], the complex Schur decomposition.
 //! - `finite`: the check that a factor's values are finite, else [`KronError::NonFinite`](crate::KronError::NonFinite).
 //! - `magnitude`: the largest element and the Frobenius norm, safe from overflow.
 //!
 //! The room uses [`operator`](crate::operator) for the factors and `sums` for powers of two, and no other.
 
+mod condition;
 mod dense;
 mod door;
 mod finite;
 mod lu;
 mod magnitude;
 mod power_of_two;
+mod qr;
 #[cfg(test)]
 pub(crate) mod reference;
 mod scaled;
@@ -29,11 +32,12 @@ mod singular;
 mod symmetric;
 mod symmetry;
 
-pub(crate) use dense::ThinSvd;
+pub(crate) use dense::{Memory, System, ThinSvd};
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
 pub(crate) use magnitude::{largest_magnitude, max_or_nan};
 pub(crate) use power_of_two::{Keep, PowerOfTwo, Scaled};
+pub(crate) use qr::{Qr, full_rank_qr};
 pub(crate) use schur::{Schur, divide};
 pub(crate) use singular::{Core, core, scaled_singular_values, scaled_thin_svd, thin_svd};
 pub(crate) use symmetric::{

@@ -58,11 +58,26 @@ pub(super) fn cholesky_lower<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<Arr
 
 /// `P·M = L·U` of a square matrix; the power is that of `U`.
 pub(super) fn lu<T: Scalar>(matrix: ArrayView2<'_, T>) -> Scaled<LuFactors<T>> {
-    let largest = largest_magnitude(matrix);
-    let factorize = |power: PowerOfTwo| {
+    with_normal_pivots(largest_magnitude(matrix), |power| {
         let result = (door().lu)(power.inverse().times_matrix(matrix).view());
         Scaled { result, power }
-    };
+    })
+}
+
+/// The same from the Cholesky factor of the matrix, whose largest magnitude is given, or of its negative.
+pub(super) fn lu_of_cholesky<T: Scalar>(lower: ArrayView2<'_, T>, negative: bool, largest: T) -> Scaled<LuFactors<T>> {
+    with_normal_pivots(largest, |power| {
+        let power = power.even();
+        let lower = power.root().inverse().times_matrix(lower);
+        Scaled { result: LuFactors::of_cholesky(lower.view(), negative), power }
+    })
+}
+
+/// What `factorize` makes of a matrix of this largest magnitude, divided by the power that suits it.
+fn with_normal_pivots<T: Scalar>(
+    largest: T,
+    factorize: impl Fn(PowerOfTwo) -> Scaled<LuFactors<T>>,
+) -> Scaled<LuFactors<T>> {
     let lu = factorize(PowerOfTwo::beyond(largest, Keep::Values));
     // The decomposition multiplies by reciprocals of pivots, and those of subnormal ones are infinite.
     let is_right = lu.result.pivots.iter().all(|&pivot| pivot.is_normal() || pivot == T::zero());

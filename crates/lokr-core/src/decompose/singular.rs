@@ -98,7 +98,7 @@ pub(crate) fn core<T: Scalar>(factor: &Factor<'_, T>) -> Option<Core<T>> {
 
 /// The factor as a dense matrix, divided by a power of two; the product of low-rank halves does not leave the range of
 /// the type.
-fn scaled_dense<'f, T: Scalar>(factor: &'f Factor<'_, T>) -> Scaled<CowArray<'f, T, Ix2>> {
+pub(super) fn scaled_dense<'f, T: Scalar>(factor: &'f Factor<'_, T>) -> Scaled<CowArray<'f, T, Ix2>> {
     match factor {
         Factor::Full(_) => Scaled { result: factor.dense(), power: PowerOfTwo::ONE },
         Factor::LowRank(low) => {

@@ -9,7 +9,7 @@ use super::kron::KronBase;
 use super::plan::Plan;
 use crate::contraction::{Pass, Rows, backward};
 use crate::error::{KronError, Result};
-use crate::gemm::{Blend, Threads, product};
+use crate::gemm::{Blend, Threads, matmul, product};
 use crate::memory;
 use crate::scalar::Scalar;
 
@@ -35,6 +35,24 @@ impl<T: Scalar> KronGradients<T> {
     #[must_use]
     pub fn zeros<L: FactorList<Elem = T>>(kron: &KronBase<L>) -> Self {
         Self { parts: kron.parts().map(|part| Array2::zeros(part.dim())).collect() }
+    }
+
+    /// Those of the stored matrices, from the gradients of the factors multiplied out.
+    pub(crate) fn of_factors<L: FactorList<Elem = T>>(
+        kron: &KronBase<L>,
+        gradients: impl IntoIterator<Item = Array2<T>>,
+    ) -> Self {
+        let mut parts = Vec::new();
+        for (factor, gradient) in kron.factors().iter().zip(gradients) {
+            if let Factor::LowRank(low) = factor {
+                let (left, right) = (low.left().reversed_axes(), low.right().reversed_axes());
+                parts.push(matmul(gradient.view(), right, Threads::All));
+                parts.push(matmul(left, gradient.view(), Threads::All));
+            } else {
+                parts.push(gradient);
+            }
+        }
+        Self { parts }
     }
 
     /// The gradients: of `A` or `A_a, A_b`, then of `B` or `B_a, B_b`, and so on.

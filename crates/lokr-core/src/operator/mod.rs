@@ -79,6 +79,7 @@ pub use factor_list::FactorList;
 pub use gradient::KronGradients;
 pub use kron::{Kron, KronBase};
 pub use kron_dense::kron_dense;
+pub(crate) use samples::Samples;
 
 #[cfg(feature = "approx")]
 pub(crate) use approximate::agree;
