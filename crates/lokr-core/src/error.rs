@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use crate::hint::shape_text;
-use crate::shape::KronShape;
+use crate::hint::{factors_text, shape_text};
 
 /// Result of the operations of this crate.
 pub type Result<T> = std::result::Result<T, KronError>;
@@ -120,14 +119,14 @@ pub enum KronError {
         axis: usize,
     },
     /// The factors of two products do not fit each other.
-    #[error("{operation}: the factors {left} and {right} do not fit each other")]
+    #[error("{operation}: the factors {} and {} do not fit each other", factors_text(.left), factors_text(.right))]
     FactorShapes {
-        /// What was attempted, and what must agree.
+        /// What was attempted.
         operation: &'static str,
-        /// Factors of the first product.
-        left: KronShape,
-        /// Factors of the second product.
-        right: KronShape,
+        /// Shapes of the first product's factors.
+        left: Vec<(usize, usize)>,
+        /// Shapes of the second product's factors.
+        right: Vec<(usize, usize)>,
     },
     /// The operation needs square factors.
     #[error("{operation}: {name} has shape {shape:?} and must be square")]

@@ -1,4 +1,4 @@
-//! What is probably meant by an argument of another shape.
+//! Shapes in messages, and what is probably meant by an argument of another shape.
 
 /// The text of [`KronError::Shape`](crate::KronError::Shape) after the operation's name.
 ///
@@ -16,6 +16,11 @@ pub(crate) fn shape_text(argument: &str, expected: (usize, usize), found: (usize
         }
         None => format!("{argument} has shape {found:?}, expected {expected:?}"),
     }
+}
+
+/// The shapes of a product's factors.
+pub(crate) fn factors_text(shapes: &[(usize, usize)]) -> String {
+    shapes.iter().map(|shape| format!("{shape:?}")).collect::<Vec<_>>().join(" ⊗ ")
 }
 
 /// For a batch whose rows should have `width` values.

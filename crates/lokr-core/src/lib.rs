@@ -41,7 +41,8 @@
 //! | change the element type | [`Kron::cast`] |
 //! | get the factors back | [`Kron::into_parts`], [`KronChain::into_parts`] |
 //! | write it out | [`Kron::to_dense`], [`Kron::try_to_dense`], [`kron_dense`] |
-//! | multiply and compare products | [`Kron::matmul`], [`Kron::inner`], [`Kron::cosine`] |
+//! | multiply products | [`Kron::matmul`] or `&k * &l`, [`Kron::pow`], [`Kron::hadamard`] |
+//! | compare products | [`Kron::inner`], [`Kron::cosine`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
@@ -49,6 +50,7 @@
 //! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
 //! | eigenvalues | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
 //! | singular values, a LoRA of the same matrix | [`Kron::svd`], [`KronSvd::low_rank`] |
+//! | truncate or filter singular values | [`KronSvd::solve_within`], [`KronSvd::apply_function`] |
 //! | nearest product to a matrix | [`nearest_kron`], [`NearestOptions`] |
 //! | nearest product to a sum of products | [`nearest_to_sum`] |
 //! | split a size in two | [`factorization`], [`FactorizationRule`] |

@@ -95,3 +95,42 @@ pub(crate) fn square_chains<T: Scalar>(factor: fn(usize, u64) -> Array2<T>) -> V
     let chain = |sides: &[usize]| KronChain::new((1..).zip(sides).map(|(seed, &side)| factor(side, seed)));
     sides.into_iter().map(|sides| chain(sides).unwrap()).collect()
 }
+
+/// Chains of full and low-rank factors, square and not, with the dense product written out.
+pub(crate) fn low_rank_chains<T: Scalar>() -> Vec<(KronChain<'static, T>, Array2<T>)> {
+    // Rows, the inner size of low-rank factors, columns.
+    let shapes: [&[(usize, Option<usize>, usize)]; 4] = [
+        &[(4, Some(2), 3)],
+        &[(2, None, 2), (3, Some(2), 3), (2, None, 2)],
+        &[(3, Some(1), 4), (1, None, 2), (5, Some(2), 3)],
+        &[(2, Some(3), 2), (1, None, 1), (3, Some(3), 3)],
+    ];
+    let factor = |(seed, &(rows, rank, cols)): (u64, &(usize, Option<usize>, usize))| match rank {
+        None => Factor::from(matrix::<T>(rows, cols, seed)),
+        Some(rank) => Factor::low_rank(matrix::<T>(rows, rank, seed), matrix::<T>(rank, cols, seed + 10)).unwrap(),
+    };
+    let chain = |shapes: &[(usize, Option<usize>, usize)]| {
+        let chain = KronChain::new((1..).zip(shapes).map(factor)).unwrap();
+        let dense = |dense: Array2<T>, factor: &Factor<'_, T>| match factor {
+            Factor::Full(matrix) => dense_kron(&dense, matrix),
+            Factor::LowRank(low) => dense_kron(&dense, &low.left().dot(&low.right())),
+        };
+        let dense = chain.factors().iter().fold(Array2::ones((1, 1)), dense);
+        (chain, dense)
+    };
+    shapes.into_iter().map(chain).collect()
+}
+
+/// All of [`chains`] and [`low_rank_chains`].
+pub(crate) fn all_chains<T: Scalar>() -> Vec<(KronChain<'static, T>, Array2<T>)> {
+    chains().into_iter().chain(low_rank_chains()).collect()
+}
+
+/// The product with its first factor times `scale`, the second divided by it, the third times it and so on.
+pub(crate) fn stretched<T: Scalar>(chain: &KronChain<'_, T>, scale: T) -> KronChain<'static, T> {
+    let factor = |(index, factor): (usize, &Factor<'_, T>)| {
+        let scale = if index % 2 == 0 { scale } else { T::one() / scale };
+        factor.scaled(scale).into_owned()
+    };
+    KronChain::new(chain.factors().iter().enumerate().map(factor)).unwrap()
+}

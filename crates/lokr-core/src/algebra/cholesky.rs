@@ -72,8 +72,8 @@ fn lower<T: Scalar>(name: &'static str, factor: &Factor<'_, T>, part: Option<&Ar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::Kron;
-    use crate::test_support::{all_close, kron_of, positive, symmetric};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_close, kron_of, positive, stretched, symmetric};
     use lokr_testing::matrix;
     use ndarray::array;
 
@@ -96,6 +96,51 @@ mod tests {
     fn l_lt_rebuilds_the_product_in_f32_and_f64() {
         rebuilds_the_product::<f32>();
         rebuilds_the_product::<f64>();
+    }
+
+    fn chains_rebuild_the_product<T: Scalar>(large: f64) {
+        for sizes in [&[3][..], &[2, 3, 2], &[1, 4, 1, 3], &[2; 5]] {
+            let plain = |signs: u32| {
+                let factors = sizes.iter().enumerate().map(|(index, &size)| {
+                    let sign = if signs >> index & 1 == 1 { -T::one() } else { T::one() };
+                    positive::<T>(size, index as u64) * sign
+                });
+                KronChain::new(factors).unwrap()
+            };
+            for signs in 0..1 << sizes.len() {
+                let k = plain(signs);
+                if signs.count_ones() % 2 == 1 {
+                    assert!(matches!(k.cholesky(), Err(KronError::NotPositiveDefinite { .. })));
+                    continue;
+                }
+                let (dense, size) = (plain(0).to_dense().unwrap(), T::from_usize_lossy(16 * k.nrows()));
+                for scale in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                    let unit = if sizes.len() % 2 == 0 { T::one() } else { scale };
+                    let l = stretched(&k, scale).cholesky().unwrap().to_dense().unwrap() / unit.sqrt();
+                    assert!(l.indexed_iter().all(|((i, j), &value)| i >= j || value == T::zero()));
+                    all_close(&l.dot(&l.t()), &dense, size * dense.iter().fold(T::zero(), |max, x| max.max(x.abs())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chains_rebuild_the_product_at_every_scale() {
+        chains_rebuild_the_product::<f32>(1e30);
+        chains_rebuild_the_product::<f64>(1e200);
+    }
+
+    #[test]
+    fn obstacles_in_a_chain_are_named() {
+        let operation = "cholesky";
+        let (one, skew) = (array![[1.0]], array![[0.0, 1.0], [-1.0, 0.0]]);
+        let error = |last: Array2<f64>| KronChain::new([&one, &one, &last]).unwrap().cholesky().unwrap_err();
+        assert_eq!(error(array![[1.0, 2.0]]), KronError::NotSquare { operation, name: "A₃", shape: (1, 2) });
+        assert_eq!(error(array![[f64::NAN]]), KronError::NonFinite { operation, argument: "A₃", count: 1 });
+        assert_eq!(error(skew.clone()), KronError::NotSymmetric { operation, name: "A₃", difference: 2.0 });
+        assert_eq!(error(-&one), KronError::NotPositiveDefinite { operation, name: "A₃" });
+        let whole = KronError::NotPositiveDefinite { operation, name: "A₁ ⊗ … ⊗ A_k" };
+        assert_eq!(KronChain::new([&skew, &one, &skew]).unwrap().cholesky(), Err(whole));
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Determinant and log-determinant.
 
-use ndarray::ArrayRef2;
+use std::ops::Mul;
 
+use ndarray::ArrayRef2;
+use num_traits::One;
+
+use super::halves::in_range;
 use crate::check::count_non_finite;
 use crate::decompose::Lu;
 use crate::error::{KronError, Result};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
-use crate::shape::KronShape;
 use crate::sums::{Extended, exponent, exponents, times_two_to, wide_exponent};
 
 /// A determinant as `sign · exp(ln_abs)`, which neither overflows nor underflows.
@@ -28,6 +31,12 @@ impl<T: Scalar> LogDeterminant<T> {
         Self { sign: T::nan(), ln_abs: T::nan() }
     }
 
+    /// That of a determinant to the power of `n`, at least one.
+    pub(super) fn power(self, n: usize) -> Self {
+        let sign = num_traits::pow(self.sign, 2 - n % 2); // NaN to the power 0 were 1
+        Self { sign, ln_abs: T::from_usize_lossy(n) * self.ln_abs }
+    }
+
     /// `sign · exp(ln_abs)`.
     #[must_use]
     pub fn value(&self) -> T {
@@ -35,40 +44,46 @@ impl<T: Scalar> LogDeterminant<T> {
     }
 }
 
-impl<T: Scalar> Kron<'_, T> {
-    /// The determinant, `det(A ⊗ B) = det(A)^p · det(B)^m` for `A (m, m)` and `B (p, p)`.
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
+    /// The determinant, `det(A ⊗ B) = det(A)^p · det(B)^m` for `A (m, m)` and `B (p, p)`. Of many factors, the power of
+    /// each is the product of the other factors' sides.
     ///
     /// A square product of factors that are not square has rank at most `min(m, n)·min(p, q)`, less than its side: its
     /// determinant is zero. So is that of a low-rank factor whose inner size is less than its side. A value that is not
-    /// finite, in either factor, makes of such a zero NaN.
+    /// finite, in any factor, makes of such a zero NaN.
     ///
     /// # Cost
     /// `2/3·(m³ + p³)` flops: the LU decompositions of the factors.
     /// # Accuracy
     /// Products of pivots and powers may leave the range of the type on the way: they are multiplied with exponents of
     /// their own. Rows and columns of very different size are scaled by powers of two first. Infinity or zero are
-    /// returned where the determinant itself is out of range; [`Kron::log_determinant`] still tells it then.
+    /// returned where the determinant itself is out of range; [`KronBase::log_determinant`] still tells it then.
     /// # Errors
     /// [`KronError::NotSquare`] when the product is not square.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 2.0], [3.0, 4.0]], array![[2.0]])?; // 4·det(A)
+    /// let a = array![[1.0, 2.0], [3.0, 4.0]];
+    /// let k = Kron::new(&a, array![[2.0]])?; // 4·det(A)
     /// assert!((k.determinant()? - -8.0_f64).abs() < 1e-14);
+    /// let chain = KronChain::power(&a, 3)?; // (det(A)⁴)³
+    /// assert!((chain.determinant()? - 4096.0_f64).abs() < 1e-9);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn determinant(&self) -> Result<T> {
-        let KronShape { m, p, .. } = self.shape();
         Ok(match self.factor_lus("determinant")? {
-            Some((a, b)) => (power(a.determinant(), p) * power(b.determinant(), m)).value(),
+            Some(lus) => {
+                let powers = lus.iter().map(|lu| num_traits::pow(lu.determinant(), self.nrows() / lu.side));
+                powers.fold(Extended::one(), Mul::mul).value()
+            }
             None if self.is_finite() => T::zero(),
             None => T::nan(),
         })
     }
 
-    /// Sign and logarithm of the determinant: `ln|det(A ⊗ B)| = p·ln|det A| + m·ln|det B|`. Like [`Kron::determinant`],
-    /// for determinants of any size.
+    /// Sign and logarithm of the determinant: `ln|det(A ⊗ B)| = p·ln|det A| + m·ln|det B|`. Like
+    /// [`KronBase::determinant`], for determinants of any size.
     ///
     /// # Errors
     /// [`KronError::NotSquare`] when the product is not square.
@@ -83,9 +98,12 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn log_determinant(&self) -> Result<LogDeterminant<T>> {
-        let KronShape { m, p, .. } = self.shape();
         Ok(match self.factor_lus("log_determinant")? {
-            Some((a, b)) => combine(a.log_determinant(), p, b.log_determinant(), m),
+            Some(lus) => {
+                let powers = lus.iter().map(|lu| lu.log_determinant().power(self.nrows() / lu.side));
+                let one = LogDeterminant { sign: T::one(), ln_abs: T::zero() };
+                powers.fold(one, |x, y| LogDeterminant { sign: x.sign * y.sign, ln_abs: x.ln_abs + y.ln_abs })
+            }
             None if self.is_finite() => LogDeterminant::singular(),
             None => LogDeterminant::undefined(),
         })
@@ -95,16 +113,16 @@ impl<T: Scalar> Kron<'_, T> {
         self.parts().all(|part| count_non_finite(&part) == 0)
     }
 
-    /// LU decompositions of both factors; `None` when the product is singular by its shape or has a zero pivot.
-    fn factor_lus(&self, operation: &'static str) -> Result<Option<(ScaledLu<T>, ScaledLu<T>)>> {
-        KronError::check_square(operation, "A ⊗ B", self.dim())?;
+    /// LU decompositions of the factors; `None` when the product is singular by its shape or has a zero pivot.
+    fn factor_lus(&self, operation: &'static str) -> Result<Option<Vec<ScaledLu<T>>>> {
+        KronError::check_square(operation, L::PRODUCT, self.dim())?;
         let lu = |factor: &Factor<'_, T>| {
             let (rows, cols) = factor.dim();
             (rows == cols && factor.rank_bound() == rows)
-                .then(|| ScaledLu::new(&factor.dense()))
+                .then(|| ScaledLu::of_factor(factor))
                 .filter(|scaled| !scaled.lu.is_singular())
         };
-        Ok(lu(self.a()).zip(lu(self.b())))
+        Ok(self.factors().iter().map(lu).collect())
     }
 }
 
@@ -112,16 +130,24 @@ impl<T: Scalar> Kron<'_, T> {
 struct ScaledLu<T> {
     lu: Lu<T>,
     exponent: i64,
+    side: usize,
 }
 
 impl<T: Scalar> ScaledLu<T> {
+    /// Factorises a square factor; the product of low-rank halves does not leave the range of the type.
+    fn of_factor(factor: &Factor<'_, T>) -> Self {
+        let (factor, exponent) = in_range(factor);
+        let lu = Self::new(&factor.dense());
+        Self { exponent: lu.exponent + exponent * lu.side as i64, ..lu }
+    }
+
     /// Factorises a square matrix. Where products of its elements, or the inverses of pivots, might leave the range of
     /// the type, its rows and columns are brought to the scale of one first; others are taken as they are.
     fn new(matrix: &ArrayRef2<T>) -> Self {
         let safe = wide_exponent::<T>() / 2;
         match exponents(matrix) {
             Some((low, high)) if low < -safe || high > safe => Self::of_scaled(matrix),
-            _ => Self { lu: Lu::new(matrix.view()), exponent: 0 },
+            _ => Self { lu: Lu::new(matrix.view()), exponent: 0, side: matrix.nrows() },
         }
     }
 
@@ -137,7 +163,8 @@ impl<T: Scalar> ScaledLu<T> {
         for ((i, j), value) in scaled.indexed_iter_mut() {
             *value = times_two_to(*value, -(of_rows[i] + of_columns[j]));
         }
-        Self { lu: Lu::new(scaled.view()), exponent: of_rows.iter().chain(&of_columns).sum() }
+        let exponent = of_rows.iter().chain(&of_columns).sum();
+        Self { lu: Lu::new(scaled.view()), exponent, side: matrix.nrows() }
     }
 
     fn determinant(&self) -> Extended<T> {
@@ -156,25 +183,12 @@ impl<T: Scalar> ScaledLu<T> {
     }
 }
 
-/// `a^p · b^m`.
-fn combine<T: Scalar>(a: LogDeterminant<T>, p: usize, b: LogDeterminant<T>, m: usize) -> LogDeterminant<T> {
-    let times = T::from_usize_lossy;
-    LogDeterminant {
-        sign: num_traits::pow(a.sign, 2 - p % 2) * num_traits::pow(b.sign, 2 - m % 2), // NaN to the power 0 were 1,
-        ln_abs: times(p) * a.ln_abs + times(m) * b.ln_abs,
-    }
-}
-
-/// `base` to a whole power, by repeated squaring.
-fn power<T: Scalar>(base: Extended<T>, exponent: usize) -> Extended<T> {
-    num_traits::pow(base, exponent)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decompose::reference::determinant;
-    use crate::test_support::{cases, close, kron_of};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, cases, close, kron_of, stretched};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
@@ -191,6 +205,61 @@ mod tests {
     fn f32_and_f64_agree_with_the_dense_determinant() {
         agrees_with_the_dense_determinant::<f32>();
         agrees_with_the_dense_determinant::<f64>();
+    }
+
+    fn chains_agree_with_the_dense_determinant<T: Scalar>(large: f64) {
+        for (chain, dense) in all_chains::<T>() {
+            if !dense.is_square() {
+                let error =
+                    |operation| KronError::NotSquare { operation, name: "A₁ ⊗ … ⊗ A_k", shape: dense.dim() };
+                assert_eq!(chain.determinant(), Err(error("determinant")));
+                assert_eq!(chain.log_determinant(), Err(error("log_determinant")));
+                continue;
+            }
+            let expected = determinant(&dense);
+            // The scale of one factor is a power in the determinant; that of two of the same side cancels.
+            let sides = chain.shapes();
+            let cancels = sides.len() == 4 && sides[0] == sides[3];
+            for scale in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                let k = if cancels { stretched(&chain, scale) } else { chain.clone() };
+                close(k.determinant().unwrap(), expected, T::from_f64_lossy(16.0));
+                close(k.log_determinant().unwrap().value(), expected, T::from_f64_lossy(16.0));
+            }
+        }
+    }
+
+    #[test]
+    fn chains_agree_with_the_dense_determinant_in_f32_and_f64() {
+        chains_agree_with_the_dense_determinant::<f32>(1e30);
+        chains_agree_with_the_dense_determinant::<f64>(1e200);
+    }
+
+    #[test]
+    fn many_factors_and_factors_of_any_size() {
+        let turn = array![[0.0, -1.0], [1.0, 0.0]];
+        let chain = KronChain::power(&turn, 20).unwrap();
+        assert_eq!(chain.determinant(), Ok(1.0));
+        assert_eq!(chain.log_determinant(), Ok(LogDeterminant { sign: 1.0, ln_abs: 0.0 }));
+        let twice = &turn * 2.0;
+        let chain = KronChain::power(&twice, 20).unwrap();
+        assert_eq!(chain.determinant(), Ok(f64::INFINITY)); // (4^(2^19))^20
+        close(chain.log_determinant().unwrap().ln_abs / (20.0 * 2.0_f64.powi(20) * 2.0_f64.ln()), 1.0, 20.0);
+        let one = |value: f64| array![[value]];
+        let swap = array![[0.0, 1.0], [1.0, 0.0]];
+        let chain = KronChain::new([one(1e-200), swap, one(-1e100), one(1e100)]).unwrap();
+        close(chain.determinant().unwrap(), -1.0, 10.0);
+        // Rectangles of a square product, and a third factor that is not finite.
+        let (wide, tall) = (array![[1.0, 2.0]], array![[1.0], [2.0]]);
+        let chain = KronChain::new([wide.clone(), one(1.0), tall.clone()]).unwrap();
+        assert_eq!(chain.determinant(), Ok(0.0));
+        assert_eq!(chain.log_determinant(), Ok(LogDeterminant::singular()));
+        let chain = KronChain::new([wide, tall, one(f64::NAN)]).unwrap();
+        assert!(chain.determinant().unwrap().is_nan() && chain.log_determinant().unwrap().ln_abs.is_nan());
+        // Halves whose product no f64 can hold.
+        let low = Factor::low_rank(array![[3e200]], array![[1e200]]).unwrap();
+        let chain = KronChain::new([low, one(1e-200).into(), one(1e-200).into()]).unwrap();
+        close(chain.determinant().unwrap(), 3.0, 10.0);
+        close(chain.log_determinant().unwrap().ln_abs, 3.0_f64.ln(), 1000.0);
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! Inner product and angle of two Kronecker products.
 
+use std::ops::Mul;
+
+use num_traits::One;
+
 use super::halves::in_range;
 use super::norm::frobenius_norm;
 use crate::error::{KronError, Result};
 use crate::gemm::{Threads, matmul};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 use crate::sums::{Extended, dot};
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The Frobenius inner product, the sum of the products of equal elements:
     /// `⟨A ⊗ B, C ⊗ D⟩ = ⟨A, C⟩·⟨B, D⟩`.
     ///
     /// # Shapes
-    /// `A` and `C`, and `B` and `D`, have equal shapes. Two products of equal overall shape from other factor shapes
-    /// have an inner product too, but not one of this form.
+    /// `A` and `C`, and `B` and `D`, have equal shapes, and so has every further pair of as many factors. Two products
+    /// of equal overall shape from other factor shapes have an inner product too, but not one of this form.
     /// # Cost
     /// One pass over the factors. Of two low-rank factors with inner sizes `r` and `t` neither is formed:
     /// `2·(rows + cols)·r·t` flops; one that meets a full factor is formed.
@@ -31,11 +35,13 @@ impl<T: Scalar> Kron<'_, T> {
     /// let k = Kron::new(array![[1.0, 2.0]], &b)?;
     /// let l = Kron::new(array![[3.0, 4.0]], &b)?;
     /// assert_eq!(k.inner(&l)?, (3.0 + 8.0) * (1.0 + 4.0));
+    /// assert_eq!(k.kron(&b)?.inner(&l.kron(&b)?)?, 55.0 * 5.0); // three factors
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn inner(&self, other: &Kron<'_, T>) -> Result<T> {
+    pub fn inner<M: FactorList<Elem = T>>(&self, other: &KronBase<M>) -> Result<T> {
         check_same_shapes("inner", self, other)?;
-        Ok((inner(self.a(), other.a()) * inner(self.b(), other.b())).value())
+        let pairs = self.factors().iter().zip(other.factors());
+        Ok(pairs.map(|(x, y)| inner(x, y)).fold(Extended::one(), Mul::mul).value())
     }
 
     /// The cosine of the angle between two products as vectors of their elements,
@@ -43,7 +49,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// the other finite. Of elements of any size; NaN when one is NaN or infinite.
     ///
     /// # Errors
-    /// [`KronError::FactorShapes`], as for [`Kron::inner`].
+    /// [`KronError::FactorShapes`], as for [`KronBase::inner`].
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -54,7 +60,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert!((k.cosine(&l)? - -0.8_f64).abs() < 1e-15);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn cosine(&self, other: &Kron<'_, T>) -> Result<T> {
+    pub fn cosine<M: FactorList<Elem = T>>(&self, other: &KronBase<M>) -> Result<T> {
         check_same_shapes("cosine", self, other)?;
         let cosine = |x: &Factor<'_, T>, y: &Factor<'_, T>| {
             let (x_norm, y_norm) = (frobenius_norm(x), frobenius_norm(y));
@@ -66,13 +72,19 @@ impl<T: Scalar> Kron<'_, T> {
                 (inner / x_norm / y_norm).value()
             }
         };
-        let cosine = cosine(self.a(), other.a()) * cosine(self.b(), other.b());
+        let pairs = self.factors().iter().zip(other.factors());
+        let cosine = pairs.map(|(x, y)| cosine(x, y)).fold(T::one(), |product, cosine| product * cosine);
         Ok(cosine.clamp(-T::one(), T::one()))
     }
 }
 
-fn check_same_shapes<T: Scalar>(operation: &'static str, left: &Kron<'_, T>, right: &Kron<'_, T>) -> Result<()> {
-    let (left, right) = (left.shape(), right.shape());
+/// [`KronError::FactorShapes`] unless both have as many factors of the same shapes.
+pub(super) fn check_same_shapes<L: FactorList, M: FactorList<Elem = L::Elem>>(
+    operation: &'static str,
+    left: &KronBase<L>,
+    right: &KronBase<M>,
+) -> Result<()> {
+    let (left, right) = (left.shapes(), right.shapes());
     if left == right { Ok(()) } else { Err(KronError::FactorShapes { operation, left, right }) }
 }
 
@@ -93,8 +105,8 @@ fn inner<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Extended<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::KronShape;
-    use crate::test_support::{cases, close, kron_of};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, cases, close, kron_of, stretched};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
@@ -112,6 +124,45 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn chains_agree_with_the_dense_elements<T: Scalar>(large: f64) {
+        for (chain, dense) in all_chains::<T>() {
+            let other = KronChain::new(
+                chain
+                    .factors()
+                    .iter()
+                    .enumerate()
+                    .map(|(index, factor)| matrix::<T>(factor.nrows(), factor.ncols(), 30 + index as u64)),
+            );
+            let other = other.unwrap();
+            let other_dense = other.to_dense().unwrap();
+            let (expected, scale) = ((&dense * &other_dense).sum(), T::from_usize_lossy(4 * dense.len()));
+            let norms = (&dense * &dense).sum().sqrt() * (&other_dense * &other_dense).sum().sqrt();
+            for scale_of_one in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                let (k, l) = (stretched(&chain, scale_of_one), stretched(&other, T::one() / scale_of_one));
+                close(k.inner(&l).unwrap(), expected, scale);
+                close(k.cosine(&l).unwrap(), expected / norms, scale / norms);
+                close(k.cosine(&k).unwrap(), T::one(), scale);
+            }
+        }
+    }
+
+    #[test]
+    fn chains_agree_with_the_dense_elements_at_every_scale() {
+        chains_agree_with_the_dense_elements::<f32>(1e30);
+        chains_agree_with_the_dense_elements::<f64>(1e200);
+    }
+
+    #[test]
+    fn two_factors_and_a_chain_of_two_meet() {
+        let k = kron_of::<f64>(3, 2, 4, 5);
+        let chain = KronChain::from(k.clone());
+        assert_eq!(k.inner(&chain), k.inner(&k));
+        assert_eq!(chain.cosine(&k), k.cosine(&k));
+        let three = chain.kron(array![[1.0]]).unwrap();
+        let error = three.inner(&k).unwrap_err().to_string();
+        assert_eq!(error, "inner: the factors (3, 2) ⊗ (4, 5) ⊗ (1, 1) and (3, 2) ⊗ (4, 5) do not fit each other");
     }
 
     #[test]
@@ -170,8 +221,8 @@ mod tests {
         let (k, l) = (kron_of::<f64>(2, 3, 5, 1), kron_of::<f64>(5, 1, 2, 3));
         assert_eq!(k.dim(), l.dim());
         for (operation, result) in [("inner", k.inner(&l)), ("cosine", k.cosine(&l))] {
-            let (left, right) = (KronShape::new(2, 3, 5, 1).unwrap(), KronShape::new(5, 1, 2, 3).unwrap());
             let error = result.unwrap_err();
+            let (left, right) = (vec![(2, 3), (5, 1)], vec![(5, 1), (2, 3)]);
             assert_eq!(error, KronError::FactorShapes { operation, left, right });
             assert!(error.to_string().contains("(2, 3) ⊗ (5, 1) and (5, 1) ⊗ (2, 3)"), "{error}");
         }

@@ -1,42 +1,56 @@
 //! Inverse and pseudo-inverse: Kronecker products again.
 
+use ndarray::Array1;
+
 use super::rank::threshold;
-use crate::decompose::{Lu, Scaled, check_finite, scaled_thin_svd};
+use super::scaled_factor::{ScaledFactor, of_factors};
+use crate::decompose::{Scaled, ThinSvd, check_finite, scaled_thin_svd};
 use crate::error::{KronError, Result};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The inverse, `(A ⊗ B)⁻¹ = A⁻¹ ⊗ B⁻¹`.
     ///
-    /// To solve a system, [`Kron::solve`] is cheaper and more accurate.
+    /// To solve a system, [`KronBase::solve`] is cheaper and more accurate.
     ///
     /// # Cost
     /// `2·(n³ + q³)` flops, by LU with partial pivoting.
     /// # Errors
-    /// [`KronError::NotSquare`] when a factor is not square; [`KronError::NonFinite`]; [`KronError::Singular`] when an
-    /// LU decomposition meets a pivot that is exactly zero, or a low-rank factor has an inner size less than its side.
-    /// A nearly singular factor gives a result as inaccurate as its [condition](Kron::condition_number) says.
+    /// [`KronError::NotSquare`] when the product is not square, with the name of a factor that is not;
+    /// [`KronError::NonFinite`]; [`KronError::Singular`] when an LU decomposition meets a pivot that is exactly zero, a
+    /// low-rank factor has an inner size less than its side, or a square product has factors that are not square, whose
+    /// ranks then multiply to less than its side. A nearly singular factor gives a result as inaccurate as its
+    /// [condition](KronBase::condition_number) says.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::{Array2, array};
-    /// let k = Kron::new(array![[2.0, 0.0], [0.0, 4.0]], array![[1.0, 1.0], [0.0, 1.0]])?;
+    /// let a = array![[2.0, 0.0], [0.0, 4.0]];
+    /// let k = Kron::new(&a, array![[1.0, 1.0], [0.0, 1.0]])?;
     /// let inverse = k.inverse()?;
     /// assert_eq!(inverse.a().to_dense(), array![[0.5, 0.0], [0.0, 0.25]]);
     /// assert_eq!(inverse.b().to_dense(), array![[1.0, -1.0], [0.0, 1.0]]);
+    /// assert_eq!(KronChain::power(&a, 3)?.inverse()?.trace()?, 0.75 * 0.75 * 0.75);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn inverse(&self) -> Result<Kron<'static, T>> {
-        let (a, b) = self.invertible_lus("inverse")?;
-        Kron::new(a.inverse(), b.inverse())
+    pub fn inverse(&self) -> Result<KronBase<L::Like<'static, T>>> {
+        let operation = "inverse";
+        if self.is_square() && !self.factors().iter().all(Factor::is_square) {
+            for (name, factor) in self.named() {
+                check_finite(operation, name, factor)?;
+            }
+            return Err(KronError::Singular { operation, name: L::PRODUCT });
+        }
+        self.solver(operation)?.inverse()
     }
 
-    /// The Moore-Penrose pseudo-inverse, `(A ⊗ B)⁺ = A⁺ ⊗ B⁺`, of any two factors.
+    /// The Moore-Penrose pseudo-inverse, `(A ⊗ B)⁺ = A⁺ ⊗ B⁺`, of any factors.
     ///
     /// `pinv.apply(y)` is the solution of `K x = y` in the sense of least squares, and among several the shortest.
-    /// Singular values of a factor up to `max(rows, cols) · ε · σ₁` count as zero, as in [`Kron::rank`]. The
-    /// pseudo-inverse of a low-rank factor is a low-rank factor.
+    /// Singular values of a factor up to `max(rows, cols) · ε · σ₁` count as zero, as in [`KronBase::rank`]; another
+    /// tolerance is for [`KronBase::pseudo_inverse_within`]. The pseudo-inverse of a low-rank factor is a low-rank
+    /// factor.
     ///
     /// # Cost
     /// One thin singular value decomposition per factor, of the halves for a low-rank one.
@@ -51,53 +65,70 @@ impl<T: Scalar> Kron<'_, T> {
     /// assert!((pinv.element(0, 2)? - 4.0 / 25.0 / 2.0_f64).abs() < 1e-15);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn pseudo_inverse(&self) -> Result<Kron<'static, T>> {
-        Kron::new(pseudo_inverse("A", self.a())?, pseudo_inverse("B", self.b())?)
+    pub fn pseudo_inverse(&self) -> Result<KronBase<L::Like<'static, T>>> {
+        self.pseudo_inverse_above("pseudo_inverse", threshold)
     }
 
-    /// LU decompositions of both factors, or why the product has no inverse.
-    pub(super) fn invertible_lus(&self, operation: &'static str) -> Result<(Lu<T>, Lu<T>)> {
-        for (name, factor) in [("A", self.a()), ("B", self.b())] {
-            KronError::check_square(operation, name, factor.dim())?;
-        }
-        let lu = |name, factor: &Factor<'_, T>| {
-            check_finite(operation, name, factor)?;
-            let singular = KronError::Singular { operation, name };
-            if factor.rank_bound() < factor.dim().0 {
-                return Err(singular);
-            }
-            let lu = Lu::new(factor.dense().view());
-            if lu.is_singular() { Err(singular) } else { Ok(lu) }
-        };
-        Ok((lu("A", self.a())?, lu("B", self.b())?))
+    /// [`KronBase::pseudo_inverse`] with a tolerance: in every factor, singular values up to `tolerance · σ₁` of that
+    /// factor count as zero, so that the result is a Kronecker product again.
+    ///
+    /// This is not the pseudo-inverse of the product with that tolerance, which is no Kronecker product in general: of
+    /// two factors, values of the product between `tolerance²` and `tolerance` times the largest may stay. For that one
+    /// there is [`KronSvd::solve_within`](crate::KronSvd::solve_within).
+    ///
+    /// # Errors
+    /// As [`KronBase::pseudo_inverse`].
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::{Array2, array};
+    /// let k = Kron::new(array![[4.0, 0.0], [0.0, 1e-9]], array![[0.5]])?;
+    /// let pinv = k.pseudo_inverse_within(1e-6)?.to_dense(); // and not 2e9 at the end of the diagonal
+    /// assert!((pinv - array![[0.5, 0.0], [0.0, 0.0]]).iter().all(|&value: &f64| value.abs() < 1e-15));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn pseudo_inverse_within(&self, tolerance: T) -> Result<KronBase<L::Like<'static, T>>> {
+        self.pseudo_inverse_above("pseudo_inverse_within", |_, values| {
+            tolerance * values.first().copied().unwrap_or_else(T::zero)
+        })
+    }
+
+    fn pseudo_inverse_above(
+        &self,
+        operation: &'static str,
+        threshold: impl Fn(&Factor<'_, T>, &Array1<T>) -> T,
+    ) -> Result<KronBase<L::Like<'static, T>>> {
+        let (rows, cols) = self.dim();
+        of_factors(self, (cols, rows), |name, factor| {
+            let svd = scaled_thin_svd(operation, name, factor)?;
+            let threshold = threshold(factor, &svd.result.s);
+            pseudo_inverse(factor, svd, threshold)
+        })
     }
 }
 
-/// `V · diag(1/σ) · Uᵀ` over the singular values that are not taken for zero.
-fn pseudo_inverse<T: Scalar>(name: &'static str, factor: &Factor<'_, T>) -> Result<Factor<'static, T>> {
+/// `V · diag(1/σ) · Uᵀ` over the singular values above a threshold.
+fn pseudo_inverse<T: Scalar>(
+    factor: &Factor<'_, T>,
+    Scaled { result: mut svd, power }: Scaled<ThinSvd<T>>,
+    threshold: T,
+) -> Result<ScaledFactor<'static, T>> {
     // The reciprocals of the scaled values are in range, and those of the true ones where they can be.
-    let Scaled { result: mut svd, power } = scaled_thin_svd("pseudo_inverse", name, factor)?;
-    let threshold = threshold(factor, &svd.s);
     let reciprocal = svd.s.mapv(|value| if value > threshold { value.recip() } else { T::zero() });
     svd.v *= &reciprocal;
     let right = svd.u.reversed_axes();
-    match factor {
-        Factor::Full(_) => {
-            let mut inverse = svd.v.dot(&right);
-            power.inverse().scale(&mut inverse);
-            Ok(inverse.into())
-        }
-        Factor::LowRank(_) => {
-            power.inverse().scale(&mut svd.v);
-            Factor::low_rank(svd.v, right)
-        }
-    }
+    let factor = match factor {
+        Factor::Full(_) => svd.v.dot(&right).into(),
+        Factor::LowRank(_) => Factor::low_rank(svd.v, right)?,
+    };
+    Ok(ScaledFactor { factor, exponent: power.inverse().exponent() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, cases, kron_of, positive};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, all_close, cases, close, kron_of, positive, stretched};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
@@ -123,23 +154,53 @@ mod tests {
     }
 
     /// The four conditions that define the pseudo-inverse.
-    fn moore_penrose<T: Scalar>() {
+    fn is_the_pseudo_inverse<T: Scalar>(pinv: &Array2<T>, dense: &Array2<T>) {
+        let (left, right) = (dense.dot(pinv), pinv.dot(dense));
+        let size = pinv.iter().fold(T::one(), |size, x| size.max(x.abs()));
+        let scale = T::from_f64_lossy(8.0) * size * size;
+        all_close(&left.dot(dense), dense, scale);
+        all_close(&right.dot(pinv), pinv, scale);
+        all_close(&left, &left.t(), scale);
+        all_close(&right, &right.t(), scale);
+    }
+
+    fn moore_penrose<T: Scalar>(large: f64) {
         for (k, dense) in cases::<T>(&[(3, 2, 2, 5), (1, 1, 4, 3), (2, 5, 3, 1), (3, 3, 2, 2)]) {
-            let pinv = k.pseudo_inverse().unwrap().to_dense();
-            let (left, right) = (dense.dot(&pinv), pinv.dot(&dense));
-            let size = pinv.iter().fold(T::one(), |size, x| size.max(x.abs()));
-            let scale = T::from_f64_lossy(8.0) * size * size;
-            all_close(&left.dot(&dense), &dense, scale);
-            all_close(&right.dot(&pinv), &pinv, scale);
-            all_close(&left, &left.t(), scale);
-            all_close(&right, &right.t(), scale);
+            is_the_pseudo_inverse(&k.pseudo_inverse().unwrap().to_dense(), &dense);
+        }
+        for (chain, dense) in all_chains::<T>() {
+            is_the_pseudo_inverse(&chain.pseudo_inverse().unwrap().to_dense().unwrap(), &dense);
+            for scale in [large, 1.0 / large].map(T::from_f64_lossy) {
+                let unit = if chain.factors().len() % 2 == 0 { T::one() } else { scale };
+                let pinv = stretched(&chain, scale).pseudo_inverse().unwrap();
+                is_the_pseudo_inverse(&(pinv.to_dense().unwrap() * unit), &dense);
+            }
+        }
+    }
+
+    fn inverses_of_chains<T: Scalar>(large: f64) {
+        for sizes in [&[3][..], &[2, 3, 1], &[1, 4, 1, 3], &[2; 4]] {
+            let factors = (1..).zip(sizes).map(|(seed, &size)| positive::<T>(size, seed));
+            let chain = KronChain::new(factors).unwrap();
+            let identity = Array2::eye(chain.nrows());
+            for scale in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                let unit = if sizes.len() % 2 == 0 { T::one() } else { scale };
+                let inverse = stretched(&chain, scale).inverse().unwrap().to_dense().unwrap() * unit;
+                all_close(&chain.to_dense().unwrap().dot(&inverse), &identity, T::from_f64_lossy(200.0));
+            }
         }
     }
 
     #[test]
+    fn inverses_of_chains_at_every_scale() {
+        inverses_of_chains::<f32>(1e30);
+        inverses_of_chains::<f64>(1e200);
+    }
+
+    #[test]
     fn the_moore_penrose_conditions_hold_in_f32_and_f64() {
-        moore_penrose::<f32>();
-        moore_penrose::<f64>();
+        moore_penrose::<f32>(1e30);
+        moore_penrose::<f64>(1e200);
     }
 
     #[test]
@@ -184,6 +245,52 @@ mod tests {
         assert_eq!(pinv(low(1e-200, 1e-200))[[0, 0]], f64::INFINITY);
         assert_eq!(pinv(low(1e200, 1e200))[[0, 0]], 0.0);
         all_close(&pinv(low(1e200, 1e-200)), &array![[1.0]], 1.0);
+    }
+
+    #[test]
+    fn inverses_of_factors_that_leave_the_range_come_back_into_it() {
+        let k = Kron::new(array![[1e-310]], array![[1e300]]).unwrap();
+        all_close(&(k.pseudo_inverse().unwrap().to_dense() * 1e-10), &array![[1.0]], 1e4); // 1e-310 has few digits
+        let low = Factor::low_rank(array![[1e200]], array![[1e200]]).unwrap();
+        let k = Kron::new(low, array![[1e-200]]).unwrap();
+        all_close(&(k.inverse().unwrap().to_dense() * 1e200), &array![[1.0]], 4.0);
+        all_close(&(k.pseudo_inverse().unwrap().to_dense() * 1e200), &array![[1.0]], 4.0);
+    }
+
+    #[test]
+    fn a_tolerance_holds_for_each_factor() {
+        let diagonal = |values: [f64; 2]| Array2::from_diag(&ndarray::Array1::from_iter(values));
+        let chain = [diagonal([1.0, 0.1]), diagonal([4.0, 1.0]), diagonal([1e-200, 1e-210])];
+        let chain = KronChain::new(chain).unwrap();
+        let kept = |tolerance: f64| {
+            let pinv = chain.pseudo_inverse_within(tolerance).unwrap();
+            pinv.diag().unwrap().iter().filter(|&&value| value > 0.0).count()
+        };
+        assert_eq!([0.0, 1e-11, 1e-9, 0.1001, 0.3, 1.0].map(kept), [8, 8, 4, 2, 1, 0]);
+        close(chain.pseudo_inverse_within(0.3).unwrap().element(0, 0).unwrap() / 1e200, 0.25, 1.0);
+        let plain = chain.pseudo_inverse().unwrap().to_dense().unwrap();
+        all_close(&(chain.pseudo_inverse_within(0.0).unwrap().to_dense().unwrap() / 1e211), &(plain / 1e211), 1.0);
+        let infinite = Kron::new(array![[1.0]], array![[f64::INFINITY]]).unwrap();
+        let error = KronError::NonFinite { operation: "pseudo_inverse_within", argument: "B", count: 1 };
+        assert_eq!(infinite.pseudo_inverse_within(0.1), Err(error));
+    }
+
+    #[test]
+    fn a_square_product_of_rectangles_is_singular() {
+        let k = kron_of::<f64>(3, 5, 5, 3);
+        let singular = |name| KronError::Singular { operation: "inverse", name };
+        assert_eq!(k.inverse(), Err(singular("A ⊗ B")));
+        assert_eq!(singular("A ⊗ B").to_string(), "inverse: A ⊗ B is singular");
+        let factors = || [matrix::<f64>(2, 3, 1), matrix(1, 1, 2), matrix(3, 2, 3)];
+        assert_eq!(KronChain::new(factors()).unwrap().inverse(), Err(singular("A₁ ⊗ … ⊗ A_k")));
+        let mut bad = factors();
+        bad[2][[0, 0]] = f64::NAN;
+        let error = KronError::NonFinite { operation: "inverse", argument: "A₃", count: 1 };
+        assert_eq!(KronChain::new(bad).unwrap().inverse(), Err(error));
+        let (one, zero) = (array![[1.0]], array![[0.0]]);
+        assert_eq!(KronChain::new([&one, &one, &zero]).unwrap().inverse(), Err(singular("A₃")));
+        let error = KronError::NotSquare { operation: "inverse", name: "A₃", shape: (1, 2) };
+        assert_eq!(KronChain::new([&one, &one, &array![[1.0, 2.0]]]).unwrap().inverse(), Err(error));
     }
 
     #[test]

@@ -1,43 +1,75 @@
 //! The product of two Kronecker products.
 
+use std::ops::Mul;
+
+use super::scaled_factor::of_pairs;
 use crate::error::{KronError, Result};
 use crate::gemm::{Threads, matmul};
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The matrix product of two Kronecker products, again one: `(A ⊗ B)·(C ⊗ D) = AC ⊗ BD` (the mixed-product rule).
+    /// The operator `&k * &l` does the same.
     ///
     /// # Shapes
-    /// `A` has as many columns as `C` has rows, and `B` as `D`. Where only the products' sides agree, the result is in
-    /// general no Kronecker product.
+    /// `A` has as many columns as `C` has rows, and `B` as `D`, and so on for as many factors. Where only the products'
+    /// sides agree, the result is in general no Kronecker product.
     ///
     /// A low-rank factor stays low-rank: `(L·R)·D = L·(R·D)`; of two, the smaller inner size remains.
     /// # Cost
-    /// Two products of factors.
+    /// A product of every pair of factors.
+    /// # Accuracy
+    /// A product of two factors may leave the range of the type where the whole does not: powers of two go to the other
+    /// factors then.
     /// # Errors
     /// [`KronError::FactorShapes`]; [`KronError::TooLarge`] when the result's element count overflows.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
     /// let k = Kron::new(array![[1.0, 2.0]], array![[3.0], [4.0]])?;
     /// let l = Kron::new(array![[5.0], [6.0]], array![[7.0, 8.0]])?;
     /// let product = k.matmul(&l)?;
     /// assert_eq!(product.a().to_dense(), array![[17.0]]);
     /// assert_eq!(product.b().to_dense(), array![[21.0, 24.0], [28.0, 32.0]]);
+    /// assert_eq!((&k * &l)?, product);
+    ///
+    /// let flip = array![[0.0, 1.0], [1.0, 0.0]];
+    /// let chain = KronChain::power(&flip, 10)?;
+    /// assert_eq!(chain.matmul(&chain)?.trace()?, 1024.0); // the identity
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn matmul(&self, other: &Kron<'_, T>) -> Result<Kron<'static, T>> {
-        let (left, right) = (self.shape(), other.shape());
-        if left.n != right.m || left.q != right.p {
+    pub fn matmul<M: FactorList<Elem = T>>(&self, other: &KronBase<M>) -> Result<KronBase<L::Like<'static, T>>> {
+        let (left, right) = (self.shapes(), other.shapes());
+        if left.len() != right.len() || left.iter().zip(&right).any(|(left, right)| left.1 != right.0) {
             return Err(KronError::FactorShapes { operation: "matmul", left, right });
         }
-        Kron::new(factor_product(self.a(), other.a())?, factor_product(self.b(), other.b())?)
+        let shapes: Vec<_> = left.iter().zip(&right).map(|(left, right)| (left.0, right.1)).collect();
+        of_pairs(self, other, L::checked_dim(&shapes)?, factor_product)
     }
 }
 
-fn factor_product<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Result<Factor<'static, T>> {
+/// `&k * &l`: see [`KronBase::matmul`].
+///
+/// # Examples
+/// ```
+/// # use lokr_core::Kron;
+/// # use ndarray::array;
+/// let k = Kron::new(array![[1.0, 2.0]], array![[3.0]])?;
+/// assert!((&k * &k).is_err()); // (1, 2)·(1, 2)
+/// # Ok::<(), lokr_core::KronError>(())
+/// ```
+impl<T: Scalar, L: FactorList<Elem = T>, M: FactorList<Elem = T>> Mul<&KronBase<M>> for &KronBase<L> {
+    type Output = Result<KronBase<L::Like<'static, T>>>;
+
+    fn mul(self, other: &KronBase<M>) -> Self::Output {
+        self.matmul(other)
+    }
+}
+
+/// The matrix product of two factors.
+pub(super) fn factor_product<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Result<Factor<'static, T>> {
     let matmul = |x, y| matmul(x, y, Threads::All);
     match (x, y) {
         (Factor::Full(x), Factor::Full(y)) => Ok(matmul(x.view(), y.view()).into()),
@@ -57,9 +89,10 @@ fn factor_product<T: Scalar>(x: &Factor<'_, T>, y: &Factor<'_, T>) -> Result<Fac
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_support::{all_close, cases, close, kron_of, positive};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, all_close, cases, close, kron_of, positive, stretched};
     use lokr_testing::matrix;
-    use ndarray::Array2;
+    use ndarray::{Array2, array};
     use proptest::prelude::*;
 
     fn agrees_with_the_dense_product<T: Scalar>() {
@@ -79,6 +112,62 @@ mod tests {
         agrees_with_the_dense_product::<f64>();
     }
 
+    fn chains_agree_with_the_dense_product<T: Scalar>(large: f64) {
+        for (chain, dense) in all_chains::<T>() {
+            let (size, transposed) = (T::from_usize_lossy(4 * dense.ncols()), chain.transposed().into_owned());
+            for scale in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                let (k, l) = (stretched(&chain, scale), stretched(&transposed, T::one() / scale));
+                let product = k.matmul(&l).unwrap();
+                assert_eq!((&k * &l).unwrap(), product);
+                all_close(&product.to_dense().unwrap(), &dense.dot(&dense.t()), size);
+                // The scales of the first factors do not cancel, those of all do.
+                if chain.factors().len() % 2 == 0 {
+                    let product = k.matmul(&stretched(&transposed, scale)).unwrap();
+                    all_close(&product.to_dense().unwrap(), &dense.dot(&dense.t()), size);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn chains_agree_with_the_dense_product_at_every_scale() {
+        chains_agree_with_the_dense_product::<f32>(1e30);
+        chains_agree_with_the_dense_product::<f64>(1e200);
+    }
+
+    #[test]
+    fn products_of_factors_that_leave_the_range_come_back_into_it() {
+        let k = Kron::new(array![[1e200, 2e200]], array![[1e-200]]).unwrap();
+        let l = Kron::new(array![[3e200], [1e200]], array![[1e-200]]).unwrap();
+        close(k.matmul(&l).unwrap().to_dense()[[0, 0]], 5.0, 10.0);
+        let low = |scale: f64| Factor::low_rank(array![[scale], [scale]], array![[scale, 0.0]]).unwrap();
+        let k = Kron::new(low(1e100), low(1e-100)).unwrap();
+        let square = k.matmul(&k).unwrap();
+        all_close(&square.to_dense(), &k.to_dense(), 4.0);
+        assert!(square.factors().iter().all(|factor| factor.rank_bound() == 1));
+        // Zero stays zero beside a factor out of range, and NaN stays NaN.
+        let zero = Kron::new(array![[1e200]], array![[0.0]]).unwrap();
+        assert_eq!(zero.matmul(&zero).unwrap().to_dense(), array![[0.0]]);
+        let nan = Kron::new(array![[1e200]], array![[f64::NAN]]).unwrap();
+        assert!(nan.matmul(&nan).unwrap().to_dense()[[0, 0]].is_nan());
+        // What is out of range as a whole is infinite, or zero.
+        let huge = Kron::new(array![[1e200]], array![[1e200]]).unwrap();
+        assert_eq!(huge.matmul(&huge).unwrap().to_dense(), array![[f64::INFINITY]]);
+    }
+
+    #[test]
+    fn each_mismatch_is_an_error() {
+        let chain = |shapes: [(usize, usize); 3]| KronChain::new(shapes.map(Array2::<f64>::ones)).unwrap();
+        let (k, l) = (chain([(2, 1), (1, 3), (2, 2)]), chain([(1, 2), (3, 1), (4, 2)]));
+        let error = KronError::FactorShapes { operation: "matmul", left: k.shapes(), right: l.shapes() };
+        assert_eq!(k.matmul(&l), Err(error));
+        let two = kron_of::<f64>(1, 2, 3, 1);
+        assert!(matches!(k.matmul(&two), Err(KronError::FactorShapes { .. })));
+        let (column, row) = (Array2::<f32>::ones((1 << 16, 1)), Array2::<f32>::ones((1, 1 << 16)));
+        let too_large = Kron::new(&column, &column).unwrap().matmul(&Kron::new(&row, &row).unwrap());
+        assert!(matches!(too_large, Err(KronError::TooLarge { operation: "Kronecker product", .. })));
+    }
+
     #[test]
     fn low_rank_times_low_rank_keeps_the_smaller_inner_size() {
         let low = |rows, rank, cols| Factor::low_rank(matrix::<f64>(rows, rank, 1), matrix(rank, cols, 2)).unwrap();
@@ -93,7 +182,7 @@ mod tests {
     fn factors_that_do_not_fit_are_an_error_even_if_the_sides_do() {
         let (k, l) = (kron_of::<f64>(1, 2, 1, 3), kron_of::<f64>(3, 1, 2, 1));
         assert_eq!(k.dim().1, l.dim().0);
-        let (left, right) = (k.shape(), l.shape());
+        let (left, right) = (vec![(1, 2), (1, 3)], vec![(3, 1), (2, 1)]);
         assert_eq!(k.matmul(&l), Err(KronError::FactorShapes { operation: "matmul", left, right }));
     }
 

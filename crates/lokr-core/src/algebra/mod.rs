@@ -1,9 +1,11 @@
 //! What can a Kronecker product be asked that a matrix can? Everything here is answered from the factors.
 //!
-//! Most of it are methods of [`Kron`](crate::Kron):
+//! Most of it are methods of [`KronBase`](crate::operator::KronBase), for two factors and for many:
 //!
 //! - `is_symmetric`: [`Kron::is_symmetric`](crate::Kron::is_symmetric), exactly or within a tolerance.
-//! - `matmul`: [`Kron::matmul`](crate::Kron::matmul), the product of two products.
+//! - `matmul`: [`Kron::matmul`](crate::Kron::matmul) and `&k * &l`, the product of two products.
+//! - `power`: [`Kron::pow`](crate::Kron::pow), the product with itself; `hadamard`:
+//!   [`Kron::hadamard`](crate::Kron::hadamard), the elementwise product.
 //! - `inner_product`: [`Kron::inner`](crate::Kron::inner), [`Kron::cosine`](crate::Kron::cosine).
 //! - `trace`: [`Kron::trace`](crate::Kron::trace).
 //! - `determinant`: [`Kron::determinant`](crate::Kron::determinant), [`LogDeterminant`].
@@ -19,7 +21,7 @@
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
 //! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
-//! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`].
+//! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`]; `filter`: functions of the singular values, applied.
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
 //! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry.
@@ -27,6 +29,7 @@
 //! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
 //! - `sorted`: what `svd` and `eigen` share.
 //! - `halves`: low-rank factors whose halves are brought to a common scale.
+//! - `scaled_factor`: factors with exponents of their own, for products that leave the range of the type.
 //!
 //! Which factors count as symmetric is said by a [`Symmetry`]. Decompositions scale a factor by a power of two where
 //! its squares would leave the range of the type, so that factors may be as large and small as the type has numbers.
@@ -42,6 +45,8 @@ mod cholesky;
 mod cholesky_solver;
 mod determinant;
 mod eigen;
+mod filter;
+mod hadamard;
 mod halves;
 mod inner_product;
 mod inverse;
@@ -56,8 +61,10 @@ mod kron_sum_type;
 mod least_squares;
 mod matmul;
 mod norm;
+mod power;
 mod rank;
 mod ridge;
+mod scaled_factor;
 mod scaled_gradients;
 mod shifted;
 mod shifted_gradients;

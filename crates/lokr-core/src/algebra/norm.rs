@@ -1,15 +1,19 @@
-//! Norms. Each is multiplicative: the norm of `A ⊗ B` is the product of the factors' norms.
+//! Norms. Each is multiplicative: the norm of `A ⊗ B` is the product of the factors' norms. Those of the factors may
+//! leave the range of the type; the result is right whenever it is a value of the type.
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use std::ops::Mul;
+
+use ndarray::{Array1, ArrayView1, ArrayView2, Axis};
+use num_traits::One;
 
 use super::halves::in_range;
 use crate::decompose::{Core, core, largest_magnitude, max_or_nan, scaled_singular_values};
 use crate::error::Result;
-use crate::operator::{Factor, Kron};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
-use crate::sums::{Extended, dot};
+use crate::sums::{Extended, dot, times_two_to, wide_exponent};
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The Frobenius norm, the root of the sum of squares: `‖A‖_F·‖B‖_F`.
     ///
     /// # Cost
@@ -18,18 +22,19 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Accuracy
     /// Squares are added in blocks and the blocks in pairs, so that the error hardly grows with the size; the order
     /// does not depend on threads. Squares, and the norms of the factors, may leave the range of the type: the result
-    /// is right whenever it is a value of the type.
+    /// is right whenever it is a value of the type. So it is for every norm here.
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
     /// let k = Kron::new(array![[3.0, 4.0]], array![[1.0], [-2.0], [2.0]])?;
     /// assert_eq!(k.frobenius_norm(), 5.0 * 3.0);
+    /// assert_eq!(KronChain::power(&array![[3.0, 4.0]], 3)?.frobenius_norm(), 125.0);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     #[must_use]
     pub fn frobenius_norm(&self) -> T {
-        (frobenius_norm(self.a()) * frobenius_norm(self.b())).value()
+        self.product_of(frobenius_norm)
     }
 
     /// The spectral norm (2-norm), the largest singular value: `‖A‖₂·‖B‖₂`.
@@ -48,12 +53,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn spectral_norm(&self) -> Result<T> {
-        let norm = |name, factor: &Factor<'_, T>| {
-            let values = scaled_singular_values("spectral_norm", name, factor)?;
-            let largest = values.result.first().copied().unwrap_or_else(T::zero);
-            Ok(Extended::new(largest).times_two_to(values.power.exponent()))
-        };
-        Ok((norm("A", self.a())? * norm("B", self.b())?).value())
+        self.product_of_values("spectral_norm", |values| values.first().copied().unwrap_or_else(T::zero))
     }
 
     /// The nuclear norm, the sum of the singular values: `‖A‖_*·‖B‖_*`.
@@ -72,11 +72,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn nuclear_norm(&self) -> Result<T> {
-        let norm = |name, factor: &Factor<'_, T>| {
-            let values = scaled_singular_values("nuclear_norm", name, factor)?;
-            Ok(Extended::new(values.result.sum()).times_two_to(values.power.exponent()))
-        };
-        Ok((norm("A", self.a())? * norm("B", self.b())?).value())
+        self.product_of_values("nuclear_norm", |values| values.sum())
     }
 
     /// The 1-norm, the largest absolute column sum: `‖A‖₁·‖B‖₁`. A low-rank factor is formed.
@@ -91,7 +87,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     #[must_use]
     pub fn one_norm(&self) -> T {
-        largest_sum(self.a(), Axis(1)) * largest_sum(self.b(), Axis(1))
+        self.product_of(|factor| largest_sum(factor, Axis(1)))
     }
 
     /// The ∞-norm, the largest absolute row sum: `‖A‖_∞·‖B‖_∞`. A low-rank factor is formed.
@@ -106,7 +102,7 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     #[must_use]
     pub fn infinity_norm(&self) -> T {
-        largest_sum(self.a(), Axis(0)) * largest_sum(self.b(), Axis(0))
+        self.product_of(|factor| largest_sum(factor, Axis(0)))
     }
 
     /// The largest absolute element: `max|A|·max|B|`. A low-rank factor is formed.
@@ -121,7 +117,24 @@ impl<T: Scalar> Kron<'_, T> {
     /// ```
     #[must_use]
     pub fn max_norm(&self) -> T {
-        largest_magnitude(self.a().dense().view()) * largest_magnitude(self.b().dense().view())
+        self.product_of(|factor| {
+            let (factor, exponent) = in_range(factor);
+            Extended::new(largest_magnitude(factor.dense().view())).times_two_to(exponent)
+        })
+    }
+
+    /// The product of a number of every factor.
+    fn product_of(&self, number: impl Fn(&Factor<'_, T>) -> Extended<T>) -> T {
+        self.factors().iter().map(number).fold(Extended::one(), Mul::mul).value()
+    }
+
+    /// The product of a number made of every factor's singular values.
+    fn product_of_values(&self, operation: &'static str, number: impl Fn(&Array1<T>) -> T) -> Result<T> {
+        let product = self.named().try_fold(Extended::one(), |product, (name, factor)| {
+            let values = scaled_singular_values(operation, name, factor)?;
+            Ok(product * Extended::new(number(&values.result)).times_two_to(values.power.exponent()))
+        })?;
+        Ok(product.value())
     }
 }
 
@@ -136,9 +149,17 @@ pub(super) fn frobenius_norm<T: Scalar>(factor: &Factor<'_, T>) -> Extended<T> {
 }
 
 /// The largest absolute sum of the vectors that lie across `axis`.
-fn largest_sum<T: Scalar>(factor: &Factor<'_, T>, axis: Axis) -> T {
-    let sum = |vector: ArrayView1<'_, T>| vector.iter().map(|x| x.abs()).sum();
-    factor.dense().axis_iter(axis).map(sum).fold(T::zero(), max_or_nan)
+fn largest_sum<T: Scalar>(factor: &Factor<'_, T>, axis: Axis) -> Extended<T> {
+    let (factor, exponent) = in_range(factor);
+    let matrix = factor.dense();
+    let largest = |down: i64| {
+        let sum = |vector: ArrayView1<'_, T>| vector.iter().map(|&x| times_two_to(x.abs(), -down)).sum();
+        matrix.axis_iter(axis).map(sum).fold(T::zero(), max_or_nan)
+    };
+    // A sum that overflows is made again of smaller values; what these lose is nothing beside it.
+    let plain = largest(0);
+    let down = if plain.is_infinite() { wide_exponent::<T>() / 2 } else { 0 };
+    Extended::new(if down == 0 { plain } else { largest(down) }).times_two_to(exponent + down)
 }
 
 #[cfg(test)]
@@ -146,29 +167,74 @@ mod tests {
     use super::*;
     use crate::decompose::reference;
     use crate::error::KronError;
-    use crate::test_support::{cases, close};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, cases, close, stretched};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
-    fn agrees_with_the_dense_matrix<T: Scalar>() {
+    /// That the norms of `k` are `unit` times those of a dense matrix.
+    fn has_the_norms_of<T: Scalar, L: FactorList<Elem = T>>(k: &KronBase<L>, unit: T, dense: &Array2<T>) {
+        let scale = T::from_usize_lossy(4 * dense.len());
+        let singular = reference::singular_values(dense);
+        let max = |sums: Vec<T>| sums.into_iter().fold(T::zero(), T::max);
+        let absolute = dense.mapv(T::abs);
+        close(k.frobenius_norm() / unit, dense.iter().map(|&x| x * x).sum::<T>().sqrt(), scale);
+        close(k.spectral_norm().unwrap() / unit, singular[0], scale);
+        close(k.nuclear_norm().unwrap() / unit, singular.iter().copied().sum(), scale);
+        close(k.one_norm() / unit, max(absolute.sum_axis(Axis(0)).to_vec()), scale);
+        close(k.infinity_norm() / unit, max(absolute.sum_axis(Axis(1)).to_vec()), scale);
+        close(k.max_norm() / unit, max(absolute.into_raw_vec_and_offset().0), scale);
+    }
+
+    fn agrees_with_the_dense_matrix<T: Scalar>(large: f64) {
+        let [one, large, small] = [1.0, large, 1.0 / large].map(T::from_f64_lossy);
         for (k, dense) in cases::<T>(&[(3, 2, 5, 7), (1, 4, 3, 1), (2, 2, 3, 3), (1, 1, 1, 1)]) {
-            let scale = T::from_usize_lossy(dense.len());
-            let singular = reference::singular_values(&dense);
-            let max = |sums: Vec<T>| sums.into_iter().fold(T::zero(), T::max);
-            let absolute = dense.mapv(T::abs);
-            close(k.frobenius_norm(), dense.iter().map(|&x| x * x).sum::<T>().sqrt(), scale);
-            close(k.spectral_norm().unwrap(), singular[0], scale);
-            close(k.nuclear_norm().unwrap(), singular.iter().copied().sum(), scale);
-            close(k.one_norm(), max(absolute.sum_axis(Axis(0)).to_vec()), scale);
-            close(k.infinity_norm(), max(absolute.sum_axis(Axis(1)).to_vec()), scale);
-            close(k.max_norm(), max(absolute.into_raw_vec_and_offset().0), scale);
+            has_the_norms_of(&k, one, &dense);
+        }
+        for (chain, dense) in all_chains::<T>() {
+            for unit in [one, large, small] {
+                has_the_norms_of(&(&chain * unit), unit, &dense);
+                if chain.factors().len() % 2 == 0 {
+                    has_the_norms_of(&stretched(&chain, unit), one, &dense);
+                }
+            }
         }
     }
 
     #[test]
-    fn f32_and_f64_agree_with_the_dense_matrix() {
-        agrees_with_the_dense_matrix::<f32>();
-        agrees_with_the_dense_matrix::<f64>();
+    fn f32_and_f64_agree_with_the_dense_matrix_at_every_scale() {
+        agrees_with_the_dense_matrix::<f32>(1e30);
+        agrees_with_the_dense_matrix::<f64>(1e200);
+    }
+
+    #[test]
+    fn sums_and_elements_that_leave_the_range_on_the_way() {
+        let k = Kron::new(Array2::from_elem((3, 2), 1.5e308), array![[0.125]]).unwrap();
+        let norms = (k.one_norm() / 1e308, k.infinity_norm() / 1e308, k.max_norm() / 1e308);
+        assert_eq!(norms, (1.5 * 3.0 / 8.0, 1.5 * 2.0 / 8.0, 1.5 / 8.0));
+        let large = Factor::low_rank(array![[1e200], [1e200]], array![[3e200, -1e200]]).unwrap();
+        let k = Kron::new(large, array![[1e-200]]).unwrap();
+        let norms = (k.one_norm() / 1e200, k.infinity_norm() / 1e200, k.max_norm() / 1e200);
+        close(norms.0, 6.0, 6.0);
+        close(norms.1, 4.0, 6.0);
+        close(norms.2, 3.0, 6.0);
+        let infinite = Kron::new(array![[f64::INFINITY, 1.0]], array![[1.0]]).unwrap();
+        assert_eq!((infinite.one_norm(), infinite.infinity_norm()), (f64::INFINITY, f64::INFINITY));
+    }
+
+    #[test]
+    fn many_factors() {
+        let row = array![[3.0, 4.0]];
+        let k = KronChain::power(&row, 40).unwrap();
+        let expected = 5.0_f64.powi(40);
+        close(k.frobenius_norm() / expected, 1.0, 40.0);
+        close(k.spectral_norm().unwrap() / expected, 1.0, 40.0);
+        assert_eq!(k.one_norm(), 4.0_f64.powi(40));
+        close(k.infinity_norm() / 7.0_f64.powi(40), 1.0, 40.0);
+        let bad = KronChain::new([array![[1.0]], array![[1.0]], array![[f64::NAN]]]).unwrap();
+        let error = KronError::NonFinite { operation: "spectral_norm", argument: "A₃", count: 1 };
+        assert_eq!(bad.spectral_norm(), Err(error));
+        assert!(bad.frobenius_norm().is_nan() && bad.one_norm().is_nan() && bad.max_norm().is_nan());
     }
 
     #[test]

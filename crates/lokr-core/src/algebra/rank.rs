@@ -1,13 +1,15 @@
 //! Rank and condition number.
 
+use std::cmp::Ordering;
+
 use ndarray::Array1;
 
 use crate::decompose::scaled_singular_values;
-use crate::error::Result;
-use crate::operator::{Factor, Kron};
+use crate::error::{KronError, Result};
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The numerical rank, `rank(A ⊗ B) = rank A · rank B`.
     ///
     /// A factor's rank counts its singular values above `max(rows, cols) · ε · σ₁`, the usual tolerance (that of NumPy
@@ -15,34 +17,38 @@ impl<T: Scalar> Kron<'_, T> {
     /// whatever the other factor's size.
     ///
     /// # Cost
-    /// The singular values of both factors, a few times `m·n·min(m, n) + p·q·min(p, q)` flops; low-rank factors by
-    /// their halves.
+    /// The singular values of the factors, for two a few times `m·n·min(m, n) + p·q·min(p, q)` flops; low-rank factors
+    /// by their halves.
     /// # Errors
-    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
+    /// [`KronError::NonFinite`] when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`].
     /// # Examples
     /// ```
-    /// # use lokr_core::Kron;
+    /// # use lokr_core::{Kron, KronChain};
     /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 2.0], [3.0, 4.0]], array![[1.0, 2.0], [2.0, 4.0]])?;
+    /// let a = array![[1.0, 2.0], [3.0, 4.0]];
+    /// let k = Kron::new(&a, array![[1.0, 2.0], [2.0, 4.0]])?;
     /// assert_eq!(k.rank()?, 2 * 1);
+    /// assert_eq!(KronChain::power(&a, 40)?.rank()?, 1 << 40);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn rank(&self) -> Result<usize> {
-        let rank = |name, factor: &Factor<'_, T>| -> Result<usize> {
+        self.named().try_fold(1, |rank, (name, factor)| {
             let values = scaled_singular_values("rank", name, factor)?.result;
             let threshold = threshold(factor, &values);
-            Ok(values.iter().filter(|&&value| value > threshold).count())
-        };
-        Ok(rank("A", self.a())? * rank("B", self.b())?)
+            Ok(rank * values.iter().filter(|&&value| value > threshold).count())
+        })
     }
 
     /// How many singular values of the product are greater than `tolerance` times the largest; zero for a zero matrix.
     /// Here the tolerance holds for the products `σᵢ(A)·σⱼ(B)`, as if the dense matrix had been asked.
     ///
+    /// # Cost
+    /// That of [`KronBase::rank`]. Of many factors the products are not listed: those of one half of the factors are
+    /// counted against those of the other, each half without what is too small already, and equal ones once.
     /// # Errors
-    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
+    /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`];
+    /// [`KronError::OutOfMemory`] when even half of the factors have too many products.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -54,10 +60,16 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn rank_with_tolerance(&self, tolerance: T) -> Result<usize> {
-        let a = scaled_singular_values("rank_with_tolerance", "A", self.a())?.result;
-        let b = scaled_singular_values("rank_with_tolerance", "B", self.b())?.result;
-        let (Some(a), Some(b)) = (relative(&a), relative(&b)) else { return Ok(0) };
-        Ok(a.iter().map(|&a| b.iter().take_while(|&&b| a * b > tolerance).count()).sum())
+        let values = self.singular_values_of_factors("rank_with_tolerance")?;
+        let Some(values) = values.iter().map(relative).collect::<Option<Vec<_>>>() else { return Ok(0) };
+        let (mut few, mut many) = (Counted::one(), Counted::one());
+        for values in values {
+            few = few.times(&values, tolerance)?;
+            if few.0.len() > many.0.len() {
+                std::mem::swap(&mut few, &mut many);
+            }
+        }
+        Ok(few.pairs_above(&many, tolerance))
     }
 
     /// The condition number in the 2-norm: largest over smallest of the `min(m·p, n·q)` singular values, which is
@@ -67,8 +79,8 @@ impl<T: Scalar> Kron<'_, T> {
     /// factor whose inner size is less than its sides.
     ///
     /// # Errors
-    /// [`KronError::NonFinite`](crate::KronError::NonFinite) when a factor holds a value that is not finite;
-    /// [`KronError::NoConvergence`](crate::KronError::NoConvergence).
+    /// [`KronError::NonFinite`] when a factor holds a value that is not finite;
+    /// [`KronError::NoConvergence`].
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -78,17 +90,21 @@ impl<T: Scalar> Kron<'_, T> {
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
     pub fn condition_number(&self) -> Result<T> {
-        let a = scaled_singular_values("condition_number", "A", self.a())?.result;
-        let b = scaled_singular_values("condition_number", "B", self.b())?.result;
+        let values = self.singular_values_of_factors("condition_number")?;
         let (rows, cols) = self.dim();
-        if a.len() * b.len() < rows.min(cols) {
+        if values.iter().map(Array1::len).product::<usize>() < rows.min(cols) {
             return Ok(T::infinity());
         }
         let condition = |values: &Array1<T>| match (values.first(), values.last()) {
             (Some(&largest), Some(&least)) if least > T::zero() => largest / least,
             _ => T::infinity(),
         };
-        Ok(condition(&a) * condition(&b))
+        Ok(values.iter().map(condition).fold(T::one(), |product, condition| product * condition))
+    }
+
+    /// The singular values of every factor, descending, each list up to a power of two.
+    fn singular_values_of_factors(&self, operation: &'static str) -> Result<Vec<Array1<T>>> {
+        self.named().map(|(name, factor)| Ok(scaled_singular_values(operation, name, factor)?.result)).collect()
     }
 }
 
@@ -97,6 +113,46 @@ pub(super) fn threshold<T: Scalar>(factor: &Factor<'_, T>, values: &Array1<T>) -
     let (rows, cols) = factor.dim();
     let largest = values.first().copied().unwrap_or_else(T::zero);
     T::from_usize_lossy(rows.max(cols)) * T::epsilon() * largest
+}
+
+/// Numbers up to one, descending, each with how often it is there.
+struct Counted<T>(Vec<(T, usize)>);
+
+impl<T: Scalar> Counted<T> {
+    fn one() -> Self {
+        Self(vec![(T::one(), 1)])
+    }
+
+    /// The products above `least` with values up to one, which descend.
+    fn times(&self, values: &Array1<T>, least: T) -> Result<Self> {
+        let (operation, shape) = ("rank_with_tolerance", (self.0.len(), values.len()));
+        let mut products = Vec::new();
+        let reserved = products.try_reserve(self.0.len().saturating_mul(values.len()));
+        reserved.map_err(|_| KronError::OutOfMemory { operation, shape })?;
+        for &(number, count) in &self.0 {
+            let above = values.iter().map(|&value| (number * value, count)).take_while(|&(product, _)| product > least);
+            products.extend(above);
+        }
+        products.sort_unstable_by(|(x, _), (y, _)| y.partial_cmp(x).unwrap_or(Ordering::Equal));
+        products.dedup_by(|(again, more), (kept, count)| {
+            let same = again == kept;
+            *count += if same { *more } else { 0 };
+            same
+        });
+        Ok(Self(products))
+    }
+
+    /// How many products of one number of either are above `least`.
+    fn pairs_above(&self, other: &Self, least: T) -> usize {
+        let up_to: Vec<usize> = std::iter::once(0)
+            .chain(other.0.iter().scan(0, |sum, &(_, count)| {
+                *sum += count;
+                Some(*sum)
+            }))
+            .collect();
+        let above = |number: T| up_to[other.0.partition_point(|&(partner, _)| number * partner > least)];
+        self.0.iter().map(|&(number, count)| count * above(number)).sum()
+    }
 }
 
 /// Descending values divided by the first; `None` when there is none or it is zero.
@@ -108,29 +164,64 @@ fn relative<T: Scalar>(values: &Array1<T>) -> Option<Array1<T>> {
 mod tests {
     use super::*;
     use crate::decompose::reference;
-    use crate::error::KronError;
-    use crate::test_support::{cases, close, kron_of};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, cases, close, kron_of, stretched};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};
 
-    fn agrees_with_the_dense_singular_values<T: Scalar>() {
+    fn has_the_rank_of<T: Scalar, L: FactorList<Elem = T>>(k: &KronBase<L>, dense: &Array2<T>) {
+        let values = reference::singular_values(dense);
+        let (rows, cols) = dense.dim();
+        let tolerance = T::from_usize_lossy(rows.max(cols)) * T::epsilon() * T::from_f64_lossy(8.0);
+        let expected = values.iter().filter(|&&value| value > tolerance * values[0]).count();
+        assert_eq!(k.rank().unwrap(), expected, "{k}");
+        assert_eq!(k.rank_with_tolerance(tolerance).unwrap(), expected, "{k}");
+        let half = T::from_f64_lossy(0.5);
+        let above_half = values.iter().filter(|&&value| value > half * values[0]).count();
+        assert_eq!(k.rank_with_tolerance(half).unwrap(), above_half, "{k}");
+        let condition = k.condition_number().unwrap();
+        if expected < values.len() {
+            assert!(condition > T::one() / tolerance, "{k}: {condition}");
+        } else {
+            let expected = values[0] / values[values.len() - 1];
+            close(condition / expected, T::one(), T::from_usize_lossy(dense.len()) * expected);
+        }
+    }
+
+    fn agrees_with_the_dense_singular_values<T: Scalar>(large: f64) {
         for (k, dense) in cases::<T>(&[(3, 2, 5, 7), (1, 4, 3, 1), (2, 2, 3, 3), (1, 1, 1, 1)]) {
-            let values = reference::singular_values(&dense);
-            let (rows, cols) = dense.dim();
-            let tolerance = T::from_usize_lossy(rows.max(cols)) * T::epsilon() * T::from_f64_lossy(8.0);
-            let expected = values.iter().filter(|&&value| value > tolerance * values[0]).count();
-            assert_eq!(k.rank().unwrap(), expected, "{}", k.shape());
-            assert_eq!(k.rank_with_tolerance(tolerance).unwrap(), expected, "{}", k.shape());
-            let half = T::from_f64_lossy(0.5);
-            let above_half = values.iter().filter(|&&value| value > half * values[0]).count();
-            assert_eq!(k.rank_with_tolerance(half).unwrap(), above_half, "{}", k.shape());
+            has_the_rank_of(&k, &dense);
+        }
+        for (chain, dense) in all_chains::<T>() {
+            for scale in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                has_the_rank_of(&stretched(&chain, scale), &dense);
+            }
         }
     }
 
     #[test]
-    fn f32_and_f64_agree_with_the_dense_singular_values() {
-        agrees_with_the_dense_singular_values::<f32>();
-        agrees_with_the_dense_singular_values::<f64>();
+    fn f32_and_f64_agree_with_the_dense_singular_values_at_every_scale() {
+        agrees_with_the_dense_singular_values::<f32>(1e30);
+        agrees_with_the_dense_singular_values::<f64>(1e200);
+    }
+
+    #[test]
+    fn more_singular_values_than_memory_holds_are_counted() {
+        // 2⁻ⁱ, each as often as i ones can be placed among 40.
+        let half = Array2::from_diag(&array![1.0, 0.5]);
+        let chain = KronChain::power(&half, 40).unwrap();
+        assert_eq!(chain.rank(), Ok(1 << 40));
+        assert_eq!(chain.rank_with_tolerance(0.2), Ok(1 + 40 + 40 * 39 / 2));
+        assert_eq!(chain.rank_with_tolerance(0.0), Ok(1 << 40));
+        assert_eq!(chain.rank_with_tolerance(1.0), Ok(0));
+        assert_eq!(KronChain::power(&Array2::<f32>::eye(2), 60).unwrap().rank_with_tolerance(0.5), Ok(1 << 60));
+        close(chain.condition_number().unwrap() / 2.0_f64.powi(40), 1.0, 40.0);
+        // All different: 24 factors, whose halves have 4096 products each.
+        let factors = (0..24).map(|i| Array2::from_diag(&array![1.0, 1.0 - 0.01 * f64::from(i)]));
+        let chain = KronChain::new(factors).unwrap();
+        assert_eq!(chain.rank_with_tolerance(1e-9), Ok(1 << 24));
+        let above_half = |tolerance: f64| chain.rank_with_tolerance(tolerance).unwrap();
+        assert!(above_half(0.5) < above_half(0.4) && above_half(0.5) > 24);
     }
 
     #[test]
@@ -211,5 +302,8 @@ mod tests {
         assert_eq!(k.rank(), Err(error("rank")));
         assert_eq!(k.rank_with_tolerance(0.1), Err(error("rank_with_tolerance")));
         assert_eq!(k.condition_number(), Err(error("condition_number")));
+        let chain = KronChain::new([array![[1.0]], array![[0.0]], array![[f64::NAN]]]).unwrap();
+        let error = KronError::NonFinite { operation: "rank_with_tolerance", argument: "A₃", count: 1 };
+        assert_eq!(chain.rank_with_tolerance(0.1), Err(error));
     }
 }

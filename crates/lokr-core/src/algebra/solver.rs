@@ -6,7 +6,8 @@ use ndarray::{Array, ArrayRef, Dimension};
 
 use super::LogDeterminant;
 use super::axes::solve_rows;
-use crate::decompose::{Lu, System};
+use super::scaled_factor::{ScaledFactor, of_factors};
+use crate::decompose::{Lu, Scaled, System};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
@@ -113,9 +114,10 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSolver<T, L> {
     /// None that the product itself has not passed.
     pub fn inverse(&self) -> Result<KronBase<L::Like<'static, T>>> {
         let mut lus = self.lus.iter();
-        self.operator.try_map(self.operator.dim(), |_, factor| match lus.next() {
-            Some(lu) => Ok(lu.inverse().into()),
-            None => Ok(factor.clone().into_owned()),
+        of_factors(&self.operator, self.operator.dim(), |name, _| {
+            let lu = lus.next().ok_or(KronError::Singular { operation: "inverse", name })?; // there are as many
+            let Scaled { result, power } = lu.scaled_inverse();
+            Ok(ScaledFactor { factor: result.into(), exponent: power.exponent() })
         })
     }
 
@@ -143,9 +145,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSolver<T, L> {
         let one = LogDeterminant { sign: T::one(), ln_abs: T::zero() };
         self.lus.iter().fold(one, |log, lu| {
             let (sign, ln_abs) = lu.log_determinant();
-            let count = self.count(lu);
-            let sign = if count.is_multiple_of(2) { T::one() } else { sign };
-            LogDeterminant { sign: log.sign * sign, ln_abs: log.ln_abs + T::from_usize_lossy(count) * ln_abs }
+            let power = LogDeterminant { sign, ln_abs }.power(self.count(lu));
+            LogDeterminant { sign: log.sign * power.sign, ln_abs: log.ln_abs + power.ln_abs }
         })
     }
 

@@ -1,68 +1,112 @@
 //! The singular value decomposition of a Kronecker product, held as those of its factors.
 
+use std::sync::OnceLock;
+
 use ndarray::{Array1, Array2, ArrayView1, s};
 
-use super::sorted::{Sort, kron_vector, sorted};
-use crate::decompose::{Scaled, ThinSvd, scaled_thin_svd};
+use super::sorted::{descending, products, reserved};
+use crate::decompose::{Scaled, scaled_thin_svd};
 use crate::error::{KronError, Result};
-use crate::gemm::{Threads, matmul};
-use crate::operator::Kron;
+use crate::gemm::matmul_into;
+use crate::memory;
+use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
 /// `A ⊗ B = (U_A ⊗ U_B)·(Σ_A ⊗ Σ_B)·(V_A ⊗ V_B)ᵀ`: the singular values of a product are the products of its factors'
-/// singular values. Made by [`Kron::svd`].
+/// singular values. Made by [`KronBase::svd`]; of two factors it is `KronSvd<T>`.
 ///
 /// Values are sorted; singular vectors are formed one at a time, or stay lazy Kronecker products, whose columns are in
-/// the unsorted order of the factors.
+/// the unsorted order of the factors, as are the values of [`KronSvd::grid`]. What functions of the singular values do
+/// to samples, truncation among them, is [`KronSvd::apply_function`] and [`KronSvd::solve_within`].
 ///
 /// # Zeros that are there by shape
-/// Only `rank_bound(A)·rank_bound(B)` triplets are held. A matrix of shape `(m·p, n·q)` has `min(m·p, n·q)` singular
-/// values; the rest, [`KronSvd::structural_zeros`], are exactly zero. There are some when one factor is tall and the
-/// other wide, and when a low-rank factor's inner size is less than its sides.
+/// Only as many triplets are held as the factors' rank bounds multiply to, [`Factor::rank_bound`]. A matrix of shape
+/// `(m·p, n·q)` has `min(m·p, n·q)` singular values; the rest, [`KronSvd::structural_zeros`], are exactly zero. There
+/// are some when one factor is tall and another wide, and when a low-rank factor's inner size is less than its sides.
 ///
 /// # Examples
 /// ```
-/// # use lokr_core::Kron;
+/// # use lokr_core::{Kron, KronChain};
 /// # use ndarray::array;
-/// let k = Kron::new(array![[0.0, 3.0], [1.0, 0.0]], array![[2.0], [0.0], [0.0]])?; // (6, 2)
+/// let a = array![[0.0, 3.0], [1.0, 0.0]];
+/// let k = Kron::new(&a, array![[2.0], [0.0], [0.0]])?; // (6, 2)
 /// let svd = k.svd()?;
 /// assert!((svd.values()[0] - 6.0_f64).abs() < 1e-14 && (svd.values()[1] - 2.0).abs() < 1e-14);
 /// assert_eq!(svd.pairs(), [(0, 0), (1, 0)]);
 /// assert_eq!(svd.structural_zeros(), 0);
 /// assert!((svd.reconstruct(1)?[[0, 1]] - 6.0).abs() < 1e-14); // 3·2, the one element of the larger value
+///
+/// let svd = KronChain::power(&a, 3)?.svd()?; // 27, 9, 9, 9, 3, 3, 3, 1
+/// assert!((svd.values()[0] - 27.0_f64).abs() < 1e-13);
+/// assert_eq!(svd.indices(7)?, [1, 1, 1]);
 /// # Ok::<(), lokr_core::KronError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct KronSvd<T> {
-    a: ThinSvd<T>,
-    b: ThinSvd<T>,
+pub struct KronSvd<T: Scalar, L: FactorList<Elem = T> = [Factor<'static, T>; 2]> {
+    pub(super) left: KronBase<L>,
+    pub(super) right: KronBase<L>,
+    /// The singular values of each factor.
+    pub(super) of_factors: Vec<Scaled<Array1<T>>>,
+    pub(super) grid: Array1<T>,
     values: Array1<T>,
-    pairs: Vec<(usize, usize)>,
+    /// Where in the grid each value is.
+    places: Vec<usize>,
+    pairs: OnceLock<Vec<(usize, usize)>>,
 }
 
-impl<T: Scalar> Kron<'_, T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The singular value decomposition, for factors of any shape.
     ///
     /// # Cost
-    /// One thin decomposition per factor, some times `m·n·min(m, n) + p·q·min(p, q)` flops (of the halves for a
-    /// low-rank factor), and a sort of `min(m, n)·min(p, q)` products.
+    /// One thin decomposition per factor, of two some times `m·n·min(m, n) + p·q·min(p, q)` flops (of the halves for a
+    /// low-rank factor), and a sort of the products of their values, of two `min(m, n)·min(p, q)`. All of these are
+    /// held; norms, rank and condition number of many factors do without.
     /// # Errors
-    /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`].
-    pub fn svd(&self) -> Result<KronSvd<T>> {
-        let Scaled { result: a, power: of_a } = scaled_thin_svd("svd", "A", self.a())?;
-        let Scaled { result: b, power: of_b } = scaled_thin_svd("svd", "B", self.b())?;
-        let power = of_a.and(of_b);
-        let grid = Array2::from_shape_fn((a.s.len(), b.s.len()), |(i, j)| power.times(a.s[i] * b.s[j]));
-        let (values, pairs) = sorted(&grid, Sort::Descending);
-        Ok(KronSvd { a, b, values, pairs })
+    /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`];
+    /// [`KronError::OutOfMemory`] when many factors have more singular values than memory holds.
+    pub fn svd(&self) -> Result<KronSvd<T, L::Like<'static, T>>> {
+        self.svd_for("svd")
+    }
+
+    /// [`KronBase::svd`] for an operation of that name.
+    pub(super) fn svd_for(&self, operation: &'static str) -> Result<KronSvd<T, L::Like<'static, T>>> {
+        let ((rows, cols), held) = (self.dim(), self.factors().iter().map(Factor::rank_bound).product());
+        let (mut right, mut of_factors) = (Vec::new(), Vec::new());
+        let left = self.try_map((rows, held), |name, factor| {
+            let Scaled { result: svd, power } = scaled_thin_svd(operation, name, factor)?;
+            right.push(svd.v);
+            of_factors.push(Scaled { result: svd.s, power });
+            Ok(svd.u.into())
+        })?;
+        let mut right = right.into_iter();
+        let right =
+            self.try_map((cols, held), |_, _| Ok(right.next().unwrap_or_else(|| Array2::zeros((0, 0))).into()))?;
+        let mut grid = reserved(operation, held)?;
+        grid.extend(products(operation, &of_factors)?.into_iter().map(|value| value.value()));
+        let grid = Array1::from_vec(grid);
+        let places = descending(operation, &grid)?;
+        let mut values = reserved(operation, held)?;
+        values.extend(places.iter().map(|&place| grid[place]));
+        let values = Array1::from_vec(values);
+        Ok(KronSvd { left, right, of_factors, grid, values, places, pairs: OnceLock::new() })
     }
 }
 
 impl<T: Scalar> KronSvd<T> {
+    /// For each value, which singular values of `A` and of `B` it is the product of. Equal values keep the order of
+    /// their pairs. Of any number of factors: [`KronSvd::indices`].
+    #[must_use]
+    pub fn pairs(&self) -> &[(usize, usize)] {
+        let of_b = self.right.b().ncols();
+        self.pairs.get_or_init(|| self.places.iter().map(|&place| (place / of_b, place % of_b)).collect())
+    }
+}
+
+impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
     /// Shape of the decomposed product, `(m·p, n·q)`.
     #[must_use]
     pub fn dim(&self) -> (usize, usize) {
-        (self.a.u.nrows() * self.b.u.nrows(), self.a.v.nrows() * self.b.v.nrows())
+        (self.left.nrows(), self.right.nrows())
     }
 
     /// The singular values held, descending. [`KronSvd::structural_zeros`] more are exactly zero.
@@ -71,11 +115,40 @@ impl<T: Scalar> KronSvd<T> {
         self.values.view()
     }
 
-    /// For each value, which singular values of `A` and of `B` it is the product of. Equal values keep the order of
-    /// their pairs.
+    /// The singular values held in the order of the columns of [`KronSvd::left`] and [`KronSvd::right`]: the Kronecker
+    /// product of the factors' singular values.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let k = Kron::new(array![[1.0, 0.0], [0.0, 4.0]], array![[3.0, 0.0], [0.0, 2.0]])?;
+    /// let svd = k.svd()?;
+    /// let (u, v) = (svd.left()?.to_dense(), svd.right()?.to_dense());
+    /// let difference = (u * svd.grid()).dot(&v.t()) - k.to_dense();
+    /// assert!(difference.iter().all(|&value: &f64| value.abs() < 1e-14));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
     #[must_use]
-    pub fn pairs(&self) -> &[(usize, usize)] {
-        &self.pairs
+    pub fn grid(&self) -> ArrayView1<'_, T> {
+        self.grid.view()
+    }
+
+    /// Which singular value of each factor the `index`-th value is the product of. Equal values keep the order of their
+    /// indices.
+    ///
+    /// # Errors
+    /// [`KronError::OutOfBounds`] when fewer values are held.
+    pub fn indices(&self, index: usize) -> Result<Vec<usize>> {
+        let mut place = self.place("indices", index)?;
+        let mut indices: Vec<usize> = Vec::with_capacity(self.of_factors.len());
+        for values in self.of_factors.iter().rev() {
+            let length = values.result.len();
+            indices.push(place % length);
+            place /= length;
+        }
+        indices.reverse();
+        Ok(indices)
     }
 
     /// How many of the `min(m·p, n·q)` singular values are zero whatever the factors hold.
@@ -88,36 +161,34 @@ impl<T: Scalar> KronSvd<T> {
     /// The left singular vector of the `index`-th value, `m·p` long: a column of `U_A` times one of `U_B`.
     ///
     /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer values are held.
+    /// [`KronError::OutOfBounds`] when fewer values are held; [`KronError::TooLarge`] when the memory is refused.
     pub fn left_vector(&self, index: usize) -> Result<Array1<T>> {
-        let (i, j) = self.pair("left_vector", index)?;
-        Ok(kron_vector(self.a.u.column(i), self.b.u.column(j)))
+        self.left.column(self.place("left_vector", index)?)
     }
 
     /// The right singular vector of the `index`-th value, `n·q` long.
     ///
     /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer values are held.
+    /// [`KronError::OutOfBounds`] when fewer values are held; [`KronError::TooLarge`] when the memory is refused.
     pub fn right_vector(&self, index: usize) -> Result<Array1<T>> {
-        let (i, j) = self.pair("right_vector", index)?;
-        Ok(kron_vector(self.a.v.column(i), self.b.v.column(j)))
+        self.right.column(self.place("right_vector", index)?)
     }
 
-    /// `U_A ⊗ U_B`, orthonormal columns. Its columns are not sorted: the one of the `index`-th value is
-    /// `i·rank_bound(B) + j` with `(i, j) = pairs()[index]`.
+    /// `U_A ⊗ U_B`, orthonormal columns. They are not sorted but in the order of [`KronSvd::grid`]: of two factors, the
+    /// one of the `index`-th value is `i·rank_bound(B) + j` with `(i, j) = pairs()[index]`.
     ///
     /// # Errors
     /// [`KronError::EmptyFactor`] when a low-rank factor has inner size zero and so no singular vectors.
-    pub fn left(&self) -> Result<Kron<'_, T>> {
-        Kron::new(&self.a.u, &self.b.u)
+    pub fn left(&self) -> Result<KronBase<L::Like<'_, T>>> {
+        self.left.view().checked()
     }
 
     /// `V_A ⊗ V_B`, orthonormal columns in the order of [`KronSvd::left`].
     ///
     /// # Errors
     /// [`KronError::EmptyFactor`] when a low-rank factor has inner size zero and so no singular vectors.
-    pub fn right(&self) -> Result<Kron<'_, T>> {
-        Kron::new(&self.a.v, &self.b.v)
+    pub fn right(&self) -> Result<KronBase<L::Like<'_, T>>> {
+        self.right.view().checked()
     }
 
     /// The best approximation of rank `k` in the 2-norm and the Frobenius norm (Eckart & Young), as two halves
@@ -127,18 +198,9 @@ impl<T: Scalar> KronSvd<T> {
     /// `k·(m·p + n·q)` flops and as much memory. The product is not formed.
     /// # Errors
     /// [`KronError::OutOfBounds`] when fewer than `k` values are held; with all of them the halves are exact.
+    /// [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for halves that memory does not hold.
     pub fn low_rank(&self, k: usize) -> Result<(Array2<T>, Array2<T>)> {
-        if k > self.values.len() {
-            return Err(self.out_of_bounds("low_rank", k));
-        }
-        let (rows, cols) = self.dim();
-        let (mut left, mut right) = (Array2::zeros((rows, k)), Array2::zeros((k, cols)));
-        for (index, &(i, j)) in self.pairs[..k].iter().enumerate() {
-            let root = self.values[index].sqrt();
-            left.column_mut(index).assign(&(kron_vector(self.a.u.column(i), self.b.u.column(j)) * root));
-            right.row_mut(index).assign(&(kron_vector(self.a.v.column(i), self.b.v.column(j)) * root));
-        }
-        Ok((left, right))
+        self.halves("low_rank", k)
     }
 
     /// The best approximation of rank `k` as a dense matrix, `(m·p, n·q)`.
@@ -146,13 +208,13 @@ impl<T: Scalar> KronSvd<T> {
     /// # Cost
     /// `2·k·m·p·n·q` flops, and the memory of the product.
     /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer than `k` values are held.
+    /// [`KronError::OutOfBounds`] when fewer than `k` values are held; [`KronError::TooLarge`] and
+    /// [`KronError::OutOfMemory`] for a matrix that memory does not hold.
     pub fn reconstruct(&self, k: usize) -> Result<Array2<T>> {
-        if k > self.values.len() {
-            return Err(self.out_of_bounds("reconstruct", k));
-        }
-        let (left, right) = self.low_rank(k)?;
-        Ok(matmul(left.view(), right.view(), Threads::All))
+        let (left, right) = self.halves("reconstruct", k)?;
+        let mut matrix = memory::zeros("reconstruct", self.dim())?;
+        matmul_into(T::one(), &left, &right, T::zero(), &mut matrix)?;
+        Ok(matrix)
     }
 
     /// The Frobenius norm of what the best approximation of rank `k` leaves out: the root of the sum of the remaining
@@ -164,8 +226,23 @@ impl<T: Scalar> KronSvd<T> {
         scale * rest.iter().map(|&value| (value / scale) * (value / scale)).sum::<T>().sqrt()
     }
 
-    fn pair(&self, operation: &'static str, index: usize) -> Result<(usize, usize)> {
-        self.pairs.get(index).copied().ok_or_else(|| self.out_of_bounds(operation, index))
+    fn halves(&self, operation: &'static str, k: usize) -> Result<(Array2<T>, Array2<T>)> {
+        if k > self.values.len() {
+            return Err(self.out_of_bounds(operation, k));
+        }
+        let (rows, cols) = self.dim();
+        let (mut left, mut right) = (memory::zeros(operation, (rows, k))?, memory::zeros(operation, (k, cols))?);
+        for (index, &place) in self.places[..k].iter().enumerate() {
+            let root = self.values[index].sqrt();
+            left.column_mut(index).assign(&(self.left.column(place)? * root));
+            right.row_mut(index).assign(&(self.right.column(place)? * root));
+        }
+        Ok((left, right))
+    }
+
+    /// The place of the `index`-th value in the grid.
+    fn place(&self, operation: &'static str, index: usize) -> Result<usize> {
+        self.places.get(index).copied().ok_or_else(|| self.out_of_bounds(operation, index))
     }
 
     fn out_of_bounds(&self, operation: &'static str, index: usize) -> KronError {
@@ -178,8 +255,8 @@ impl<T: Scalar> KronSvd<T> {
 mod tests {
     use super::*;
     use crate::decompose::reference;
-    use crate::operator::Factor;
-    use crate::test_support::{all_close, cases, close, kron_of};
+    use crate::operator::{Kron, KronChain};
+    use crate::test_support::{all_chains, all_close, cases, close, kron_of, stretched};
     use lokr_testing::matrix;
     use ndarray::array;
 
@@ -228,6 +305,70 @@ mod tests {
     fn f32_and_f64_agree_with_the_dense_decomposition() {
         agrees_with_the_dense_decomposition::<f32>();
         agrees_with_the_dense_decomposition::<f64>();
+    }
+
+    fn chains_agree_with_the_dense_decomposition<T: Scalar>(large: f64) {
+        for (chain, dense) in all_chains::<T>() {
+            let expected = reference::singular_values(&dense);
+            let scale = T::from_usize_lossy(8 * dense.len());
+            for unit in [1.0, large, 1.0 / large].map(T::from_f64_lossy) {
+                let svd = stretched(&chain, unit).svd().unwrap();
+                let unit = if chain.factors().len() % 2 == 0 { T::one() } else { unit };
+                assert_eq!((svd.dim(), svd.grid().len()), (dense.dim(), svd.values().len()));
+                let mut values = svd.values().to_vec();
+                values.resize(values.len() + svd.structural_zeros(), T::zero());
+                assert_eq!(values.len(), expected.len());
+                values.iter().zip(&expected).for_each(|(&found, &expected)| close(found / unit, expected, scale));
+
+                let (left, right) = (svd.left().unwrap(), svd.right().unwrap());
+                let product = (left.to_dense().unwrap() * svd.grid() / unit).dot(&right.to_dense().unwrap().t());
+                all_close(&product, &dense, scale);
+                let gram = left.transposed().matmul(&left).unwrap().to_dense().unwrap();
+                all_close(&gram, &Array2::eye(svd.values().len()), scale);
+                for (index, &value) in svd.values().indexed_iter() {
+                    let indices = svd.indices(index).unwrap();
+                    let place = indices.iter().zip(chain.factors());
+                    let place = place.fold(0, |place, (index, factor)| place * factor.rank_bound() + index);
+                    assert_eq!(svd.grid()[place], value);
+                    assert_eq!(svd.left_vector(index), left.column(place));
+                    assert_eq!(svd.right_vector(index), right.column(place));
+                }
+                let all = svd.reconstruct(svd.values().len()).unwrap() / unit;
+                all_close(&all, &dense, scale);
+                let error = (&dense - &(svd.reconstruct(1).unwrap() / unit)).iter().map(|&x| x * x).sum::<T>().sqrt();
+                close(error, svd.truncation_error(1) / unit, scale);
+            }
+        }
+    }
+
+    #[test]
+    fn chains_agree_with_the_dense_decomposition_at_every_scale() {
+        chains_agree_with_the_dense_decomposition::<f32>(1e30);
+        chains_agree_with_the_dense_decomposition::<f64>(1e200);
+    }
+
+    #[test]
+    fn parts_of_values_that_leave_the_range_come_back_into_it() {
+        let diagonal = |first: f64, second: f64| Array2::from_diag(&array![first, second]);
+        let (large, small) = (diagonal(1e200, 1.0), diagonal(1e-200, 1e-250));
+        let svd = KronChain::new([&large, &large, &small, &small]).unwrap().svd().unwrap();
+        close(svd.values()[0], 1.0, 4.0);
+        close(svd.values()[1] * 1e50, 1.0, 4.0); // 1e200·1e200·1e-200·1e-250
+        close(svd.values()[5] * 1e200, 1.0, 4.0); // 1·1e200·1e-200·1e-200
+    }
+
+    #[test]
+    fn more_values_than_memory_holds_are_an_error() {
+        let eye = Array2::<f64>::eye(2);
+        let error = KronChain::power(&eye, 58).unwrap().svd().unwrap_err();
+        assert!(matches!(error, KronError::OutOfMemory { operation: "svd", .. }), "{error}");
+        let bad = KronChain::new([array![[1.0]], array![[1.0]], array![[f64::NAN]]]).unwrap();
+        let error = KronError::NonFinite { operation: "svd", argument: "A₃", count: 1 };
+        assert_eq!(bad.svd().err(), Some(error));
+        let svd = KronChain::power(&eye, 3).unwrap().svd().unwrap();
+        let error = KronError::OutOfBounds { operation: "indices", row: 8, col: 8, shape: (8, 8) };
+        assert_eq!(svd.indices(8), Err(error));
+        assert_eq!(svd.indices(5), Ok(vec![1, 0, 1]));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use ndarray::{Array2, ArrayRef2};
 use super::factor::Factor;
 use super::factor_list::FactorList;
 use super::kron::{Kron, KronBase};
-use crate::error::{KronError, Result};
+use crate::error::Result;
 use crate::scalar::Scalar;
 
 /// The operator `A₁ ⊗ … ⊗ A_k`, held as its factors, each borrowed or owned, full or low-rank. The first factor owns
@@ -75,21 +75,7 @@ impl<'a, T: Scalar> KronChain<'a, T> {
         if factors.is_empty() {
             factors.push(Factor::from(Array2::ones((1, 1))));
         }
-        for (index, factor) in factors.iter().enumerate() {
-            let (rows, cols) = factor.dim();
-            if rows == 0 || cols == 0 {
-                return Err(KronError::EmptyFactor {
-                    name: <Vec<Factor<'a, T>> as FactorList>::name(index),
-                    rows,
-                    cols,
-                });
-            }
-        }
-        let size = |side: fn(&Factor<'a, T>) -> usize| {
-            let sizes: Vec<usize> = factors.iter().map(side).collect();
-            KronError::checked_product("Kronecker chain", &sizes)
-        };
-        Ok(Self { dim: (size(Factor::nrows)?, size(Factor::ncols)?), factors })
+        Self::of(factors)
     }
 
     /// The Kronecker power `A ⊗ … ⊗ A` of `exponent` factors.

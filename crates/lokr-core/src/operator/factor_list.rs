@@ -3,7 +3,9 @@
 use ndarray::ArrayViewMut2;
 
 use super::factor::Factor;
+use crate::error::KronError;
 use crate::scalar::Scalar;
+use crate::shape::KronShape;
 
 /// What a [`KronBase`](super::KronBase) holds its factors in: an array of two, without memory of its own, or a `Vec` of
 /// any number.
@@ -42,6 +44,10 @@ pub trait FactorList: Clone + sealed::Sealed {
     #[doc(hidden)]
     const SHIFTED: &'static str;
 
+    /// The shape of the product of as many factors of these shapes, if none is empty and the product not too large.
+    #[doc(hidden)]
+    fn checked_dim(shapes: &[(usize, usize)]) -> Result<(usize, usize), KronError>;
+
     /// The factors, the outermost first.
     fn as_slice(&self) -> &[Factor<'_, Self::Elem>];
 
@@ -74,6 +80,11 @@ impl<'a, T: Scalar> FactorList for [Factor<'a, T>; 2] {
     const TYPE: &'static str = "Kron";
     const PRODUCT: &'static str = "A ⊗ B";
     const SHIFTED: &'static str = "A ⊗ B + c·I";
+
+    fn checked_dim(shapes: &[(usize, usize)]) -> Result<(usize, usize), KronError> {
+        let ((m, n), (p, q)) = (shapes[0], shapes[1]);
+        Ok(KronShape::new(m, n, p, q)?.dim())
+    }
 
     fn as_slice(&self) -> &[Factor<'_, T>] {
         self
@@ -111,6 +122,17 @@ impl<'a, T: Scalar> FactorList for Vec<Factor<'a, T>> {
     const TYPE: &'static str = "KronChain";
     const PRODUCT: &'static str = "A₁ ⊗ … ⊗ A_k";
     const SHIFTED: &'static str = "A₁ ⊗ … ⊗ A_k + c·I";
+
+    fn checked_dim(shapes: &[(usize, usize)]) -> Result<(usize, usize), KronError> {
+        for (index, &(rows, cols)) in shapes.iter().enumerate() {
+            if rows == 0 || cols == 0 {
+                return Err(KronError::EmptyFactor { name: Self::name(index), rows, cols });
+            }
+        }
+        let (rows, cols): (Vec<_>, Vec<_>) = shapes.iter().copied().unzip();
+        let size = |sizes: &[usize]| KronError::checked_product("Kronecker chain", sizes);
+        Ok((size(&rows)?, size(&cols)?))
+    }
 
     fn as_slice(&self) -> &[Factor<'_, T>] {
         self

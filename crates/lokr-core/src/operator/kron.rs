@@ -1,6 +1,7 @@
 //! The lazy product: factors that behave like the matrix they stand for.
 
 use ndarray::{Array2, ArrayView2, ArrayViewMut2};
+use smallvec::SmallVec;
 
 use super::factor::Factor;
 use super::factor_list::FactorList;
@@ -46,10 +47,7 @@ impl<'a, T: Scalar> Kron<'a, T> {
     /// [`KronError::EmptyFactor`] for a factor without rows or columns, [`KronError::TooLarge`] when the product's
     /// element count overflows.
     pub fn new(a: impl Into<Factor<'a, T>>, b: impl Into<Factor<'a, T>>) -> Result<Self> {
-        let (a, b) = (a.into(), b.into());
-        let ((m, n), (p, q)) = (a.dim(), b.dim());
-        let dim = KronShape::new(m, n, p, q)?.dim();
-        Ok(Self { factors: [a, b], dim })
+        Self::of([a.into(), b.into()])
     }
 
     /// The first factor, `(m, n)`.
@@ -100,6 +98,17 @@ impl<'a, T: Scalar> Kron<'a, T> {
 }
 
 impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
+    /// The product of the factors of a list.
+    pub(super) fn of(factors: L) -> Result<Self> {
+        let shapes: SmallVec<[_; 4]> = factors.as_slice().iter().map(Factor::dim).collect();
+        Ok(Self { dim: L::checked_dim(&shapes)?, factors })
+    }
+
+    /// The same product, unless its factors, made by [`KronBase::try_map`] in other shapes, are empty.
+    pub(crate) fn checked(self) -> Result<Self> {
+        Self::of(self.factors)
+    }
+
     /// The factors, the outermost first.
     #[must_use]
     pub fn factors(&self) -> &[Factor<'_, T>] {
@@ -178,6 +187,11 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The factors with their names in messages.
     pub(crate) fn named(&self) -> impl DoubleEndedIterator<Item = (&'static str, &Factor<'_, T>)> + Clone {
         self.factors().iter().enumerate().map(|(index, factor)| (L::name(index), factor))
+    }
+
+    /// The shapes of the factors.
+    pub(crate) fn shapes(&self) -> Vec<(usize, usize)> {
+        self.factors().iter().map(Factor::dim).collect()
     }
 
     /// One element: the product of one element of every factor.
