@@ -4,6 +4,7 @@ use ndarray::Array1;
 
 use super::rank::threshold;
 use super::scaled_factor::{ScaledFactor, of_factors};
+use super::solver::inverse_of;
 use crate::decompose::{Scaled, ThinSvd, check_finite, scaled_thin_svd};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, FactorList, KronBase};
@@ -42,7 +43,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
             }
             return Err(KronError::Singular { operation, name: L::PRODUCT });
         }
-        self.solver(operation)?.inverse()
+        inverse_of(self, &self.solver(operation)?.lus)
     }
 
     /// The Moore-Penrose pseudo-inverse, `(A ⊗ B)⁺ = A⁺ ⊗ B⁺`, of any factors.

@@ -73,7 +73,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
         if lambda == T::zero() {
             self.check_full_rank(operation)?;
         }
-        let shrink = products(operation, &self.of_factors)?.into_iter().map(|sigma| inverse_with_penalty(sigma, lambda));
+        let shrink =
+            products(operation, &self.of_factors)?.into_iter().map(|sigma| inverse_with_penalty(sigma, lambda));
         let shrink: Vec<Extended<T>> = shrink.collect();
         let plain: Array1<T> = shrink.iter().map(|shrink| shrink.value()).collect();
         let in_range = plain.iter().zip(&shrink).all(|(plain, shrink)| plain.is_normal() || shrink.is_zero());

@@ -163,18 +163,21 @@ mod tests {
     use lokr_testing::matrix;
     use ndarray::{Zip, array};
 
-    /// `ln|det|` of the dense matrix with `c` on its diagonal, and the solution with it.
+    /// The symmetric part of the dense matrix, with `c` on its diagonal.
+    fn dense(k: &Kron<'_, f64>, c: f64) -> Array2<f64> {
+        let dense = k.to_dense();
+        (&dense + &dense.t()) * 0.5 + Array2::<f64>::eye(k.dim().0) * c
+    }
+
     fn dense_log(k: &Kron<'_, f64>, c: f64) -> f64 {
-        let shifted = k.to_dense() + Array2::<f64>::eye(k.dim().0) * c;
-        crate::decompose::Lu::new(shifted.view()).log_determinant().1
+        crate::decompose::Lu::new(dense(k, c).view()).log_determinant().1
     }
 
     fn dense_solve(k: &Kron<'_, f64>, c: f64, y: &Array2<f64>) -> Array2<f64> {
-        let shifted = k.to_dense() + Array2::<f64>::eye(k.dim().0) * c;
-        Kron::new(shifted, array![[1.0]]).unwrap().solve(y).unwrap()
+        Kron::new(dense(k, c), array![[1.0]]).unwrap().solve(y).unwrap()
     }
 
-    /// Along symmetric changes of the factors: those of a low-rank one through its halves, as they are.
+    /// Along symmetric changes of full factors, and any of halves.
     fn agrees(k: &Kron<'_, f64>, gradients: &KronGradients<f64>, loss: impl Fn(&Kron<'_, f64>) -> f64) {
         let full: Vec<bool> = k
             .factors()
