@@ -2,10 +2,10 @@
 
 use ndarray::Array1;
 
-use super::halves::in_range;
 use super::rank::threshold;
 use super::scaled_factor::{ScaledFactor, of_factors};
-use crate::decompose::{Lu, Scaled, ThinSvd, check_finite, scaled_thin_svd};
+use super::solver::inverse_of;
+use crate::decompose::{Scaled, ThinSvd, check_finite, scaled_thin_svd};
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
@@ -43,22 +43,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
             }
             return Err(KronError::Singular { operation, name: L::PRODUCT });
         }
-        for (name, factor) in self.named() {
-            KronError::check_square(operation, name, factor.dim())?;
-        }
-        of_factors(self, self.dim(), |name, factor| {
-            check_finite(operation, name, factor)?;
-            let singular = KronError::Singular { operation, name };
-            if factor.rank_bound() < factor.nrows() {
-                return Err(singular);
-            }
-            let (factor, exponent) = in_range(factor);
-            let lu = Lu::new(factor.dense().view());
-            if lu.is_singular() {
-                return Err(singular);
-            }
-            Ok(ScaledFactor { factor: lu.inverse().into(), exponent: -exponent })
-        })
+        inverse_of(self, &self.solver(operation)?.lus)
     }
 
     /// The Moore-Penrose pseudo-inverse, `(A ⊗ B)⁺ = A⁺ ⊗ B⁺`, of any factors.
@@ -143,7 +128,7 @@ fn pseudo_inverse<T: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::KronChain;
+    use crate::operator::{Kron, KronChain};
     use crate::test_support::{all_chains, all_close, cases, close, kron_of, positive, stretched};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};

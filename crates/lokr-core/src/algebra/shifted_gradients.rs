@@ -26,8 +26,8 @@ impl<T: Scalar> KronEigen<T> {
     /// # Cost
     /// One solution and two of [`KronBase::gradients`]. Nothing is decomposed.
     /// # Errors
-    /// As [`KronBase::apply`] for `x` and for `dx`; those of [`KronEigen::solve_shifted`]; [`KronError::Shape`] when `k`
-    /// has other factors than the product that was decomposed.
+    /// As [`KronBase::apply`] for `x` and for `dx`; those of [`KronEigen::solve_shifted`]; [`KronError::Shape`] and
+    /// [`KronError::FactorShapes`] when `k` has other factors than the product that was decomposed.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -69,8 +69,8 @@ impl<T: Scalar> KronEigen<T> {
     /// # Cost
     /// `4·Σ n_i³ + 2·k·Π n_i` flops. Nothing is decomposed.
     /// # Errors
-    /// [`KronError::Singular`] when an eigenvalue of `K + c·I` is zero; [`KronError::Shape`] when `k` has other factors
-    /// than the product that was decomposed.
+    /// [`KronError::Singular`] when an eigenvalue of `K + c·I` is zero; [`KronError::Shape`] and
+    /// [`KronError::FactorShapes`] when `k` has other factors than the product that was decomposed.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -118,7 +118,7 @@ impl<T: Scalar> KronEigen<T> {
     fn check_product<M: FactorList<Elem = T>>(&self, operation: &'static str, k: &KronBase<M>) -> Result<()> {
         let vectors = self.vectors();
         if vectors.factors().len() != k.factors().len() {
-            return Err(KronError::Shape { operation, argument: "k", expected: vectors.dim(), found: k.dim() });
+            return Err(KronError::FactorShapes { operation, left: vectors.shapes(), right: k.shapes() });
         }
         let mut pairs = vectors.factors().iter().zip(k.named());
         pairs.try_for_each(|(q, (name, factor))| KronError::check_shape(operation, name, q.dim(), factor.dim()))
@@ -163,18 +163,21 @@ mod tests {
     use lokr_testing::matrix;
     use ndarray::{Zip, array};
 
-    /// `ln|det|` of the dense matrix with `c` on its diagonal, and the solution with it.
+    /// The symmetric part of the dense matrix, with `c` on its diagonal.
+    fn dense(k: &Kron<'_, f64>, c: f64) -> Array2<f64> {
+        let dense = k.to_dense();
+        (&dense + &dense.t()) * 0.5 + Array2::<f64>::eye(k.dim().0) * c
+    }
+
     fn dense_log(k: &Kron<'_, f64>, c: f64) -> f64 {
-        let shifted = k.to_dense() + Array2::<f64>::eye(k.dim().0) * c;
-        crate::decompose::Lu::new(shifted.view()).log_determinant().1
+        crate::decompose::Lu::new(dense(k, c).view()).log_determinant().1
     }
 
     fn dense_solve(k: &Kron<'_, f64>, c: f64, y: &Array2<f64>) -> Array2<f64> {
-        let shifted = k.to_dense() + Array2::<f64>::eye(k.dim().0) * c;
-        Kron::new(shifted, array![[1.0]]).unwrap().solve(y).unwrap()
+        Kron::new(dense(k, c), array![[1.0]]).unwrap().solve(y).unwrap()
     }
 
-    /// Along symmetric changes of the factors: those of a low-rank one through its halves, as they are.
+    /// Along symmetric changes of full factors, and any of halves.
     fn agrees(k: &Kron<'_, f64>, gradients: &KronGradients<f64>, loss: impl Fn(&Kron<'_, f64>) -> f64) {
         let full: Vec<bool> = k
             .factors()
@@ -278,7 +281,7 @@ mod tests {
         let expected = KronError::Shape { operation, argument: "B", expected: (3, 3), found: (2, 2) };
         assert_eq!(eigen.log_determinant_gradients(&other, 1.0).map(drop), Err(expected));
         let chain = crate::operator::KronChain::new([positive::<f64>(6, 1)]).unwrap();
-        let expected = KronError::Shape { operation, argument: "k", expected: (6, 6), found: (6, 6) };
+        let expected = KronError::FactorShapes { operation, left: vec![(2, 2), (3, 3)], right: vec![(6, 6)] };
         assert_eq!(eigen.log_determinant_gradients(&chain, 1.0).map(drop), Err(expected));
         let k = Kron::new(array![[2.0]], array![[3.0]]).unwrap();
         let singular = KronError::Singular { operation, name: "M + c·I" };
