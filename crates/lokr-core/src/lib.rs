@@ -48,10 +48,14 @@
 //! | compare sums of products | [`KronTerms::inner`], [`KronTerms::cosine`], [`KronTerms::frobenius_norm`] |
 //! | make a sum of fewer terms | [`KronTerms::compress`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
+//! | solve with the same product again and again | [`Kron::lu`], [`Kron::cholesky_solver`], [`KronSolver`] |
+//! | least squares, ridge regression | [`Kron::least_squares`], [`Kron::qr`], [`Kron::ridge`], [`KronSvd::ridge`] |
+//! | differentiate solutions and log-determinants | [`KronSolver::solve_gradients`], [`KronSolver::log_determinant_gradients`] |
+//! | the same with a shift | [`KronEigen::solve_shifted_gradients`], [`KronEigen::log_determinant_shifted_gradients`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
 //! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
-//! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
+//! | rank and condition | [`Kron::rank`], [`Kron::condition_number`], [`KronSolver::reciprocal_condition`] |
 //! | eigenvalues | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
 //! | singular values, a LoRA of the same matrix | [`Kron::svd`], [`KronSvd::low_rank`] |
 //! | truncate or filter singular values | [`KronSvd::solve_within`], [`KronSvd::apply_function`] |

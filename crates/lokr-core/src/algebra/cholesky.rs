@@ -10,8 +10,8 @@ use crate::scalar::Scalar;
 impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// The Cholesky factor `L` of a positive definite product: `A ⊗ B = L·Lᵀ`, `L = L_A ⊗ L_B`, lower triangular.
     ///
-    /// The product is positive definite when all factors are, and also when an even number of them is negative definite,
-    /// since `A ⊗ B = (−A) ⊗ (−B)`.
+    /// The product is positive definite when all factors are, and also when an even number of them is negative
+    /// definite, since `A ⊗ B = (−A) ⊗ (−B)`.
     ///
     /// # Cost
     /// `1/3·(n³ + q³)` flops.

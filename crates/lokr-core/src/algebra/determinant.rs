@@ -2,16 +2,14 @@
 
 use std::ops::Mul;
 
-use ndarray::ArrayRef2;
 use num_traits::One;
 
-use super::halves::in_range;
+use super::scaled_lu::ScaledLu;
 use crate::check::count_non_finite;
-use crate::decompose::Lu;
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
-use crate::sums::{Extended, exponent, exponents, times_two_to, wide_exponent};
+use crate::sums::Extended;
 
 /// A determinant as `sign · exp(ln_abs)`, which neither overflows nor underflows.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +27,15 @@ impl<T: Scalar> LogDeterminant<T> {
 
     fn undefined() -> Self {
         Self { sign: T::nan(), ln_abs: T::nan() }
+    }
+
+    fn of(scaled: &ScaledLu<T>) -> Self {
+        let sign = if scaled.lu.is_odd() { -T::one() } else { T::one() };
+        let ln_abs = T::from_f64_lossy(scaled.exponent as f64 * std::f64::consts::LN_2);
+        scaled.lu.pivots().fold(Self { sign, ln_abs }, |log, pivot| Self {
+            sign: log.sign * pivot.signum(),
+            ln_abs: log.ln_abs + pivot.abs().ln(),
+        })
     }
 
     /// That of a determinant to the power of `n`, at least one.
@@ -100,7 +107,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     pub fn log_determinant(&self) -> Result<LogDeterminant<T>> {
         Ok(match self.factor_lus("log_determinant")? {
             Some(lus) => {
-                let powers = lus.iter().map(|lu| lu.log_determinant().power(self.nrows() / lu.side));
+                let powers = lus.iter().map(|lu| LogDeterminant::of(lu).power(self.nrows() / lu.side));
                 let one = LogDeterminant { sign: T::one(), ln_abs: T::zero() };
                 powers.fold(one, |x, y| LogDeterminant { sign: x.sign * y.sign, ln_abs: x.ln_abs + y.ln_abs })
             }
@@ -123,63 +130,6 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
                 .filter(|scaled| !scaled.lu.is_singular())
         };
         Ok(self.factors().iter().map(lu).collect())
-    }
-}
-
-/// The LU decomposition of a matrix whose determinant is that of `lu` times `2^exponent`.
-struct ScaledLu<T> {
-    lu: Lu<T>,
-    exponent: i64,
-    side: usize,
-}
-
-impl<T: Scalar> ScaledLu<T> {
-    /// Factorises a square factor; the product of low-rank halves does not leave the range of the type.
-    fn of_factor(factor: &Factor<'_, T>) -> Self {
-        let (factor, exponent) = in_range(factor);
-        let lu = Self::new(&factor.dense());
-        Self { exponent: lu.exponent + exponent * lu.side as i64, ..lu }
-    }
-
-    /// Factorises a square matrix. Where products of its elements, or the inverses of pivots, might leave the range of
-    /// the type, its rows and columns are brought to the scale of one first; others are taken as they are.
-    fn new(matrix: &ArrayRef2<T>) -> Self {
-        let safe = wide_exponent::<T>() / 2;
-        match exponents(matrix) {
-            Some((low, high)) if low < -safe || high > safe => Self::of_scaled(matrix),
-            _ => Self { lu: Lu::new(matrix.view()), exponent: 0, side: matrix.nrows() },
-        }
-    }
-
-    fn of_scaled(matrix: &ArrayRef2<T>) -> Self {
-        let largest = |exponents: &mut dyn Iterator<Item = i64>| exponents.max().unwrap_or(0);
-        let of_rows: Vec<i64> =
-            matrix.rows().into_iter().map(|row| largest(&mut row.iter().filter_map(|&x| exponent(x)))).collect();
-        let in_column = |(row, &x): (&i64, &T)| exponent(x).map(|exponent| exponent - row);
-        let columns = matrix.columns().into_iter();
-        let of_columns: Vec<i64> =
-            columns.map(|column| largest(&mut of_rows.iter().zip(column).filter_map(in_column))).collect();
-        let mut scaled = matrix.to_owned();
-        for ((i, j), value) in scaled.indexed_iter_mut() {
-            *value = times_two_to(*value, -(of_rows[i] + of_columns[j]));
-        }
-        let exponent = of_rows.iter().chain(&of_columns).sum();
-        Self { lu: Lu::new(scaled.view()), exponent, side: matrix.nrows() }
-    }
-
-    fn determinant(&self) -> Extended<T> {
-        let start = Extended::new(T::one()).times_two_to(self.exponent);
-        let product = self.lu.pivots().fold(start, |product, pivot| product * Extended::new(pivot));
-        if self.lu.is_odd() { product.negated() } else { product }
-    }
-
-    fn log_determinant(&self) -> LogDeterminant<T> {
-        let sign = if self.lu.is_odd() { -T::one() } else { T::one() };
-        let start = LogDeterminant { sign, ln_abs: T::from_f64_lossy(self.exponent as f64 * std::f64::consts::LN_2) };
-        self.lu.pivots().fold(start, |log, pivot| LogDeterminant {
-            sign: log.sign * pivot.signum(),
-            ln_abs: log.ln_abs + pivot.abs().ln(),
-        })
     }
 }
 
@@ -260,6 +210,18 @@ mod tests {
         let chain = KronChain::new([low, one(1e-200).into(), one(1e-200).into()]).unwrap();
         close(chain.determinant().unwrap(), 3.0, 10.0);
         close(chain.log_determinant().unwrap().ln_abs, 3.0_f64.ln(), 1000.0);
+    }
+
+    #[test]
+    fn signs_and_exponents_for_odd_and_even_sides() {
+        for (m, p) in [(1, 1), (1, 2), (2, 1), (2, 2), (3, 2), (2, 3), (3, 3), (4, 3), (2, 5), (5, 2)] {
+            for seed in 0..8 {
+                let k = Kron::new(matrix::<f64>(m, m, seed), matrix(p, p, seed + 50)).unwrap();
+                let expected = determinant(&k.to_dense());
+                close(k.determinant().unwrap() / expected, 1.0, 1e4);
+                assert_eq!(k.log_determinant().unwrap().sign, expected.signum(), "{m}, {p}, {seed}");
+            }
+        }
     }
 
     #[test]

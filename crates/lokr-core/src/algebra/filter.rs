@@ -1,4 +1,4 @@
-//! What functions of the singular values do to samples: pseudo-inverses with a tolerance, truncation, Tikhonov's filter.
+//! What functions of the singular values do to samples: a pseudo-inverse with a tolerance, Tikhonov's filter.
 
 use ndarray::{Array, ArrayRef, ArrayViewMut1, Dimension};
 
@@ -75,9 +75,11 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
         // The lists of the factors descend, and so the first product is the largest.
         if let Some(&largest) = divisors.first() {
             for divisor in &mut divisors {
-                let ratio = if divisor.is_zero() { T::zero() } else { (*divisor / largest).value() };
-                let kept = if tolerance.is_nan() { tolerance } else { T::zero() };
-                *divisor = if ratio > tolerance { *divisor } else { Extended::new(kept) };
+                // A ratio may be too small for the type, and is not zero for that.
+                let stays = !divisor.is_zero() && (tolerance == T::zero() || (*divisor / largest).value() > tolerance);
+                if !stays {
+                    *divisor = Extended::new(if tolerance.is_nan() { tolerance } else { T::zero() });
+                }
             }
         }
         self.filtered(operation, y, |row| {

@@ -156,6 +156,17 @@ mod tests {
     }
 
     #[test]
+    fn the_left_factor_comes_first() {
+        let (a, b, one) = (array![[0.0, 1.0], [0.0, 0.0]], array![[0.0, 0.0], [1.0, 0.0]], array![[1.0]]);
+        let product = Kron::new(&one, &a).unwrap().matmul(&Kron::new(&one, &b).unwrap()).unwrap();
+        assert_eq!(product.to_dense(), a.dot(&b));
+        // Equal sides of other factors.
+        let (k, l) = (kron_of::<f64>(2, 2, 2, 2), kron_of::<f64>(4, 4, 1, 1));
+        let text = "matmul: the factors (2, 2) ⊗ (2, 2) and (4, 4) ⊗ (1, 1) do not fit each other";
+        assert_eq!((&k * &l).unwrap_err().to_string(), text);
+    }
+
+    #[test]
     fn each_mismatch_is_an_error() {
         let chain = |shapes: [(usize, usize); 3]| KronChain::new(shapes.map(Array2::<f64>::ones)).unwrap();
         let (k, l) = (chain([(2, 1), (1, 3), (2, 2)]), chain([(1, 2), (3, 1), (4, 2)]));

@@ -11,7 +11,8 @@
 //! - `determinant`: [`Kron::determinant`](crate::Kron::determinant), [`LogDeterminant`].
 //! - `norm`: [`Kron::frobenius_norm`](crate::Kron::frobenius_norm) and five more.
 //! - `rank`: [`Kron::rank`](crate::Kron::rank), [`Kron::condition_number`](crate::Kron::condition_number).
-//! - `inverse`: [`Kron::inverse`](crate::Kron::inverse), [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse).
+//! - `inverse`: [`Kron::inverse`](crate::Kron::inverse); `pseudo_inverse`:
+//!   [`Kron::pseudo_inverse`](crate::Kron::pseudo_inverse), also with a tolerance.
 //! - `solve`: [`Kron::solve`](crate::Kron::solve) and its transpose; `axes`: axis by axis, in place.
 //! - `solver`, `cholesky_solver`: [`KronSolver`], decompositions kept to solve again and again.
 //! - `solver_gradients`: gradients of solutions and of log-determinants; `shifted_gradients`: of `K + c·I`;
@@ -21,7 +22,8 @@
 //! - `shifted`: [`Kron::solve_shifted`](crate::Kron::solve_shifted); `solve_path`: [`SolvePath`], which way.
 //! - `sylvester`: the equations behind it and behind the systems of a sum, for factors that are not symmetric.
 //! - `cholesky`: [`Kron::cholesky`](crate::Kron::cholesky).
-//! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`]; `filter`: functions of the singular values, applied.
+//! - `svd`: [`Kron::svd`](crate::Kron::svd), [`KronSvd`]; `low_rank`: its best approximations; `filter`: functions of
+//!   the singular values, applied.
 //! - `eigen`: [`Kron::symmetric_eigen`](crate::Kron::symmetric_eigen), [`KronEigen`].
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B`, its eigenvalues and systems.
 //! - `kron_sum_elements`: its diagonal, sums of its elements, its symmetry.
@@ -29,7 +31,8 @@
 //! - `kron_sum_approximate`, `kron_sum_serialize`: the traits of `approx` and `serde`, with these features.
 //! - `sorted`: what `svd` and `eigen` share.
 //! - `halves`: low-rank factors whose halves are brought to a common scale.
-//! - `scaled_factor`: factors with exponents of their own, for products that leave the range of the type.
+//! - `scaled_factor`: factors with exponents of their own, for products that leave the range of the type; `scaled_lu`:
+//!   LU decompositions of matrices of every size, for determinants.
 //!
 //! Which factors count as symmetric is said by a [`Symmetry`]. Decompositions scale a factor by a power of two where
 //! its squares would leave the range of the type, so that factors may be as large and small as the type has numbers.
@@ -59,13 +62,16 @@ mod kron_sum_elements;
 mod kron_sum_serialize;
 mod kron_sum_type;
 mod least_squares;
+mod low_rank;
 mod matmul;
 mod norm;
 mod power;
+mod pseudo_inverse;
 mod rank;
 mod ridge;
 mod scaled_factor;
 mod scaled_gradients;
+mod scaled_lu;
 mod shifted;
 mod shifted_gradients;
 mod solve;

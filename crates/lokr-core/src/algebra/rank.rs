@@ -62,6 +62,11 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     pub fn rank_with_tolerance(&self, tolerance: T) -> Result<usize> {
         let values = self.singular_values_of_factors("rank_with_tolerance")?;
         let Some(values) = values.iter().map(relative).collect::<Option<Vec<_>>>() else { return Ok(0) };
+        if tolerance == T::zero() {
+            // Products may be too small for the type, and are not zero for that.
+            let counts = values.iter().map(|values| values.iter().filter(|&&value| value > T::zero()).count());
+            return Ok(counts.product());
+        }
         let (mut few, mut many) = (Counted::one(), Counted::one());
         for values in values {
             few = few.times(&values, tolerance)?;
@@ -216,6 +221,8 @@ mod tests {
         assert_eq!(chain.rank_with_tolerance(1.0), Ok(0));
         assert_eq!(KronChain::power(&Array2::<f32>::eye(2), 60).unwrap().rank_with_tolerance(0.5), Ok(1 << 60));
         close(chain.condition_number().unwrap() / 2.0_f64.powi(40), 1.0, 40.0);
+        let steep = Array2::from_diag(&array![1.0, 1e-200]);
+        assert_eq!(Kron::new(&steep, &steep).unwrap().rank_with_tolerance(0.0), Ok(4));
         // All different: 24 factors, whose halves have 4096 products each.
         let factors = (0..24).map(|i| Array2::from_diag(&array![1.0, 1.0 - 0.01 * f64::from(i)]));
         let chain = KronChain::new(factors).unwrap();

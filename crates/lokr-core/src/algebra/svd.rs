@@ -2,13 +2,11 @@
 
 use std::sync::OnceLock;
 
-use ndarray::{Array1, Array2, ArrayView1, s};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewD, Axis};
 
 use super::sorted::{descending, products, reserved};
 use crate::decompose::{Scaled, scaled_thin_svd};
 use crate::error::{KronError, Result};
-use crate::gemm::matmul_into;
-use crate::memory;
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
@@ -16,7 +14,7 @@ use crate::scalar::Scalar;
 /// singular values. Made by [`KronBase::svd`]; of two factors it is `KronSvd<T>`.
 ///
 /// Values are sorted; singular vectors are formed one at a time, or stay lazy Kronecker products, whose columns are in
-/// the unsorted order of the factors, as are the values of [`KronSvd::grid`]. What functions of the singular values do
+/// the unsorted order of the factors, as are the values of `grid()`. What functions of the singular values do
 /// to samples, truncation among them, is [`KronSvd::apply_function`] and [`KronSvd::solve_within`].
 ///
 /// # Zeros that are there by shape
@@ -48,9 +46,9 @@ pub struct KronSvd<T: Scalar, L: FactorList<Elem = T> = [Factor<'static, T>; 2]>
     /// The singular values of each factor.
     pub(super) of_factors: Vec<Scaled<Array1<T>>>,
     pub(super) grid: Array1<T>,
-    values: Array1<T>,
+    pub(super) values: Array1<T>,
     /// Where in the grid each value is.
-    places: Vec<usize>,
+    pub(super) places: Vec<usize>,
     pairs: OnceLock<Vec<(usize, usize)>>,
 }
 
@@ -93,12 +91,55 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
 }
 
 impl<T: Scalar> KronSvd<T> {
+    /// The singular values held, not sorted: that of column `i·rank_bound(B) + j` of the vectors at `[i, j]`.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let k = Kron::new(array![[1.0, 0.0], [0.0, 4.0]], array![[3.0, 0.0], [0.0, 2.0]])?;
+    /// let svd = k.svd()?;
+    /// assert!((&svd.grid() - &array![[12.0, 8.0], [3.0, 2.0_f64]]).iter().all(|x| x.abs() < 1e-14));
+    /// let (u, v) = (svd.left()?.to_dense(), svd.right()?.to_dense());
+    /// let difference = (u * &svd.grid().flatten()).dot(&v.t()) - k.to_dense();
+    /// assert!(difference.iter().all(|x| x.abs() < 1e-14));
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn grid(&self) -> ArrayView2<'_, T> {
+        let sides = (self.left.a().ncols(), self.left.b().ncols());
+        let grid = self.grid.view().into_shape_with_order(sides);
+        // There are as many values as the sides say.
+        grid.unwrap_or_else(|_| self.grid.view().insert_axis(Axis(0)))
+    }
+
     /// For each value, which singular values of `A` and of `B` it is the product of. Equal values keep the order of
     /// their pairs. Of any number of factors: [`KronSvd::indices`].
     #[must_use]
     pub fn pairs(&self) -> &[(usize, usize)] {
         let of_b = self.right.b().ncols();
         self.pairs.get_or_init(|| self.places.iter().map(|&place| (place / of_b, place % of_b)).collect())
+    }
+}
+
+impl<T: Scalar> KronSvd<T, Vec<Factor<'static, T>>> {
+    /// The singular values held, not sorted, with an axis for each factor: read row by row, in the order of the columns
+    /// of the vectors.
+    ///
+    /// # Examples
+    /// ```
+    /// # use lokr_core::KronChain;
+    /// # use ndarray::{Array2, array};
+    /// let svd = KronChain::new([array![[2.0]], array![[1.0, 0.0], [0.0, 4.0]], array![[3.0]]])?.svd()?;
+    /// assert!((svd.grid()[[0, 0, 0]] - 24.0_f64).abs() < 1e-13);
+    /// assert!((svd.grid()[[0, 1, 0]] - 6.0_f64).abs() < 1e-13);
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    #[must_use]
+    pub fn grid(&self) -> ArrayViewD<'_, T> {
+        let sides: Vec<usize> = self.left.factors().iter().map(Factor::ncols).collect();
+        // There are as many values as the sides say.
+        self.grid.view().into_shape_with_order(sides).unwrap_or_else(|_| self.grid.view().into_dyn())
     }
 }
 
@@ -113,25 +154,6 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
     #[must_use]
     pub fn values(&self) -> ArrayView1<'_, T> {
         self.values.view()
-    }
-
-    /// The singular values held in the order of the columns of [`KronSvd::left`] and [`KronSvd::right`]: the Kronecker
-    /// product of the factors' singular values.
-    ///
-    /// # Examples
-    /// ```
-    /// # use lokr_core::Kron;
-    /// # use ndarray::array;
-    /// let k = Kron::new(array![[1.0, 0.0], [0.0, 4.0]], array![[3.0, 0.0], [0.0, 2.0]])?;
-    /// let svd = k.svd()?;
-    /// let (u, v) = (svd.left()?.to_dense(), svd.right()?.to_dense());
-    /// let difference = (u * svd.grid()).dot(&v.t()) - k.to_dense();
-    /// assert!(difference.iter().all(|&value: &f64| value.abs() < 1e-14));
-    /// # Ok::<(), lokr_core::KronError>(())
-    /// ```
-    #[must_use]
-    pub fn grid(&self) -> ArrayView1<'_, T> {
-        self.grid.view()
     }
 
     /// Which singular value of each factor the `index`-th value is the product of. Equal values keep the order of their
@@ -174,7 +196,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
         self.right.column(self.place("right_vector", index)?)
     }
 
-    /// `U_A ⊗ U_B`, orthonormal columns. They are not sorted but in the order of [`KronSvd::grid`]: of two factors, the
+    /// `U_A ⊗ U_B`, orthonormal columns. They are not sorted but in the order of `grid()`: of two factors, the
     /// one of the `index`-th value is `i·rank_bound(B) + j` with `(i, j) = pairs()[index]`.
     ///
     /// # Errors
@@ -191,61 +213,12 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
         self.right.view().checked()
     }
 
-    /// The best approximation of rank `k` in the 2-norm and the Frobenius norm (Eckart & Young), as two halves
-    /// `(m·p, k)` and `(k, n·q)`: a LoRA adapter. The root of each singular value goes to either side.
-    ///
-    /// # Cost
-    /// `k·(m·p + n·q)` flops and as much memory. The product is not formed.
-    /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer than `k` values are held; with all of them the halves are exact.
-    /// [`KronError::TooLarge`] and [`KronError::OutOfMemory`] for halves that memory does not hold.
-    pub fn low_rank(&self, k: usize) -> Result<(Array2<T>, Array2<T>)> {
-        self.halves("low_rank", k)
-    }
-
-    /// The best approximation of rank `k` as a dense matrix, `(m·p, n·q)`.
-    ///
-    /// # Cost
-    /// `2·k·m·p·n·q` flops, and the memory of the product.
-    /// # Errors
-    /// [`KronError::OutOfBounds`] when fewer than `k` values are held; [`KronError::TooLarge`] and
-    /// [`KronError::OutOfMemory`] for a matrix that memory does not hold.
-    pub fn reconstruct(&self, k: usize) -> Result<Array2<T>> {
-        let (left, right) = self.halves("reconstruct", k)?;
-        let mut matrix = memory::zeros("reconstruct", self.dim())?;
-        matmul_into(T::one(), &left, &right, T::zero(), &mut matrix)?;
-        Ok(matrix)
-    }
-
-    /// The Frobenius norm of what the best approximation of rank `k` leaves out: the root of the sum of the remaining
-    /// squared singular values. Zero when `k` is at least their number.
-    #[must_use]
-    pub fn truncation_error(&self, k: usize) -> T {
-        let rest = self.values.slice(s![k.min(self.values.len())..]);
-        let Some(&scale) = rest.first().filter(|&&largest| largest > T::zero()) else { return T::zero() };
-        scale * rest.iter().map(|&value| (value / scale) * (value / scale)).sum::<T>().sqrt()
-    }
-
-    fn halves(&self, operation: &'static str, k: usize) -> Result<(Array2<T>, Array2<T>)> {
-        if k > self.values.len() {
-            return Err(self.out_of_bounds(operation, k));
-        }
-        let (rows, cols) = self.dim();
-        let (mut left, mut right) = (memory::zeros(operation, (rows, k))?, memory::zeros(operation, (k, cols))?);
-        for (index, &place) in self.places[..k].iter().enumerate() {
-            let root = self.values[index].sqrt();
-            left.column_mut(index).assign(&(self.left.column(place)? * root));
-            right.row_mut(index).assign(&(self.right.column(place)? * root));
-        }
-        Ok((left, right))
-    }
-
     /// The place of the `index`-th value in the grid.
     fn place(&self, operation: &'static str, index: usize) -> Result<usize> {
         self.places.get(index).copied().ok_or_else(|| self.out_of_bounds(operation, index))
     }
 
-    fn out_of_bounds(&self, operation: &'static str, index: usize) -> KronError {
+    pub(super) fn out_of_bounds(&self, operation: &'static str, index: usize) -> KronError {
         let held = self.values.len();
         KronError::OutOfBounds { operation, row: index, col: index, shape: (held, held) }
     }
@@ -315,13 +288,14 @@ mod tests {
                 let svd = stretched(&chain, unit).svd().unwrap();
                 let unit = if chain.factors().len() % 2 == 0 { T::one() } else { unit };
                 assert_eq!((svd.dim(), svd.grid().len()), (dense.dim(), svd.values().len()));
+                assert!(svd.grid().shape().iter().copied().eq(chain.factors().iter().map(Factor::rank_bound)));
                 let mut values = svd.values().to_vec();
                 values.resize(values.len() + svd.structural_zeros(), T::zero());
                 assert_eq!(values.len(), expected.len());
                 values.iter().zip(&expected).for_each(|(&found, &expected)| close(found / unit, expected, scale));
 
                 let (left, right) = (svd.left().unwrap(), svd.right().unwrap());
-                let product = (left.to_dense().unwrap() * svd.grid() / unit).dot(&right.to_dense().unwrap().t());
+                let product = (left.to_dense().unwrap() * &svd.grid / unit).dot(&right.to_dense().unwrap().t());
                 all_close(&product, &dense, scale);
                 let gram = left.transposed().matmul(&left).unwrap().to_dense().unwrap();
                 all_close(&gram, &Array2::eye(svd.values().len()), scale);
@@ -329,7 +303,8 @@ mod tests {
                     let indices = svd.indices(index).unwrap();
                     let place = indices.iter().zip(chain.factors());
                     let place = place.fold(0, |place, (index, factor)| place * factor.rank_bound() + index);
-                    assert_eq!(svd.grid()[place], value);
+                    assert_eq!(svd.grid[place], value);
+                    assert_eq!(svd.grid()[indices.as_slice()], value);
                     assert_eq!(svd.left_vector(index), left.column(place));
                     assert_eq!(svd.right_vector(index), right.column(place));
                 }
@@ -381,15 +356,6 @@ mod tests {
     }
 
     #[test]
-    fn halves_have_equal_weight() {
-        let (left, right) = kron_of::<f64>(3, 2, 2, 5).svd().unwrap().low_rank(3).unwrap();
-        assert_eq!((left.dim(), right.dim()), ((6, 3), (3, 10)));
-        for r in 0..3 {
-            close(left.column(r).dot(&left.column(r)), right.row(r).dot(&right.row(r)), 10.0);
-        }
-    }
-
-    #[test]
     fn equal_values_keep_the_order_of_their_pairs() {
         let eye = Array2::<f64>::eye(2);
         let svd = Kron::new(&eye, &eye).unwrap().svd().unwrap();
@@ -403,7 +369,7 @@ mod tests {
         assert_eq!(svd.truncation_error(0), 0.0);
         let none = Factor::low_rank(Array2::<f64>::zeros((3, 0)), Array2::zeros((0, 2))).unwrap();
         let svd = Kron::new(matrix(2, 2, 1), none).unwrap().svd().unwrap();
-        assert_eq!((svd.values().len(), svd.structural_zeros()), (0, 4));
+        assert_eq!((svd.values().len(), svd.structural_zeros(), svd.grid().dim()), (0, 4, (2, 0)));
         assert_eq!(svd.reconstruct(0).unwrap(), Array2::zeros((6, 4)));
         assert!(matches!(svd.left(), Err(KronError::EmptyFactor { name: "B", rows: 3, cols: 0 })));
         assert!(matches!(svd.right(), Err(KronError::EmptyFactor { name: "B", rows: 2, cols: 0 })));
@@ -415,9 +381,6 @@ mod tests {
         let error = |operation, index| KronError::OutOfBounds { operation, row: index, col: index, shape: (2, 2) };
         assert_eq!(svd.left_vector(2), Err(error("left_vector", 2)));
         assert_eq!(svd.right_vector(4), Err(error("right_vector", 4)));
-        assert_eq!(svd.low_rank(3), Err(error("low_rank", 3)));
-        assert_eq!(svd.reconstruct(3), Err(error("reconstruct", 3)));
-        assert_eq!(svd.truncation_error(9), 0.0);
         let infinite = Kron::new(array![[f64::INFINITY]], array![[1.0]]).unwrap();
         assert_eq!(infinite.svd().err(), Some(KronError::NonFinite { operation: "svd", argument: "A", count: 1 }));
     }

@@ -55,8 +55,8 @@ impl<'a, T: Scalar> KronChain<'a, T> {
     /// all the factors. No factor at all is the same as the one factor `[[1]]`.
     ///
     /// # Errors
-    /// [`KronError::EmptyFactor`] for a factor without rows or columns, [`KronError::TooLarge`] when a size of the
-    /// product overflows.
+    /// [`KronError::EmptyFactor`](crate::KronError::EmptyFactor) for a factor without rows or columns,
+    /// [`KronError::TooLarge`](crate::KronError::TooLarge) when a size of the product overflows.
     /// # Examples
     /// ```
     /// # use lokr_core::{Factor, Kron, KronChain};
