@@ -48,12 +48,16 @@
 //! | compare sums of products | [`KronTerms::inner`], [`KronTerms::cosine`], [`KronTerms::frobenius_norm`] |
 //! | make a sum of fewer terms | [`KronTerms::compress`] |
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
+//! | solve with the same product again and again | [`Kron::lu`], [`Kron::cholesky_solver`], [`KronSolver`] |
+//! | least squares, ridge regression | [`Kron::least_squares`], [`Kron::qr`], [`Kron::ridge`], [`KronSvd::ridge`] |
+//! | differentiate solutions and log-determinants | [`KronSolver::solve_gradients`], [`KronSolver::log_determinant_gradients`] |
+//! | the same with a shift | [`KronEigen::solve_shifted_gradients`], [`KronEigen::log_determinant_shifted_gradients`] |
 //! | solve singular systems, with the null space | [`KronSum::pseudo_solve`], [`KronEigen::pseudo_solve`] |
 //! | solve with a sum of products, or with one plus any diagonal | [`KronTerms::conjugate_gradients`], [`Kron::conjugate_gradients`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
 //! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |
-//! | rank and condition | [`Kron::rank`], [`Kron::condition_number`] |
+//! | rank and condition | [`Kron::rank`], [`Kron::condition_number`], [`KronSolver::reciprocal_condition`] |
 //! | symmetric eigenvalues and vectors | [`Kron::symmetric_eigen`], [`KronSum::symmetric_eigen`], [`KronEigen`] |
 //! | many shifts, functions of a matrix | [`KronEigen::solve_shifted`], [`KronEigen::apply_function`] |
 //! | log-determinant of a shifted product or sum | [`KronEigen::log_determinant_shifted`] |

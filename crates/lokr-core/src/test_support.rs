@@ -84,6 +84,18 @@ pub(crate) fn chains<T: Scalar>() -> Vec<(KronChain<'static, T>, Array2<T>)> {
     shapes.into_iter().map(chain).collect()
 }
 
+/// A matrix that is not symmetric, and well conditioned: its diagonal dominates.
+pub(crate) fn dominant<T: Scalar>(size: usize, seed: u64) -> Array2<T> {
+    matrix::<T>(size, size, seed) + Array2::<T>::eye(size) * T::from_usize_lossy(2 * size)
+}
+
+/// Chains of one to five square factors that are made by `factor` from a side and a seed.
+pub(crate) fn square_chains<T: Scalar>(factor: fn(usize, u64) -> Array2<T>) -> Vec<KronChain<'static, T>> {
+    let sides: [&[usize]; 6] = [&[3], &[5, 2], &[1, 1, 1], &[2, 3, 4], &[3, 1, 2, 2], &[2; 5]];
+    let chain = |sides: &[usize]| KronChain::new((1..).zip(sides).map(|(seed, &side)| factor(side, seed)));
+    sides.into_iter().map(|sides| chain(sides).unwrap()).collect()
+}
+
 /// Chains of full and low-rank factors, square and not, with the dense product written out.
 pub(crate) fn low_rank_chains<T: Scalar>() -> Vec<(KronChain<'static, T>, Array2<T>)> {
     // Rows, the inner size of low-rank factors, columns.
@@ -121,16 +133,4 @@ pub(crate) fn stretched<T: Scalar>(chain: &KronChain<'_, T>, scale: T) -> KronCh
         factor.scaled(scale).into_owned()
     };
     KronChain::new(chain.factors().iter().enumerate().map(factor)).unwrap()
-}
-
-/// A matrix that is not symmetric, and well conditioned: its diagonal dominates.
-pub(crate) fn dominant<T: Scalar>(size: usize, seed: u64) -> Array2<T> {
-    matrix::<T>(size, size, seed) + Array2::<T>::eye(size) * T::from_usize_lossy(2 * size)
-}
-
-/// Chains of one to five square factors that are made by `factor` from a side and a seed.
-pub(crate) fn square_chains<T: Scalar>(factor: fn(usize, u64) -> Array2<T>) -> Vec<KronChain<'static, T>> {
-    let sides: [&[usize]; 6] = [&[3], &[5, 2], &[1, 1, 1], &[2, 3, 4], &[3, 1, 2, 2], &[2; 5]];
-    let chain = |sides: &[usize]| KronChain::new((1..).zip(sides).map(|(seed, &side)| factor(side, seed)));
-    sides.into_iter().map(|sides| chain(sides).unwrap()).collect()
 }

@@ -127,8 +127,9 @@ mod tests {
         at_every_scale::<f64>(&[(1e200, 1e-200, 1.0), (1e-300, 1e300, 1e300), (1e300, 1e-300, 1e-200)]);
         // Pivots from one end of the range to the other.
         let ends = Array2::from_diag(&array![1e300, 1e-305]);
-        let x = KronChain::new([ends]).unwrap().cholesky_solver().unwrap().solve(&array![1e300, 1e-305]).unwrap();
-        all_close(&x.insert_axis(ndarray::Axis(0)), &array![[1.0, 1.0]], 1.0);
+        let x = KronChain::new([ends]).unwrap().cholesky_solver().unwrap().solve(&array![1.0, 1e-305]).unwrap();
+        close(x[0] * 1e300, 1.0, 1.0);
+        close(x[1], 1.0, 1.0);
     }
 
     #[test]

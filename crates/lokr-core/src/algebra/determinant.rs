@@ -39,7 +39,7 @@ impl<T: Scalar> LogDeterminant<T> {
     }
 
     /// That of a determinant to the power of `n`, at least one.
-    fn power(self, n: usize) -> Self {
+    pub(super) fn power(self, n: usize) -> Self {
         let sign = num_traits::pow(self.sign, 2 - n % 2); // NaN to the power 0 were 1
         Self { sign, ln_abs: T::from_usize_lossy(n) * self.ln_abs }
     }

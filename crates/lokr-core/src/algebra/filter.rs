@@ -92,7 +92,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
     }
 
     /// `V·g(Uᵀ·y)`, where `g` changes the coefficients of a sample, which are in the order of the grid.
-    fn filtered<D: Dimension>(
+    pub(super) fn filtered<D: Dimension>(
         &self,
         operation: &'static str,
         y: &ArrayRef<T, D>,

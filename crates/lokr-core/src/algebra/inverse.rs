@@ -1,8 +1,7 @@
 //! The inverse: a Kronecker product again.
 
-use super::halves::in_range;
-use super::scaled_factor::{ScaledFactor, of_factors};
-use crate::decompose::{Lu, check_finite};
+use super::solver::inverse_of;
+use crate::decompose::check_finite;
 use crate::error::{KronError, Result};
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
@@ -40,22 +39,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
             }
             return Err(KronError::Singular { operation, name: L::PRODUCT });
         }
-        for (name, factor) in self.named() {
-            KronError::check_square(operation, name, factor.dim())?;
-        }
-        of_factors(self, self.dim(), |name, factor| {
-            check_finite(operation, name, factor)?;
-            let singular = KronError::Singular { operation, name };
-            if factor.rank_bound() < factor.nrows() {
-                return Err(singular);
-            }
-            let (factor, exponent) = in_range(factor);
-            let lu = Lu::new(factor.dense().view());
-            if lu.is_singular() {
-                return Err(singular);
-            }
-            Ok(ScaledFactor { factor: lu.inverse().into(), exponent: -exponent })
-        })
+        inverse_of(self, &self.solver(operation)?.lus)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Least squares with a penalty on the length of the solution.
 
-use ndarray::{Array, ArrayRef, Dimension};
+use ndarray::{Array, Array1, ArrayRef, Dimension};
 
-use crate::decompose::{Scaled, scaled_thin_svd};
+use super::sorted::products;
+use super::svd::KronSvd;
 use crate::error::{KronError, Result};
-use crate::memory;
-use crate::operator::{FactorList, KronBase, KronChain};
+use crate::operator::{FactorList, KronBase};
 use crate::scalar::Scalar;
 use crate::sums::Extended;
 
@@ -19,8 +19,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// `x = V·diag(σ/(σ² + λ))·Uᵀ·y` by the singular value decompositions of the factors, whose products are the `σ`.
     /// These may leave the range of the type.
     /// # Cost
-    /// One thin singular value decomposition per factor, of the halves for a low-rank one, and for every sample the
-    /// application of `Uᵀ` and of `V`.
+    /// [`KronBase::svd`], and for every sample the application of `Uᵀ` and of `V`. [`KronSvd::ridge`] does without the
+    /// first, for many `λ`.
     /// # Errors
     /// As [`KronBase::apply`] for `y`; [`KronError::Negative`] for a negative `λ` (NaN makes the solution NaN);
     /// [`KronError::NonFinite`] for a factor; [`KronError::NoConvergence`]; with `λ = 0` those of
@@ -36,38 +36,74 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// ```
     pub fn ridge<D: Dimension>(&self, lambda: T, y: &ArrayRef<T, D>) -> Result<Array<T, D>> {
         let operation = "ridge";
-        let rows = self.outputs(operation, "y").rows(y, None)?;
+        self.outputs(operation, "y").count(y.shape(), None)?;
         if lambda < T::zero() {
             return Err(KronError::Negative { operation, argument: "λ", value: lambda.to_f64_exact() });
         }
         if lambda == T::zero() {
             return self.kept_qr(operation)?.least_squares(y);
         }
-        let (mut left, mut right, mut sigmas) = (Vec::new(), Vec::new(), vec![Extended::new(T::one())]);
-        for (name, factor) in self.named() {
-            let Scaled { result: svd, power } = scaled_thin_svd(operation, name, factor)?;
-            let of_factor = svd.s.iter().map(|&sigma| Extended::new(sigma).times_two_to(power.exponent()));
-            sigmas = sigmas.iter().flat_map(|&product| of_factor.clone().map(move |sigma| product * sigma)).collect();
-            left.push(svd.u);
-            right.push(svd.v);
-        }
-        let x = if sigmas.is_empty() {
-            memory::zeros(operation, (rows.nrows(), self.dim().1))?
-        } else {
-            let mut coefficients = KronChain::new(left)?.apply_transposed(&rows)?;
-            let shrink: Vec<_> = sigmas.into_iter().map(|sigma| inverse_with_penalty(sigma, lambda)).collect();
-            for mut row in coefficients.rows_mut() {
-                for (value, &shrink) in row.iter_mut().zip(&shrink) {
-                    *value = (Extended::new(*value) * shrink).value();
-                }
-            }
-            KronChain::new(right)?.apply(&coefficients)?
-        };
-        self.inputs(operation, "x").array(x, y.ndim())
+        self.svd_for(operation)?.ridge(lambda, y)
     }
 }
 
-/// `σ/(σ² + λ)`, with `λ` greater than zero.
+impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
+    /// [`KronBase::ridge`] without the decompositions: for many `λ`.
+    ///
+    /// # Errors
+    /// As [`KronBase::apply`] for `y`; [`KronError::Negative`] for a negative `λ`; [`KronError::RankDeficient`] with
+    /// `λ = 0` when a singular value of a factor is at most `max(rows, cols)·ε` times its largest.
+    /// # Examples
+    /// ```
+    /// # use lokr_core::Kron;
+    /// # use ndarray::array;
+    /// let svd = Kron::new(array![[2.0, 0.0], [0.0, 1.0]], array![[1.0]])?.svd()?;
+    /// for lambda in [0.0, 1.0, 12.0] {
+    ///     let x = svd.ridge(lambda, &array![2.0, 1.0])?;
+    ///     assert!((x[0] - 4.0 / (4.0 + lambda)).abs() < 1e-15 && (x[1] - 1.0_f64 / (1.0 + lambda)).abs() < 1e-15);
+    /// }
+    /// # Ok::<(), lokr_core::KronError>(())
+    /// ```
+    pub fn ridge<D: Dimension>(&self, lambda: T, y: &ArrayRef<T, D>) -> Result<Array<T, D>> {
+        let operation = "ridge";
+        self.left.outputs(operation, "y").count(y.shape(), None)?;
+        if lambda < T::zero() {
+            return Err(KronError::Negative { operation, argument: "λ", value: lambda.to_f64_exact() });
+        }
+        if lambda == T::zero() {
+            self.check_full_rank(operation)?;
+        }
+        let shrink =
+            products(operation, &self.of_factors)?.into_iter().map(|sigma| inverse_with_penalty(sigma, lambda));
+        let shrink: Vec<Extended<T>> = shrink.collect();
+        let plain: Array1<T> = shrink.iter().map(|shrink| shrink.value()).collect();
+        let in_range = plain.iter().zip(&shrink).all(|(plain, shrink)| plain.is_normal() || shrink.is_zero());
+        self.filtered(operation, y, |mut row| {
+            if in_range {
+                row *= &plain;
+            } else {
+                let shrunk = |(value, &shrink): (&mut T, _)| *value = (Extended::new(*value) * shrink).value();
+                row.iter_mut().zip(&shrink).for_each(shrunk);
+            }
+        })
+    }
+
+    fn check_full_rank(&self, operation: &'static str) -> Result<()> {
+        let sides = self.left.factors().iter().zip(self.right.factors()).map(|(u, v)| (u.nrows(), v.nrows()));
+        for ((name, _), ((rows, cols), of)) in self.left.named().zip(sides.zip(&self.of_factors)) {
+            let (Some(&largest), Some(&least)) = (of.result.first(), of.result.last()) else {
+                return Err(KronError::RankDeficient { operation, name });
+            };
+            let threshold = T::from_usize_lossy(rows.max(cols)) * T::epsilon() * largest;
+            if of.result.len() < rows.min(cols) || least <= threshold {
+                return Err(KronError::RankDeficient { operation, name });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `σ/(σ² + λ)`, with `σ` or `λ` greater than zero.
 fn inverse_with_penalty<T: Scalar>(sigma: Extended<T>, lambda: T) -> Extended<T> {
     if sigma.is_zero() && !lambda.is_nan() {
         return sigma;
@@ -85,7 +121,7 @@ fn inverse_with_penalty<T: Scalar>(sigma: Extended<T>, lambda: T) -> Extended<T>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::{Factor, Kron};
+    use crate::operator::{Factor, Kron, KronChain};
     use crate::test_support::{all_close, cases, chains, close};
     use lokr_testing::matrix;
     use ndarray::{Array2, array};
@@ -138,6 +174,9 @@ mod tests {
         let y = matrix::<f64>(2, 8, 3);
         let exact = k.least_squares(&y).unwrap();
         assert_eq!(k.ridge(0.0, &y).unwrap(), exact);
+        let svd = k.svd().unwrap();
+        all_close(&svd.ridge(0.0, &y).unwrap(), &exact, 100.0);
+        assert_eq!(svd.ridge(2.0, &y).unwrap(), k.ridge(2.0, &y).unwrap());
         let size = exact.iter().fold(1.0_f64, |size, x| size.max(x.abs()));
         all_close(&k.ridge(1e-300, &y).unwrap(), &exact, 100.0 * size);
         all_close(&(k.ridge(1e300, &y).unwrap() * 1e300), &k.apply_transposed(&y).unwrap(), 100.0);
@@ -172,6 +211,9 @@ mod tests {
         let y = array![[1.0, 2.0]];
         assert_eq!(k.ridge(-0.5, &y), Err(KronError::Negative { operation, argument: "λ", value: -0.5 }));
         assert_eq!(k.ridge(0.0, &y), Err(KronError::RankDeficient { operation, name: "A" }));
+        let svd = k.svd().unwrap();
+        assert_eq!(svd.ridge(0.0, &y), Err(KronError::RankDeficient { operation, name: "A" }));
+        assert_eq!(svd.ridge(-2.0, &y), Err(KronError::Negative { operation, argument: "λ", value: -2.0 }));
         let shape = KronError::Shape { operation, argument: "y", expected: (1, 2), found: (1, 3) };
         assert_eq!(k.ridge(1.0, &array![[1.0, 2.0, 3.0]]), Err(shape));
         let k = Kron::new(array![[1.0]], array![[f64::NAN]]).unwrap();

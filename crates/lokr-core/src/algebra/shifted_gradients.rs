@@ -26,8 +26,8 @@ impl<T: Scalar> KronEigen<T> {
     /// # Cost
     /// One solution and two of [`KronBase::gradients`]. Nothing is decomposed.
     /// # Errors
-    /// As [`KronBase::apply`] for `x` and for `dx`; those of [`KronEigen::solve_shifted`]; [`KronError::Shape`] when `k`
-    /// has other factors than the product that was decomposed.
+    /// As [`KronBase::apply`] for `x` and for `dx`; those of [`KronEigen::solve_shifted`]; [`KronError::Shape`] and
+    /// [`KronError::FactorShapes`] when `k` has other factors than the product that was decomposed.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
@@ -69,25 +69,25 @@ impl<T: Scalar> KronEigen<T> {
     /// # Cost
     /// `4·Σ n_i³ + 2·k·Π n_i` flops. Nothing is decomposed.
     /// # Errors
-    /// [`KronError::Singular`] when an eigenvalue of `K + c·I` is zero; [`KronError::Shape`] when `k` has other factors
-    /// than the product that was decomposed.
+    /// [`KronError::Singular`] when an eigenvalue of `K + c·I` is zero; [`KronError::Shape`] and
+    /// [`KronError::FactorShapes`] when `k` has other factors than the product that was decomposed.
     /// # Examples
     /// ```
     /// # use lokr_core::Kron;
     /// # use ndarray::array;
     /// let k = Kron::new(array![[2.0]], array![[3.0]])?; // ln(a·b + c)
-    /// let (gradients, dc) = k.symmetric_eigen()?.log_determinant_gradients(&k, 2.0)?;
+    /// let (gradients, dc) = k.symmetric_eigen()?.log_determinant_shifted_gradients(&k, 2.0)?;
     /// assert_eq!(gradients.parts()[0], array![[0.375]]); // b/(a·b + c)
     /// assert_eq!(gradients.parts()[1], array![[0.25]]);
     /// assert_eq!(dc, 0.125);
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```
-    pub fn log_determinant_gradients<M: FactorList<Elem = T>>(
+    pub fn log_determinant_shifted_gradients<M: FactorList<Elem = T>>(
         &self,
         k: &KronBase<M>,
         c: T,
     ) -> Result<(KronGradients<T>, T)> {
-        let operation = "log_determinant_gradients";
+        let operation = "log_determinant_shifted_gradients";
         self.check_product(operation, k)?;
         let vectors: Vec<_> = self.vectors().factors().iter().map(Factor::dense).collect();
         // The eigenvalues of each factor are `power` times at most two.
@@ -118,7 +118,7 @@ impl<T: Scalar> KronEigen<T> {
     fn check_product<M: FactorList<Elem = T>>(&self, operation: &'static str, k: &KronBase<M>) -> Result<()> {
         let vectors = self.vectors();
         if vectors.factors().len() != k.factors().len() {
-            return Err(KronError::Shape { operation, argument: "k", expected: vectors.dim(), found: k.dim() });
+            return Err(KronError::FactorShapes { operation, left: vectors.shapes(), right: k.shapes() });
         }
         let mut pairs = vectors.factors().iter().zip(k.named());
         pairs.try_for_each(|(q, (name, factor))| KronError::check_shape(operation, name, q.dim(), factor.dim()))
@@ -163,18 +163,21 @@ mod tests {
     use lokr_testing::matrix;
     use ndarray::{Zip, array};
 
-    /// `ln|det|` of the dense matrix with `c` on its diagonal, and the solution with it.
+    /// The symmetric part of the dense matrix, with `c` on its diagonal.
+    fn dense(k: &Kron<'_, f64>, c: f64) -> Array2<f64> {
+        let dense = k.to_dense();
+        (&dense + &dense.t()) * 0.5 + Array2::<f64>::eye(k.dim().0) * c
+    }
+
     fn dense_log(k: &Kron<'_, f64>, c: f64) -> f64 {
-        let shifted = k.to_dense() + Array2::<f64>::eye(k.dim().0) * c;
-        crate::decompose::Lu::new(shifted.view()).log_determinant().1
+        crate::decompose::Lu::new(dense(k, c).view()).log_determinant().1
     }
 
     fn dense_solve(k: &Kron<'_, f64>, c: f64, y: &Array2<f64>) -> Array2<f64> {
-        let shifted = k.to_dense() + Array2::<f64>::eye(k.dim().0) * c;
-        Kron::new(shifted, array![[1.0]]).unwrap().solve(y).unwrap()
+        Kron::new(dense(k, c), array![[1.0]]).unwrap().solve(y).unwrap()
     }
 
-    /// Along symmetric changes of the factors: those of a low-rank one through its halves, as they are.
+    /// Along symmetric changes of full factors, and any of halves.
     fn agrees(k: &Kron<'_, f64>, gradients: &KronGradients<f64>, loss: impl Fn(&Kron<'_, f64>) -> f64) {
         let full: Vec<bool> = k
             .factors()
@@ -214,7 +217,7 @@ mod tests {
     fn gradients_are_those_of_finite_differences() {
         for (k, c) in cases() {
             let eigen = k.symmetric_eigen().unwrap();
-            let (gradients, dc) = eigen.log_determinant_gradients(&k, c).unwrap();
+            let (gradients, dc) = eigen.log_determinant_shifted_gradients(&k, c).unwrap();
             agrees(&k, &gradients, |k| dense_log(k, c));
             let step = 1e-5;
             let expected = (dense_log(&k, c + step) - dense_log(&k, c - step)) / (2.0 * step);
@@ -235,7 +238,7 @@ mod tests {
         let (a, b, shift) = (positive::<T>(3, 1), positive::<T>(2, 2), T::from_f64_lossy(0.5));
         let gradients = |of_a: T, of_b: T| {
             let k = Kron::new(&a * of_a, &b * of_b).unwrap();
-            k.symmetric_eigen().unwrap().log_determinant_gradients(&k, shift * of_a * of_b).unwrap()
+            k.symmetric_eigen().unwrap().log_determinant_shifted_gradients(&k, shift * of_a * of_b).unwrap()
         };
         let (plain, dc) = gradients(T::one(), T::one());
         for &scales in scales {
@@ -249,7 +252,7 @@ mod tests {
         // The product is nothing beside the shift: v = λ/c.
         let tiny = T::from_f64_lossy(scales[0].1);
         let k = Kron::new(&a * tiny, &b * tiny).unwrap();
-        let (found, dc) = k.symmetric_eigen().unwrap().log_determinant_gradients(&k, T::one()).unwrap();
+        let (found, dc) = k.symmetric_eigen().unwrap().log_determinant_shifted_gradients(&k, T::one()).unwrap();
         close(dc, T::from_usize_lossy(6), T::from_usize_lossy(6));
         let trace = b.diag().sum() * tiny;
         all_close(&(&found.parts()[0] / trace), &Array2::eye(3), T::from_usize_lossy(4));
@@ -273,15 +276,15 @@ mod tests {
             eigen.solve_shifted_gradients(&k, 0.5, &Array2::zeros((0, 6)), &Array2::zeros((0, 6))).unwrap();
         assert!(dc == 0.0 && none.parts().iter().all(|part| part.iter().all(|&x| x == 0.0)));
 
-        let operation = "log_determinant_gradients";
+        let operation = "log_determinant_shifted_gradients";
         let other = Kron::new(positive::<f64>(2, 1), positive(2, 2)).unwrap();
         let expected = KronError::Shape { operation, argument: "B", expected: (3, 3), found: (2, 2) };
-        assert_eq!(eigen.log_determinant_gradients(&other, 1.0).map(drop), Err(expected));
+        assert_eq!(eigen.log_determinant_shifted_gradients(&other, 1.0).map(drop), Err(expected));
         let chain = crate::operator::KronChain::new([positive::<f64>(6, 1)]).unwrap();
-        let expected = KronError::Shape { operation, argument: "k", expected: (6, 6), found: (6, 6) };
-        assert_eq!(eigen.log_determinant_gradients(&chain, 1.0).map(drop), Err(expected));
+        let expected = KronError::FactorShapes { operation, left: vec![(2, 2), (3, 3)], right: vec![(6, 6)] };
+        assert_eq!(eigen.log_determinant_shifted_gradients(&chain, 1.0).map(drop), Err(expected));
         let k = Kron::new(array![[2.0]], array![[3.0]]).unwrap();
         let singular = KronError::Singular { operation, name: "M + c·I" };
-        assert_eq!(k.symmetric_eigen().unwrap().log_determinant_gradients(&k, -6.0).map(drop), Err(singular));
+        assert_eq!(k.symmetric_eigen().unwrap().log_determinant_shifted_gradients(&k, -6.0).map(drop), Err(singular));
     }
 }

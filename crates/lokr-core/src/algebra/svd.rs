@@ -63,7 +63,11 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// [`KronError::NonFinite`] when a factor holds a value that is not finite; [`KronError::NoConvergence`];
     /// [`KronError::OutOfMemory`] when many factors have more singular values than memory holds.
     pub fn svd(&self) -> Result<KronSvd<T, L::Like<'static, T>>> {
-        let operation = "svd";
+        self.svd_for("svd")
+    }
+
+    /// [`KronBase::svd`] for an operation of that name.
+    pub(super) fn svd_for(&self, operation: &'static str) -> Result<KronSvd<T, L::Like<'static, T>>> {
         let ((rows, cols), held) = (self.dim(), self.factors().iter().map(Factor::rank_bound).product());
         let (mut right, mut of_factors) = (Vec::new(), Vec::new());
         let left = self.try_map((rows, held), |name, factor| {

@@ -133,9 +133,14 @@ impl<T: Scalar> Lu<T> {
 
     /// `M⁻¹`; `2·n³` flops.
     pub(crate) fn inverse(&self) -> Array2<T> {
-        let mut inverse = (door().lu_inverse)(&self.factors);
-        self.power.inverse().scale(&mut inverse);
-        inverse
+        let Scaled { mut result, power } = self.scaled_inverse();
+        power.scale(&mut result);
+        result
+    }
+
+    /// The same with the power of two by which it is to be multiplied.
+    pub(crate) fn scaled_inverse(&self) -> Scaled<Array2<T>> {
+        Scaled { result: (door().lu_inverse)(&self.factors), power: self.power.inverse() }
     }
 }
 
