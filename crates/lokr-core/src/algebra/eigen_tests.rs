@@ -220,7 +220,10 @@ fn many_factors_of_opposite_scale_make_eigenvalues_in_range() {
     let chain = KronChain::new([diagonal(1.0, 1e-200), diagonal(1e-200, 1.0), diagonal(3e300, 1e300)]).unwrap();
     let values = chain.symmetric_eigenvalues().unwrap();
     let exact = [1e-100, 3e-100, 1e100, 1e100, 3e100, 3e100, 1e300, 3e300];
-    values.iter().zip(exact).for_each(|(&found, exact)| assert!((found - exact).abs() <= 1e-15 * exact, "{found:e} {exact:e}"));
+    values
+        .iter()
+        .zip(exact)
+        .for_each(|(&found, exact)| assert!((found - exact).abs() <= 1e-15 * exact, "{found:e} {exact:e}"));
     let one = |x: f64| array![[x]];
     let chain = KronChain::new([one(1e200), one(1e200), one(1e-200), one(1e-200), one(-1e300), one(1e-300)]).unwrap();
     close(chain.symmetric_eigenvalues().unwrap()[0], -1.0, 4.0);

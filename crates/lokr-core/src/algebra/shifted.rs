@@ -1,13 +1,13 @@
 //! Systems `(A₁ ⊗ … ⊗ A_k + c·I)·x = y`, and which way they are solved.
 
-use ndarray::{Array, Array2, ArrayRef, ArrayRef2, Dimension};
+use ndarray::{Array, ArrayRef, Dimension};
 
 use super::solve_path::{SolvePath, path};
 use super::spectrum::Combine;
 use super::triangular::Triangular;
 use crate::decompose::Symmetry;
 use crate::error::Result;
-use crate::operator::{FactorList, Kron, KronBase};
+use crate::operator::{FactorList, KronBase};
 use crate::scalar::Scalar;
 
 impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
@@ -79,7 +79,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
         let is_plain = c == T::zero() && symmetry == Symmetry::Rounding;
         let path = if is_plain { SolvePath::Lu } else { self.shifted_path_of(operation, c, symmetry)? };
         let x = match path {
-            SolvePath::Lu => self.solve_unshifted(&rows)?,
+            SolvePath::Lu => self.solve(&*rows)?,
             SolvePath::Symmetric => self.eigen(operation, symmetry)?.solve(operation, name, c, &rows)?,
             path => {
                 let equation = (Combine::Product, c);
@@ -117,23 +117,13 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
         let plain = symmetry == Symmetry::Rounding || path == SolvePath::Schur;
         Ok(if c == T::zero() && plain { SolvePath::Lu } else { path })
     }
-
-    // TODO: `self.solve(y)` once it serves chains.
-    fn solve_unshifted(&self, y: &ArrayRef2<T>) -> Result<Array2<T>> {
-        if let [a, b] = self.factors() {
-            return Kron::new(a.view(), b.view())?.solve(y);
-        }
-        self.check_square_factors("solve")?;
-        let equation = (Combine::Product, T::zero());
-        let path = path("solve", self.named(), Symmetry::Rounding)?;
-        Triangular::new("solve", self.named(), equation, path, Symmetry::Rounding)?.solve("solve", L::PRODUCT, y)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::KronError;
+    use crate::operator::Kron;
     use crate::operator::KronChain;
     use crate::test_support::{all_close, kron_of, symmetric};
     use lokr_testing::matrix;

@@ -11,7 +11,7 @@ use crate::operator::{Factor, FactorList, KronBase, KronGradients};
 use crate::scalar::Scalar;
 use crate::sums::dot;
 
-impl<T: Scalar> KronEigen<T> {
+impl<T: Scalar, L: FactorList<Elem = T>> KronEigen<T, L> {
     /// Gradients of a loss with respect to the stored matrices of `k`, the shift `c` and the right-hand side of
     /// [`KronEigen::solve_shifted`], from the solution `x` and the gradient `dx` of it. `k` is the product that was
     /// decomposed.
@@ -50,7 +50,7 @@ impl<T: Scalar> KronEigen<T> {
         self.check_product(operation, k)?;
         let x = k.inputs(operation, "x").rows(x, None)?;
         let samples = k.inputs(operation, "dx");
-        let dy = self.solve_shifted(c, &samples.rows(dx, Some(x.nrows()))?)?;
+        let dy = self.solve(operation, "M + c·I", c, &samples.rows(dx, Some(x.nrows()))?)?;
         let mut gradients = KronGradients::zeros(k);
         let (symmetric, half) = (k.symmetric_parts(operation, Symmetry::Average)?, T::from_f64_lossy(-0.5));
         add_gradients(&symmetric, half, x.view(), dy.view(), &mut gradients)?;
@@ -69,7 +69,7 @@ impl<T: Scalar> KronEigen<T> {
     /// # Cost
     /// `4·Σ n_i³ + 2·k·Π n_i` flops. Nothing is decomposed.
     /// # Errors
-    /// [`KronError::Singular`] when an eigenvalue of `K + c·I` is zero; [`KronError::Shape`] and
+    /// [`KronError::Singular`] as for [`KronEigen::solve_shifted`]; [`KronError::Shape`] and
     /// [`KronError::FactorShapes`] when `k` has other factors than the product that was decomposed.
     /// # Examples
     /// ```
@@ -89,6 +89,7 @@ impl<T: Scalar> KronEigen<T> {
     ) -> Result<(KronGradients<T>, T)> {
         let operation = "log_determinant_shifted_gradients";
         self.check_product(operation, k)?;
+        self.spectrum.divisors(c).ok_or(KronError::Singular { operation, name: "M + c·I" })?;
         let vectors: Vec<_> = self.vectors().factors().iter().map(Factor::dense).collect();
         // The eigenvalues of each factor are `power` times at most two.
         let of_factors = k.factors().iter().zip(&vectors).map(|(factor, q)| eigenvalues(factor, q.view()));
@@ -98,9 +99,6 @@ impl<T: Scalar> KronEigen<T> {
         let size = if c == T::zero() { power } else { power.max(PowerOfTwo::of(c)) };
         let (to_size, c) = (power.and(size.inverse()), size.inverse().times(c));
         let weights = products(&values).mapv(|value| (to_size.times(value) + c).recip());
-        if weights.iter().any(|weight| weight.is_infinite()) {
-            return Err(KronError::Singular { operation, name: "M + c·I" });
-        }
         let gradients = (0..values.len()).map(|axis| {
             let sums = sums_of_others(&weights, &values, axis);
             let q = &vectors[axis];
@@ -158,27 +156,27 @@ fn sums_of_others<T: Scalar>(weights: &Array1<T>, values: &[Array1<T>], axis: us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::Kron;
+    use crate::operator::{Kron, KronChain};
     use crate::test_support::{all_close, close, dominant, positive, symmetric};
     use lokr_testing::matrix;
     use ndarray::{Zip, array};
 
     /// The symmetric part of the dense matrix, with `c` on its diagonal.
-    fn dense(k: &Kron<'_, f64>, c: f64) -> Array2<f64> {
-        let dense = k.to_dense();
+    fn dense(k: &KronChain<'_, f64>, c: f64) -> Array2<f64> {
+        let dense = k.to_dense().unwrap();
         (&dense + &dense.t()) * 0.5 + Array2::<f64>::eye(k.dim().0) * c
     }
 
-    fn dense_log(k: &Kron<'_, f64>, c: f64) -> f64 {
+    fn dense_log(k: &KronChain<'_, f64>, c: f64) -> f64 {
         crate::decompose::Lu::new(dense(k, c).view()).log_determinant().1
     }
 
-    fn dense_solve(k: &Kron<'_, f64>, c: f64, y: &Array2<f64>) -> Array2<f64> {
-        Kron::new(dense(k, c), array![[1.0]]).unwrap().solve(y).unwrap()
+    fn dense_solve(k: &KronChain<'_, f64>, c: f64, y: &Array2<f64>) -> Array2<f64> {
+        KronChain::new([dense(k, c)]).unwrap().solve(y).unwrap()
     }
 
     /// Along symmetric changes of full factors, and any of halves.
-    fn agrees(k: &Kron<'_, f64>, gradients: &KronGradients<f64>, loss: impl Fn(&Kron<'_, f64>) -> f64) {
+    fn agrees(k: &KronChain<'_, f64>, gradients: &KronGradients<f64>, loss: impl Fn(&KronChain<'_, f64>) -> f64) {
         let full: Vec<bool> = k
             .factors()
             .iter()
@@ -202,14 +200,17 @@ mod tests {
         }
     }
 
-    fn cases() -> Vec<(Kron<'static, f64>, f64)> {
+    fn cases() -> Vec<(KronChain<'static, f64>, f64)> {
         let half = dominant::<f64>(3, 5);
         let gram = Factor::low_rank(half.clone(), half.reversed_axes()).unwrap();
+        let chain = |factors: Vec<Factor<'static, f64>>| KronChain::new(factors).unwrap();
         vec![
-            (Kron::new(positive(3, 1), positive(4, 2)).unwrap(), 0.3),
-            (Kron::new(symmetric(2, 1), symmetric(5, 2)).unwrap(), 40.0),
-            (Kron::new(array![[2.0]], positive(3, 2)).unwrap(), 0.0),
-            (Kron::new(positive(2, 1), gram).unwrap(), 0.5),
+            (chain(vec![positive(3, 1).into(), positive(4, 2).into()]), 0.3),
+            (chain(vec![symmetric(2, 1).into(), symmetric(5, 2).into()]), 40.0),
+            (chain(vec![array![[2.0]].into(), positive(3, 2).into()]), 0.0),
+            (chain(vec![positive(2, 1).into(), gram]), 0.5),
+            (chain(vec![positive(2, 1).into(), positive(3, 2).into(), positive(2, 3).into()]), 0.7),
+            (chain(vec![positive(4, 1).into()]), 0.7),
         ]
     }
 
@@ -226,7 +227,7 @@ mod tests {
             let (y, dx) = (matrix::<f64>(3, k.dim().0, 5), matrix::<f64>(3, k.dim().0, 6));
             let x = eigen.solve_shifted(c, &y).unwrap();
             let (gradients, dc, dy) = eigen.solve_shifted_gradients(&k, c, &x, &dx).unwrap();
-            let loss = |k: &Kron<'_, f64>, c| (dense_solve(k, c, &y) * &dx).sum();
+            let loss = |k: &KronChain<'_, f64>, c| (dense_solve(k, c, &y) * &dx).sum();
             agrees(&k, &gradients, |k| loss(k, c));
             let expected = (loss(&k, c + step) - loss(&k, c - step)) / (2.0 * step);
             assert!((dc - expected).abs() < 1e-6 * expected.abs().max(1.0), "{dc} {expected}");
@@ -280,7 +281,7 @@ mod tests {
         let other = Kron::new(positive::<f64>(2, 1), positive(2, 2)).unwrap();
         let expected = KronError::Shape { operation, argument: "B", expected: (3, 3), found: (2, 2) };
         assert_eq!(eigen.log_determinant_shifted_gradients(&other, 1.0).map(drop), Err(expected));
-        let chain = crate::operator::KronChain::new([positive::<f64>(6, 1)]).unwrap();
+        let chain = KronChain::new([positive::<f64>(6, 1)]).unwrap();
         let expected = KronError::FactorShapes { operation, left: vec![(2, 2), (3, 3)], right: vec![(6, 6)] };
         assert_eq!(eigen.log_determinant_shifted_gradients(&chain, 1.0).map(drop), Err(expected));
         let k = Kron::new(array![[2.0]], array![[3.0]]).unwrap();

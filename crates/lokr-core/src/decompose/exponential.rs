@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
+use super::dense::System;
 use super::lu::Lu;
 use super::magnitude::largest_magnitude;
 use crate::scalar::Scalar;
@@ -104,7 +105,7 @@ fn approximant(matrix: &Array2<f64>, coefficients: &[f64]) -> Array2<f64> {
     let (lu, mut result) = (Lu::new((&even - &odd).view()), even + odd);
     if let Some(result) = result.as_slice_mut() {
         // The matrix is about `coefficients[0]` times the identity: no power is left over.
-        lu.solve_scaled_row_major(result, &mut lu.memory(size));
+        lu.solve_scaled_row_major(System::Plain, result, &mut Lu::<f64>::memory(&[(size, size)]));
     }
     result
 }
