@@ -46,7 +46,7 @@ pub enum Preconditioner<'a, T: Scalar> {
     /// a product. The factors must be square.
     Nearest,
     /// A symmetric product that is known to be near to the sum, plus the mean of `D`, by the eigenvalues of its factors.
-    Kron(Kron<'a, T>),
+    Kron(&'a Kron<'a, T>),
 }
 
 /// What came of conjugate gradients.

@@ -137,9 +137,13 @@ fn solve<T: Scalar>(
     let half = T::from_f64_lossy(0.5);
     let norms: Vec<T> = y.rows().into_iter().map(norm).collect();
     let mut x = Array2::zeros(y.dim());
-    // Of zero that is right already; of what is not finite nothing is.
-    let unsolved = norms.iter().map(|&norm| if norm > T::zero() { norm / norm } else { norm });
-    let mut residuals: Array1<T> = unsolved.collect();
+    // Of what is not finite, no solution is right.
+    let of_zero = |&norm: &T| match norm {
+        norm if norm == T::zero() => T::zero(),
+        norm if norm.is_finite() => T::one(),
+        _ => T::nan(),
+    };
+    let mut residuals: Array1<T> = norms.iter().map(of_zero).collect();
     for (mut row, _) in x.rows_mut().into_iter().zip(&residuals).filter(|(_, residual)| residual.is_nan()) {
         row.fill(T::nan());
     }

@@ -3,6 +3,7 @@
 use ndarray::{Array1, Array2};
 
 use super::cg_options::Preconditioner;
+use super::kron_terms::KronTerms;
 use super::system::System;
 use crate::decompose::Symmetry;
 use crate::error::{KronError, Result};
@@ -18,7 +19,7 @@ pub(super) enum Inverse<T: Scalar> {
     Diagonal(Array1<T>),
     /// `(Q_A ⊗ Q_B)·Λ⁻¹·(Q_A ⊗ Q_B)ᵀ`.
     Eigen {
-        vectors: Kron<'static, T>,
+        vectors: Box<Kron<'static, T>>,
         values: Array1<T>,
     },
 }
@@ -70,7 +71,7 @@ impl<T: Scalar> Inverse<T> {
         // Values that are zero or less by rounding, or because the product is only near, are lifted.
         let least = (T::epsilon() * largest).max(T::min_positive_value());
         values.mapv_inplace(|value| value.max(least));
-        Ok(Self::Eigen { vectors: eigen.vectors().clone(), values })
+        Ok(Self::Eigen { vectors: Box::new(eigen.vectors().clone()), values })
     }
 
     /// `M⁻¹·r` for every row.
@@ -89,22 +90,14 @@ impl<T: Scalar> Inverse<T> {
 
 /// The product nearest to those of the terms that split alike and have together the largest norms.
 fn nearest<T: Scalar>(terms: &[Kron<'static, T>]) -> Result<Option<Kron<'static, T>>> {
-    let mut splits: Vec<(T, Vec<(T, &Kron<'static, T>)>)> = Vec::new();
-    for term in terms {
-        let norm = term.frobenius_norm();
-        match splits.iter_mut().find(|(_, split)| split.iter().all(|(_, other)| other.shape() == term.shape())) {
-            Some((sum, split)) => {
-                *sum += norm;
-                split.push((T::one(), term));
-            }
-            None => splits.push((norm, vec![(T::one(), term)])),
-        }
-    }
+    let Ok(sum) = KronTerms::new(terms.iter().map(|term| (T::one(), term.view()))) else { return Ok(None) };
+    let norms = |split: &[(T, &Kron<'_, T>)]| split.iter().map(|(_, term)| term.frobenius_norm()).sum::<T>();
+    let splits = sum.splits().into_iter().map(|split| (norms(&split), split));
     // The first of equals.
-    let largest = splits.into_iter().reduce(|most, other| if other.0 > most.0 { other } else { most });
+    let largest = splits.reduce(|most, other| if other.0 > most.0 { other } else { most });
     match largest {
         Some((_, split)) if split.len() > 1 => Ok(nearest_to_sum(&split, 1)?.terms.into_iter().next()),
-        Some((_, split)) => Ok(split.first().map(|(_, term)| (*term).clone())),
+        Some((_, split)) => Ok(split.first().map(|(_, term)| (*term).clone().into_owned())),
         None => Ok(None),
     }
 }
