@@ -127,7 +127,7 @@ mod tests {
     use crate::operator::KronChain;
     use crate::test_support::{all_close, kron_of, symmetric};
     use lokr_testing::matrix;
-    use ndarray::array;
+    use ndarray::{Array2, array};
 
     #[test]
     fn the_path_can_be_asked_for_and_chosen() {

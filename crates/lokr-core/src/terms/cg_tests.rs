@@ -35,7 +35,7 @@ fn systems<T: Scalar>() -> Vec<KronTerms<'static, T>> {
     splits.into_iter().map(sum).collect()
 }
 
-fn preconditioners<T: Scalar>(k: &KronTerms<'static, T>) -> Vec<Preconditioner<'_, T>> {
+fn preconditioners<'k, T: Scalar>(k: &'k KronTerms<'static, T>) -> Vec<Preconditioner<'k, T>> {
     let given = Preconditioner::Kron(&k.terms()[0]);
     vec![Preconditioner::None, Preconditioner::Diagonal, Preconditioner::Nearest, given]
 }
