@@ -30,7 +30,7 @@
 //! - `eigenvalues`: [`Kron::eigenvalues`](crate::Kron::eigenvalues) of any square factors.
 //! - `spectrum`: the eigenvalues of a product or sum from those of its factors, and how far they may be wrong.
 //! - `kron_sum`: [`KronSum`], `A ⊗ I + I ⊗ B` and of any number of summands; a part of the room with its own page.
-//! - `sorted`: what `svd` and `eigen` share.
+//! - `sorted`: the singular values of a product from those of its factors, and their order.
 //! - `halves`: low-rank factors whose halves are brought to a common scale.
 //! - `scaled_factor`: factors with exponents of their own, for products that leave the range of the type; `scaled_lu`:
 //!   LU decompositions of matrices of every size, for determinants.

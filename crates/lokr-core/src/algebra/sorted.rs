@@ -1,8 +1,8 @@
-//! What the decompositions of a product share: sorted values, and vectors made of one of each factor.
+//! Products of one singular value of each factor, and their order.
 
 use std::cmp::Ordering;
 
-use ndarray::{Array1, Array2, ArrayView1};
+use ndarray::Array1;
 use num_traits::One;
 
 use crate::decompose::Scaled;
@@ -10,30 +10,8 @@ use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
 use crate::sums::Extended;
 
-/// Which value comes first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sort {
-    Ascending,
-    Descending,
-}
-
-/// The values of a grid, sorted, each with its index; equal ones in the order of their indices.
-pub(super) fn sorted<T: Scalar>(grid: &Array2<T>, sort: Sort) -> (Array1<T>, Vec<(usize, usize)>) {
-    let mut indexed: Vec<_> = grid.indexed_iter().map(|(pair, &value)| (value, pair)).collect();
-    indexed.sort_by(|(x, _), (y, _)| {
-        let order = x.partial_cmp(y).unwrap_or(Ordering::Equal);
-        if sort == Sort::Descending { order.reverse() } else { order }
-    });
-    (indexed.iter().map(|&(value, _)| value).collect(), indexed.into_iter().map(|(_, pair)| pair).collect())
-}
-
-/// `x ⊗ y` of two vectors.
-pub(super) fn kron_vector<T: Scalar>(x: ArrayView1<'_, T>, y: ArrayView1<'_, T>) -> Array1<T> {
-    x.iter().flat_map(|&x| y.iter().map(move |&y| x * y)).collect()
-}
-
-/// The products of one value of every list, the last list running fastest: the eigenvalues or singular values of a
-/// product in the order of its vectors. The values of a list are its power of two times what stands there.
+/// The products of one value of every list, the last list running fastest: the singular values of a product in the
+/// order of its vectors. The values of a list are its power of two times what stands there.
 pub(super) fn products<T: Scalar>(operation: &'static str, lists: &[Scaled<Array1<T>>]) -> Result<Vec<Extended<T>>> {
     let sizes: Vec<usize> = lists.iter().map(|list| list.result.len()).collect();
     KronError::checked_product(operation, &sizes)?;
