@@ -163,7 +163,8 @@ pub(super) fn backward<T: Scalar>(
         }
     }
     update.gain_gradients(gains, &mut pass.of_gains);
-    update.add_norm_gradients(&base.effective_weight()?, axis, &pass.of_gains, &mut pass.scratch)
+    update.add_norm_gradients(&base.effective_weight()?, axis, &pass.of_gains, &mut pass.scratch);
+    Ok(())
 }
 
 /// Adds the products of equal elements, summed over the rows.
@@ -174,19 +175,11 @@ fn add_products<T: Scalar>(sums: &mut Array1<T>, x: &ArrayRef2<T>, y: &ArrayRef2
 }
 
 /// The decomposed weight `b·W + gains∘V` in the place of `W`.
-pub(super) fn decompose<T: Scalar>(
-    update: &LoKrUpdate<T>,
-    (axis, gains): (DoraAxis, &Gains<T>),
-    w: &mut ArrayRef2<T>,
-) -> Result<()> {
-    update.change_rows(w, axis, &gains.values, |w, delta, gain| *w = (gains.base + gain) * *w + gain * delta)
+pub(super) fn decompose<T: Scalar>(update: &LoKrUpdate<T>, (axis, gains): (DoraAxis, &Gains<T>), w: &mut ArrayRef2<T>) {
+    update.change_rows(w, axis, &gains.values, |w, delta, gain| *w = (gains.base + gain) * *w + gain * delta);
 }
 
 /// `W` from [`decompose`]d.
-pub(super) fn recompose<T: Scalar>(
-    update: &LoKrUpdate<T>,
-    (axis, gains): (DoraAxis, &Gains<T>),
-    w: &mut ArrayRef2<T>,
-) -> Result<()> {
-    update.change_rows(w, axis, &gains.values, |w, delta, gain| *w = (*w - gain * delta) / (gains.base + gain))
+pub(super) fn recompose<T: Scalar>(update: &LoKrUpdate<T>, (axis, gains): (DoraAxis, &Gains<T>), w: &mut ArrayRef2<T>) {
+    update.change_rows(w, axis, &gains.values, |w, delta, gain| *w = (*w - gain * delta) / (gains.base + gain));
 }

@@ -103,7 +103,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         let Some(dora) = update.decomposition() else { return Ok(None) };
         if self.gains.get().is_none() {
             let weight = linear(&self.base)?.effective_weight()?;
-            let gains = update.gains(dora, &weight, &mut Scratch::new(), None)?;
+            let gains = update.gains(dora, &weight, &mut Scratch::new(), None);
             return Ok(Some((dora.axis, self.gains.get_or_init(|| gains))));
         }
         Ok(self.gains.get().map(|gains| (dora.axis, gains)))
@@ -117,7 +117,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         {
             let weight = linear(&self.base)?.effective_weight()?;
             let (scratch, spare) = (&mut self.training.dora.scratch, self.training.spare_gains.take());
-            let gains = update.gains(dora, &weight, scratch, spare)?;
+            let gains = update.gains(dora, &weight, scratch, spare);
             self.gains.get_or_init(|| gains);
         }
         Ok(())
@@ -193,7 +193,7 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
         }
         let mut weight = weight.into_owned();
         match self.decomposition()? {
-            Some(decomposition) => dora::decompose(self.updates.own(), decomposition, &mut weight)?,
+            Some(decomposition) => dora::decompose(self.updates.own(), decomposition, &mut weight),
             None => self.updates.active().try_for_each(|update| update.add_to(T::one(), &mut weight))?,
         }
         Ok(weight.into())

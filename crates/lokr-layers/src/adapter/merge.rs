@@ -149,11 +149,11 @@ fn add_finite<T: Scalar>(updates: &Updates<T>, way: Way, gains: Option<&Gains<T>
     changed.assign(w);
     match (decomposing, way, gains) {
         (Some((update, dora)), Way::Merge, _) => {
-            let gains = update.gains(dora, w, &mut Scratch::new(), None)?;
-            dora::decompose(update, (dora.axis, &gains), &mut changed)?;
+            let gains = update.gains(dora, w, &mut Scratch::new(), None);
+            dora::decompose(update, (dora.axis, &gains), &mut changed);
         }
         (Some((update, dora)), Way::Unmerge, Some(gains)) => {
-            dora::recompose(update, (dora.axis, gains), &mut changed)?;
+            dora::recompose(update, (dora.axis, gains), &mut changed);
         }
         _ => updates.enabled().try_for_each(|update| update.add_to(sign, &mut changed))?,
     }

@@ -357,7 +357,7 @@ impl<T: Scalar> Settings<T> {
         update.dropout = Dropout { seed: self.seed, ..self.dropout };
         match (self.dora, given) {
             (None, _) => Ok(update),
-            (Some(axis), Some(given)) => update.with_dora(axis, &start_norms(given, axis)?, self.dora_strength),
+            (Some(axis), Some(given)) => update.with_dora(axis, &start_norms(given, axis), self.dora_strength),
             (Some(_), None) => Err(LayerError::invalid("dora", "set", "none, where there is no weight")),
         }
     }

@@ -4,12 +4,11 @@
 //! A norm is summed from the elements `w + Δw` themselves rather than from `‖w‖² + 2⟨w, Δw⟩ + ‖Δw‖²`, which takes the
 //! same pass and loses its digits where the update nearly cancels the weight.
 
-use lokr_core::{Factor, Scalar, matmul_into};
+use lokr_core::{Factor, Scalar};
 use ndarray::{Array2, ArrayRef1, ArrayRef2, ArrayView2};
 
 use super::dora::DoraAxis;
 use super::lokr_update::LoKrUpdate;
-use crate::error::Result;
 
 /// Memory that walks keep.
 #[derive(Debug, Clone)]
@@ -36,21 +35,20 @@ impl<T: Scalar> Scratch<T> {
     }
 
     /// Lays the factors out for a walk along rows of `W`, or of `Wᵀ` if that is how it lies.
-    fn prepare(&mut self, update: Option<&LoKrUpdate<T>>, flipped: bool) -> Result<()> {
+    fn prepare(&mut self, update: Option<&LoKrUpdate<T>>, flipped: bool) {
         let terms = || update.iter().flat_map(|update| update.terms());
         self.terms.resize_with(terms().count(), || {
             let [a, b, da, db] = std::array::from_fn(|_| Array2::zeros((0, 0)));
             TermScratch { a, b, da, db }
         });
         for ((_, delta), to) in terms().zip(&mut self.terms) {
-            lay_out(delta.a(), flipped, &mut to.a)?;
-            lay_out(delta.b(), flipped, &mut to.b)?;
+            lay_out(delta.a(), flipped, &mut to.a);
+            lay_out(delta.b(), flipped, &mut to.b);
         }
-        Ok(())
     }
 }
 
-fn lay_out<T: Scalar>(factor: &Factor<'_, T>, flipped: bool, to: &mut Array2<T>) -> Result<()> {
+fn lay_out<T: Scalar>(factor: &Factor<'_, T>, flipped: bool, to: &mut Array2<T>) {
     let (rows, cols) = factor.dim();
     let dim = if flipped { (cols, rows) } else { (rows, cols) };
     if to.dim() != dim {
@@ -59,10 +57,17 @@ fn lay_out<T: Scalar>(factor: &Factor<'_, T>, flipped: bool, to: &mut Array2<T>)
     match (factor, flipped) {
         (Factor::Full(matrix), false) => to.assign(matrix),
         (Factor::Full(matrix), true) => to.assign(&matrix.t()),
-        (Factor::LowRank(low), false) => matmul_into(T::one(), &low.left(), &low.right(), T::zero(), to)?,
-        (Factor::LowRank(low), true) => matmul_into(T::one(), &low.right().t(), &low.left().t(), T::zero(), to)?,
+        (Factor::LowRank(low), false) => multiply(low.left(), low.right(), to),
+        (Factor::LowRank(low), true) => multiply(low.right().reversed_axes(), low.left().reversed_axes(), to),
     }
-    Ok(())
+}
+
+/// A product of small matrices, without the memory that a product of large ones is worth.
+fn multiply<T: Scalar>(left: ArrayView2<'_, T>, right: ArrayView2<'_, T>, to: &mut Array2<T>) {
+    to.fill(T::zero());
+    for (left, mut to) in left.rows().into_iter().zip(to.rows_mut()) {
+        left.iter().zip(right.rows()).for_each(|(&left, right)| to.scaled_add(left, &right));
+    }
 }
 
 /// Whether `w` lies column by column, so that its transpose is walked.
@@ -114,9 +119,9 @@ impl<T: Scalar> LoKrUpdate<T> {
         axis: DoraAxis,
         along: &ArrayRef1<T>,
         change: impl Fn(&mut T, T, T),
-    ) -> Result<()> {
+    ) {
         let (mut scratch, flipped) = (Scratch::new(), lies_flipped(&w.view()));
-        scratch.prepare(Some(self), flipped)?;
+        scratch.prepare(Some(self), flipped);
         let along_rows = (axis == DoraAxis::Output) != flipped;
         let mut w = if flipped { w.view_mut().reversed_axes() } else { w.view_mut() };
         let mut delta = vec![T::zero(); w.ncols()];
@@ -126,7 +131,6 @@ impl<T: Scalar> LoKrUpdate<T> {
             let columns = w.into_iter().zip(&delta).enumerate();
             columns.for_each(|(col, (w, &delta))| change(w, delta, along[if along_rows { index } else { col }]));
         }
-        Ok(())
     }
 }
 
@@ -137,13 +141,13 @@ pub(super) fn norms<T: Scalar>(
     axis: DoraAxis,
     scratch: &mut Scratch<T>,
     found: &mut ArrayRef1<T>,
-) -> Result<()> {
+) {
     let flipped = lies_flipped(&w.view());
-    scratch.prepare(update, flipped)?;
+    scratch.prepare(update, flipped);
     let w = if flipped { w.t() } else { w.view() };
     if (axis == DoraAxis::Output) != flipped {
         walk(update, w, scratch, |index, row, _| found[index] = norm(row));
-        return Ok(());
+        return;
     }
     let mut sums = std::mem::take(&mut scratch.sums);
     sums.clear();
@@ -168,7 +172,6 @@ pub(super) fn norms<T: Scalar>(
         scratch.largest = largest;
     }
     scratch.sums = sums;
-    Ok(())
 }
 
 /// Adds to the gradients of the factors what comes through the norms: that of `Σ c·‖V‖²/2` over rows or columns.
@@ -178,9 +181,9 @@ pub(super) fn add_norm_gradients<T: Scalar>(
     axis: DoraAxis,
     c: &ArrayRef1<T>,
     scratch: &mut Scratch<T>,
-) -> Result<()> {
+) {
     let flipped = lies_flipped(&w.view());
-    scratch.prepare(Some(update), flipped)?;
+    scratch.prepare(Some(update), flipped);
     for term in &mut scratch.terms {
         clear(&mut term.da, term.a.dim());
         clear(&mut term.db, term.b.dim());
@@ -210,10 +213,9 @@ pub(super) fn add_norm_gradients<T: Scalar>(
         let Some(gradients) = &mut term.gradients else { continue };
         let parts = gradients.parts_mut();
         let (of_a, of_b) = parts.split_at_mut(term.delta.a().parts().count());
-        add_to_factor(term.delta.a(), &oriented(&scratch.da, flipped), of_a)?;
-        add_to_factor(term.delta.b(), &oriented(&scratch.db, flipped), of_b)?;
+        add_to_factor(term.delta.a(), &oriented(&scratch.da, flipped), of_a);
+        add_to_factor(term.delta.b(), &oriented(&scratch.db, flipped), of_b);
     }
-    Ok(())
 }
 
 fn oriented<T>(matrix: &Array2<T>, flipped: bool) -> ArrayView2<'_, T> {
@@ -225,20 +227,22 @@ fn clear<T: Scalar>(matrix: &mut Array2<T>, dim: (usize, usize)) {
 }
 
 /// Adds the gradient of a factor to those of its stored matrices.
-fn add_to_factor<T: Scalar>(
-    factor: &Factor<'_, T>,
-    gradient: &ArrayView2<'_, T>,
-    parts: &mut [Array2<T>],
-) -> Result<()> {
+fn add_to_factor<T: Scalar>(factor: &Factor<'_, T>, gradient: &ArrayView2<'_, T>, parts: &mut [Array2<T>]) {
     match (factor, parts) {
         (Factor::Full(_), [part]) => *part += gradient,
         (Factor::LowRank(low), [left, right]) => {
-            matmul_into(T::one(), gradient, &low.right().t(), T::one(), left)?;
-            matmul_into(T::one(), &low.left().t(), gradient, T::one(), right)?;
+            for ((gradient, mut of_left), left) in
+                gradient.rows().into_iter().zip(left.rows_mut()).zip(low.left().rows())
+            {
+                of_left
+                    .iter_mut()
+                    .zip(low.right().rows())
+                    .for_each(|(of_left, right)| *of_left += gradient.dot(&right));
+                right.rows_mut().into_iter().zip(left).for_each(|(mut row, &left)| row.scaled_add(left, &gradient));
+            }
         }
         _ => {}
     }
-    Ok(())
 }
 
 /// The norm of a row, in `f64`, right wherever the result is in range.

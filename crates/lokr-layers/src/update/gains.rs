@@ -60,12 +60,12 @@ impl<T: Scalar> LoKrUpdate<T> {
         w: &ArrayRef2<T>,
         scratch: &mut Scratch<T>,
         spare: Option<Gains<T>>,
-    ) -> Result<Gains<T>> {
+    ) -> Gains<T> {
         let length = dora.magnitude.len();
         let spare = spare.filter(|spare| spare.values.len() == length);
         let fresh = || Gains { base: T::zero(), values: Array1::zeros(length), norms: Array1::zeros(length) };
         let mut gains = spare.unwrap_or_else(fresh);
-        norms(Some(self), w, dora.axis, scratch, &mut gains.norms)?;
+        norms(Some(self), w, dora.axis, scratch, &mut gains.norms);
         let (mu, one) = (self.multiplier(), T::one());
         gains.base = if dora.strength == DoraStrength::FromBase { one - mu } else { T::zero() };
         for ((value, &norm), &magnitude) in gains.values.iter_mut().zip(&gains.norms).zip(&dora.magnitude) {
@@ -75,7 +75,7 @@ impl<T: Scalar> LoKrUpdate<T> {
                 DoraStrength::Lycoris => one + mu * (g - one),
             };
         }
-        Ok(gains)
+        gains
     }
 
     /// From `dh`, the gradient of the gains: adds that of `dora_scale`, and replaces `dh` by what every row or column of
@@ -94,9 +94,9 @@ impl<T: Scalar> LoKrUpdate<T> {
 }
 
 /// `‖W‖` along `axis`, which `dora_scale` starts as.
-pub(super) fn start<T: Scalar>(w: &ArrayRef2<T>, axis: DoraAxis) -> Result<Array1<T>> {
+pub(super) fn start<T: Scalar>(w: &ArrayRef2<T>, axis: DoraAxis) -> Array1<T> {
     let length = if axis == DoraAxis::Output { w.nrows() } else { w.ncols() };
     let mut found = Array1::zeros(length);
-    norms(None, w, axis, &mut Scratch::new(), &mut found)?;
-    Ok(found)
+    norms(None, w, axis, &mut Scratch::new(), &mut found);
+    found
 }

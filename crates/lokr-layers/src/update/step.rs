@@ -105,8 +105,8 @@ impl<T: Scalar> LoKrUpdate<T> {
         axis: DoraAxis,
         c: &ArrayRef1<T>,
         scratch: &mut Scratch<T>,
-    ) -> Result<()> {
-        add_norm_gradients(self, w, axis, c, scratch)
+    ) {
+        add_norm_gradients(self, w, axis, c, scratch);
     }
 
     /// Sets gradients to zero that are not of the current parameters.
