@@ -3,11 +3,12 @@
 
 use lokr::core::{Factor, Kron, KronGradients};
 use lokr::layers::{
-    Activation, Dense, FullyConnected, GradientAt, Init, Layer, LinearLayer, LoKrAdapter, LoKrInit,
+    Activation, Adapter, Dense, DoraAxis, FullyConnected, GradientAt, Init, Layer, LinearLayer, LoKrAdapter, LoKrInit,
+    LoKrSettings,
     rand::{SeedableRng, rngs::SmallRng},
 };
 use lokr_testing::{CountingAllocator, Numbers, assert_close};
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator::new();
@@ -82,6 +83,63 @@ fn training_steps_after_the_first_allocate_nothing() {
     let mut rng = SmallRng::seed_from_u64(4);
     training_steps_allocate_nothing(Dense::new(120, 96, Activation::Silu, Init::HeNormal, &mut rng).unwrap());
     training_steps_allocate_nothing(FullyConnected::new(120, 96, Activation::Relu, Init::HeNormal, &mut rng).unwrap());
+}
+
+/// Dropout, numbers that are trained, sums, norms of the weight, several updates: memory is made once, and no product is
+/// formed. A weight of these sizes takes 45 KiB, which a first step must not need beside its buffers.
+#[test]
+fn training_steps_with_every_feature_allocate_nothing() {
+    let _alone = ALLOCATOR.alone();
+    let mut rng = SmallRng::seed_from_u64(8);
+    let base = Dense::<f32>::new(120, 96, Activation::Silu, Init::HeNormal, &mut rng).unwrap();
+    let settings = || LoKrSettings::<f32>::new().rank(4).decompose_both(true).init(LoKrInit::Random);
+    let mut numbers = Numbers::new(9);
+    for (name, settings) in [
+        ("dropout", settings().input_dropout(0.2).rank_dropout(0.2).rescale_rank_dropout(true).module_dropout(0.2)),
+        ("numbers", settings().terms(3).term_weights(true).learned_scalar(true)),
+        ("norms of rows", settings().dora(DoraAxis::Output)),
+        ("norms of columns", settings().terms(2).dora(DoraAxis::Input)),
+    ] {
+        let mut adapter = settings.adapt(base.clone()).unwrap();
+        if name == "numbers" {
+            adapter.add_update("second", LoKrSettings::new().seed(1).update((96, 120)).unwrap()).unwrap();
+        }
+        let (x, dy) = (numbers.matrix::<f32>(30, 120), numbers.matrix::<f32>(30, 96));
+        let (mut y, mut dx) = (Array2::zeros(dy.dim()), Array2::zeros(x.dim()));
+        let calls = in_pool(|| {
+            let mut step = || {
+                adapter.set_scaling(0.5).unwrap(); // what was computed from the parameters is computed anew
+                adapter.forward_into(&x, &mut y).unwrap();
+                adapter.backward_into(&dy, GradientAt::Output, &mut dx).unwrap();
+            };
+            (0..4).for_each(|_| step()); // one of them at least is not left out
+            ALLOCATOR.count(step).0
+        });
+        assert_eq!(calls, 0, "{name}");
+    }
+}
+
+/// A base of 64 MiB: the norms of the weight are found without a second one.
+#[test]
+fn norms_of_a_weight_need_no_matrix_of_its_size() {
+    let _alone = ALLOCATOR.alone();
+    let size = 4096;
+    let base = FullyConnected::from_arrays(
+        Array2::from_elem((size, size), 0.01_f32),
+        Array1::zeros(size),
+        Activation::Identity,
+    );
+    let mut adapter = LoKrSettings::new().rank(8).dora(DoraAxis::Input).adapt(base.unwrap()).unwrap();
+    let x = Array2::from_elem((2, size), 0.5);
+    let peak = in_pool(|| {
+        ALLOCATOR
+            .count(|| {
+                let y = adapter.forward(&x).unwrap();
+                adapter.backward(&y).unwrap();
+            })
+            .1
+    });
+    assert!(peak < 4 << 20, "{peak} bytes");
 }
 
 /// `W` would take 64 MiB, one output 1 MiB.

@@ -54,6 +54,11 @@ impl<T: Scalar> Buffer<T> {
         self.memory.slice_axis_mut(Axis(0), Slice::from(..self.rows))
     }
 
+    /// The buffer, with another of no memory left in its place.
+    pub(crate) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::new())
+    }
+
     /// Gives the memory back.
     pub(crate) fn clear(&mut self) {
         *self = Self::new();

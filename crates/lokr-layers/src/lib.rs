@@ -78,8 +78,8 @@ pub use activation::Activation;
 pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    Adapter, GradientAt, Layer, LinearLayer, LoadReport, Loading, Merges, Visitor, VisitorMut, load_parameters,
-    named_parameters, set_parameter,
+    Adapter, GradientAt, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, Visitor, VisitorMut,
+    load_parameters, named_parameters, set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
 pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, Select, Sequential};
@@ -87,7 +87,7 @@ pub use training::{
     Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sgd, SgdSettings,
     Targets, Trainer, accuracy, evaluate,
 };
-pub use update::{DeltaPlacement, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate};
+pub use update::{DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate};
 
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;

@@ -2,13 +2,11 @@
 
 use lokr_core::Scalar;
 
+use super::checks::check_decomposition;
 use super::lokr_adapter::LoKrAdapter;
-use crate::error::{LayerError, Result};
-use crate::layer::{Adapter, Layer};
-use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME};
-
-/// The name of an adapter's own update, as in PEFT.
-pub(super) const OWN: &str = "default";
+use crate::error::Result;
+use crate::layer::{Adapter, Layer, Restore};
+use crate::update::{DeltaPlacement, LoKrUpdate};
 
 impl<T: Scalar, L: Layer<T> + Clone + 'static> Adapter<T> for LoKrAdapter<T, L> {
     fn base(&self) -> &dyn Layer<T> {
@@ -16,29 +14,53 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Adapter<T> for LoKrAdapter<T, L> 
     }
 
     fn updates(&self) -> Vec<(&str, &LoKrUpdate<T>)> {
-        vec![(OWN, &self.update)]
+        self.updates.all().collect()
     }
 
-    fn update(&self, name: &str) -> Result<&LoKrUpdate<T>> {
-        if name == OWN { Ok(&self.update) } else { Err(unknown(name)) }
+    fn named_update(&self, name: &str) -> Result<&LoKrUpdate<T>> {
+        self.updates.get(name)
+    }
+
+    fn is_enabled(&self, name: &str) -> Result<bool> {
+        self.updates.is_enabled(name)
+    }
+
+    fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<()> {
+        self.change(|updates| updates.set_enabled(name, enabled))
+    }
+
+    fn add_update(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<()> {
+        check_decomposition(&self.base, self.placement, &update)?;
+        self.change(|updates| updates.add(name, update))
+    }
+
+    fn remove_update(&mut self, name: &str) -> Result<LoKrUpdate<T>> {
+        self.change(|updates| updates.remove(name))
     }
 
     fn replace_update(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<LoKrUpdate<T>> {
-        if name != OWN {
-            return Err(unknown(name));
-        }
-        LayerError::check_shape(TYPE_NAME, "an update", self.update.dim(), update.dim())?;
-        let old = std::mem::replace(&mut self.update, update);
-        self.forget();
-        Ok(old)
+        check_decomposition(&self.base, self.placement, &update)?;
+        self.change(|updates| updates.replace(name, update))
     }
 
     fn set_scaling(&mut self, scaling: T) -> Result<()> {
         self.set_scaling(scaling)
     }
 
-    fn set_multiplier(&mut self, name: &str, multiplier: T) -> Result<()> {
-        if name == OWN { self.set_multiplier(multiplier) } else { Err(unknown(name)) }
+    fn set_update_multiplier(&mut self, name: &str, multiplier: T) -> Result<()> {
+        self.change(|updates| updates.get_mut(name)?.set_multiplier(multiplier))
+    }
+
+    fn is_merged(&self) -> bool {
+        self.updates.in_place.is_some()
+    }
+
+    fn merge_in_place(&mut self, restore: Restore) -> Result<()> {
+        self.merge_base(restore)
+    }
+
+    fn unmerge_in_place(&mut self) -> Result<()> {
+        self.unmerge_base()
     }
 
     fn placement(&self) -> DeltaPlacement {
@@ -46,14 +68,10 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Adapter<T> for LoKrAdapter<T, L> 
     }
 
     fn is_base_frozen(&self) -> bool {
-        self.base_frozen
+        self.is_base_frozen()
     }
 
     fn set_base_frozen(&mut self, frozen: bool) {
         self.set_base_frozen(frozen);
     }
-}
-
-fn unknown(name: &str) -> LayerError {
-    LayerError::UnknownName { layer: TYPE_NAME, name: name.to_owned() }
 }

@@ -1,9 +1,10 @@
-//! What an adapter refuses of a base.
+//! What an adapter needs of a base.
 
 use lokr_core::Scalar;
 
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
+use crate::update::{DeltaPlacement, LoKrUpdate};
 
 /// The shape `(out, in)` of the weight that the update is added to.
 pub(super) fn weight_shape<T: Scalar>(base: &dyn Layer<T>) -> Result<(usize, usize)> {
@@ -16,4 +17,21 @@ pub(super) fn weight_shape<T: Scalar>(base: &dyn Layer<T>) -> Result<(usize, usi
         LayerError::check_shape(layer, "weight", expected, linear.weight().dim())?;
     }
     Ok(expected)
+}
+
+/// Whether a base lets `update` enter there: one that decomposes the weight needs a weight.
+pub(super) fn check_decomposition<T: Scalar>(
+    base: &dyn Layer<T>,
+    placement: DeltaPlacement,
+    update: &LoKrUpdate<T>,
+) -> Result<()> {
+    if update.dora().is_none() {
+        return Ok(());
+    }
+    let linear = base.as_linear().ok_or(LayerError::NotMergeable { layer: base.type_name() })?;
+    if placement == DeltaPlacement::AfterActivation && !linear.activation().is_identity() {
+        let expected = "BeforeActivation for an update that decomposes the weight";
+        return Err(LayerError::invalid("placement", "AfterActivation", expected));
+    }
+    Ok(())
 }

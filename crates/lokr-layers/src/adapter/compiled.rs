@@ -55,7 +55,8 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
 }
 
 impl<T: Scalar> CompiledLoKr<T> {
-    /// [`LoKrAdapter::compile`] of an adapter of any base. One around an adapter has that one's update in its weight.
+    /// [`LoKrAdapter::compile`] of an adapter of any base. One around an adapter has that one's update in its
+    /// weight, and one that decomposes the weight its own.
     ///
     /// # Errors
     /// As [`LoKrAdapter::compile`].
@@ -65,10 +66,20 @@ impl<T: Scalar> CompiledLoKr<T> {
         }
         let base = adapter.base();
         let linear = base.as_linear().ok_or(LayerError::NotCompilable { layer: base.type_name() })?;
-        let updates = adapter.updates();
-        let terms = updates.iter().flat_map(|(_, update)| update.terms());
+        let mut updates = Vec::new();
+        for (name, update) in adapter.updates() {
+            if adapter.is_enabled(name)? && !adapter.is_merged() {
+                updates.push(update);
+            }
+        }
+        // A weight with norms of its own is no sum.
+        let whole = adapter.as_linear().filter(|_| updates.iter().any(|update| update.dora().is_some()));
+        if whole.is_some() {
+            updates.clear();
+        }
+        let terms = updates.into_iter().flat_map(|update| update.terms());
         Ok(Self {
-            weight: PackedMatrix::new(&linear.effective_weight()?)?,
+            weight: PackedMatrix::new(&whole.unwrap_or(linear).effective_weight()?)?,
             bias: linear.bias().to_owned(),
             activation: linear.activation(),
             placement: adapter.placement(),

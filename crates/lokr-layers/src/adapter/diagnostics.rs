@@ -4,8 +4,8 @@ use std::fmt;
 
 use lokr_core::{KronShape, Scalar};
 
-use super::any_adapter::OWN;
 use super::lokr_adapter::LoKrAdapter;
+use super::updates::OWN;
 use crate::activation::Activation;
 use crate::error::Result;
 use crate::layer::{Adapter, Layer};
@@ -86,7 +86,7 @@ impl LoKrDiagnostics {
     /// # Errors
     /// As [`LoKrAdapter::diagnostics`].
     pub fn new<T: Scalar>(adapter: &dyn Adapter<T>) -> Result<Self> {
-        let (base, update) = (adapter.base(), adapter.update(OWN)?);
+        let (base, update) = (adapter.base(), adapter.named_update(OWN)?);
         let (linear, delta) = (base.as_linear(), update.delta());
         let (out, input) = update.dim();
         Ok(Self {

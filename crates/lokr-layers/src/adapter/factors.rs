@@ -35,13 +35,13 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// The halves `A_a (m, r)` and `A_b (r, n)`, if `A` is held low-rank.
     #[must_use]
     pub fn matrix_a_halves(&self) -> Option<(ArrayView2<'_, T>, ArrayView2<'_, T>)> {
-        self.update.a_halves()
+        self.update().a_halves()
     }
 
     /// The halves `B_a (p, r)` and `B_b (r, q)`, if `B` is held low-rank.
     #[must_use]
     pub fn matrix_b_halves(&self) -> Option<(ArrayView2<'_, T>, ArrayView2<'_, T>)> {
-        self.update.b_halves()
+        self.update().b_halves()
     }
 
     /// Replaces `A` by a full matrix, or by a [`Factor::low_rank`] of any inner size, of the same shape `(m, n)`.
@@ -55,9 +55,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// [`LayerError::NonFinite`]: crate::LayerError::NonFinite
     /// [`LayerError::InvalidRank`]: crate::LayerError::InvalidRank
     pub fn set_matrix_a<'f>(&mut self, a: impl Into<Factor<'f, T>>) -> Result<()> {
-        self.update.set_a(a.into())?;
-        self.forget();
-        Ok(())
+        let a = a.into();
+        self.change(|updates| updates.own_mut().set_a(a))
     }
 
     /// Replaces `B`, as [`LoKrAdapter::set_matrix_a`] replaces `A`; the shape is `(p, q)`.
@@ -65,8 +64,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// # Errors
     /// As [`LoKrAdapter::set_matrix_a`].
     pub fn set_matrix_b<'f>(&mut self, b: impl Into<Factor<'f, T>>) -> Result<()> {
-        self.update.set_b(b.into())?;
-        self.forget();
-        Ok(())
+        let b = b.into();
+        self.change(|updates| updates.own_mut().set_b(b))
     }
 }

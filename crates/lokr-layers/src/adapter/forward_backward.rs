@@ -3,18 +3,48 @@
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
-use super::linear::{backward, train_pre_activation};
 use super::lokr_adapter::{LoKrAdapter, TrainingState};
+use super::merge::{Way, change_weight};
 use crate::activation::Activation;
+use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
-use crate::update::{DeltaPlacement, TYPE_NAME};
+use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME};
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     fn check_forward(&self, x: &ArrayRef2<T>, y: &ArrayRef2<T>) -> Result<()> {
         let batch = x.nrows();
         LayerError::check_shape(TYPE_NAME, "x", (batch, self.base.input_size()), x.dim())?;
         LayerError::check_shape(TYPE_NAME, "y", (batch, self.base.output_size()), y.dim())
+    }
+
+    /// The backward of what has been checked.
+    fn back(
+        &mut self,
+        activation: Option<Activation>,
+        (dy, at): (&ArrayRef2<T>, GradientAt),
+        x: &ArrayRef2<T>,
+        stored_dz: &mut Buffer<T>,
+        dx: &mut ArrayRef2<T>,
+    ) -> Result<()> {
+        let dz_memory;
+        let dz = match activation {
+            Some(activation) if at == GradientAt::Output && activation != Activation::Identity => {
+                let mut dz = stored_dz.try_resize(dy.dim())?;
+                self.training.activation.backward_into(activation, dy, &mut dz);
+                dz_memory = dz;
+                &*dz_memory
+            }
+            _ => dy, // nothing lies between the two
+        };
+        match activation {
+            Some(_) if self.placement == DeltaPlacement::BeforeActivation => self.back_before(x, (dz, dz), dx),
+            Some(_) => self.back_before(x, (dz, dy), dx),
+            None => {
+                self.base.backward_into(dy, at, dx)?;
+                self.back_updates(x, dy, dx)
+            }
+        }
     }
 }
 
@@ -40,7 +70,7 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
             }
             DeltaPlacement::AfterActivation => {
                 self.base.predict_into(x, y)?;
-                self.update.apply_into(x, y)?;
+                self.updates.apply_into(x, y)?;
             }
         }
         Ok(())
@@ -48,22 +78,24 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
 
     fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         self.check_forward(x, y)?;
+        self.refuse_merged()?;
         self.training.has_input = false;
         self.training.input.try_store(x)?;
         let activation = self.base.as_linear().map(|linear| linear.activation());
         match (self.placement, activation) {
             (DeltaPlacement::BeforeActivation, activation) => {
-                train_pre_activation(self, x, y)?;
+                self.train_before(x, y)?;
                 self.training.activation.forward(activation.unwrap_or_default(), y)?;
             }
+            (DeltaPlacement::AfterActivation, Some(Activation::Identity)) => self.train_before(x, y)?,
             (DeltaPlacement::AfterActivation, Some(activation)) => {
                 self.train_base(x, y)?;
                 self.training.activation.forward(activation, y)?;
-                self.train_update(x, y)?;
+                self.train_updates(x, y)?;
             }
             (DeltaPlacement::AfterActivation, None) => {
                 self.base.forward_into(x, y)?;
-                self.train_update(x, y)?;
+                self.train_updates(x, y)?;
             }
         }
         self.training.has_input = true;
@@ -71,45 +103,30 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     }
 
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
-        let Self { base, update, placement, base_frozen, frozen, training } = self;
-        if !training.has_input {
+        if !self.training.has_input {
             return Err(LayerError::BackwardBeforeForward { layer: TYPE_NAME });
         }
-        let x = training.input.view();
-        LayerError::check_shape(TYPE_NAME, "dy", (x.nrows(), base.output_size()), dy.dim())?;
-        LayerError::check_shape(TYPE_NAME, "dx", (x.nrows(), base.input_size()), dx.dim())?;
-        let activation = base.as_linear().map(|linear| linear.activation());
-        let before = *placement == DeltaPlacement::BeforeActivation;
+        let batch = self.training.input.view().nrows();
+        LayerError::check_shape(TYPE_NAME, "dy", (batch, self.base.output_size()), dy.dim())?;
+        LayerError::check_shape(TYPE_NAME, "dx", (batch, self.base.input_size()), dx.dim())?;
+        let activation = self.base.as_linear().map(|linear| linear.activation());
+        let before = self.placement == DeltaPlacement::BeforeActivation;
         if at == GradientAt::PreActivation && !before && activation != Some(Activation::Identity) {
             return Err(LayerError::NoPreActivation { layer: TYPE_NAME });
         }
-
-        let stored_dz;
-        let dz = match activation {
-            Some(activation) if at == GradientAt::Output && activation != Activation::Identity => {
-                let mut dz = training.dz.try_resize(dy.dim())?;
-                training.activation.backward_into(activation, dy, &mut dz);
-                stored_dz = dz;
-                &*stored_dz
-            }
-            _ => dy, // nothing lies between the two
-        };
-        let trains = (!*frozen && !*base_frozen, !*frozen);
-        match base.as_linear_mut() {
-            Some(linear) => backward(linear, update, trains, &x, (dz, if before { dz } else { dy }), dx),
-            None => {
-                base.backward_into(dy, at, dx)?;
-                if *frozen { update.apply_transposed_into(dy, dx) } else { update.backward_into(&x, dy, dx) }
-            }
-        }
+        // Out of the adapter for so long, so that they can be read while gradients are written.
+        let (input, mut stored_dz) = (self.training.input.take(), self.training.dz.take());
+        let result = self.back(activation, (dy, at), &input.view(), &mut stored_dz, dx);
+        (self.training.input, self.training.dz) = (input, stored_dz);
+        result
     }
 
     fn visit(&self, visitor: Visitor<'_, T>) {
         if self.frozen {
             return;
         }
-        self.update.visit("", visitor);
-        if !self.base_frozen {
+        self.updates.visit(visitor);
+        if self.base_trains() {
             self.base.visit(&mut |name, values, gradient| visitor(&base_name(name), values, gradient));
         }
     }
@@ -119,27 +136,28 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
             return;
         }
         self.training.has_input = false;
-        self.update.visit_mut("", visitor);
-        if !self.base_frozen {
+        self.drop_gains();
+        self.updates.visit_mut(visitor);
+        if self.base_trains() {
             self.base.visit_mut(&mut |name, values, gradient| visitor(&base_name(name), values, gradient));
         }
     }
 
     fn clear_gradients(&mut self) {
-        self.update.clear_gradients();
+        self.updates.each(LoKrUpdate::clear_gradients);
         self.base.clear_gradients();
     }
 
     /// Also gives the memory of the stored input and the gradients back.
     fn reset_state(&mut self) {
         self.training = TrainingState::new();
-        self.update.reset();
+        self.updates.each(LoKrUpdate::reset);
         self.base.reset_state();
     }
 
     /// In inference mode a forward leaves nothing out.
     fn set_training_mode(&mut self, training: bool) {
-        self.update.set_training_mode(training);
+        self.updates.each(|update| update.set_training_mode(training));
         self.base.set_training_mode(training);
     }
 
@@ -166,7 +184,7 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     }
 
     fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
-        self.update.visit_random_states("", visitor);
+        self.updates.visit_random_states(visitor);
         self.base.visit_random_states(&mut |name, state| visitor(&format!("base.{name}"), state));
     }
 
@@ -181,7 +199,9 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     /// Merges adapters around adapters too, from the inside outwards.
     fn merged(&self) -> Result<Box<dyn Layer<T>>> {
         let mut merged = self.base.merged()?;
-        self.merge_into_layer(&mut *merged)?;
+        if self.updates.in_place.is_none() {
+            change_weight(&self.updates, self.placement, Way::Merge, None, &mut *merged)?;
+        }
         merged.reset_state();
         Ok(merged)
     }
@@ -206,6 +226,7 @@ impl<T: Scalar, L> LoKrAdapter<T, L> {
 
 /// The names of a base that is an adapter get a prefix, so that none stands twice.
 fn base_name(name: &str) -> std::borrow::Cow<'_, str> {
-    let adapted = name.starts_with("base.") || name.split('.').any(|part| part.starts_with("lokr_"));
+    let adapted =
+        name.starts_with("base.") || name.split('.').any(|part| part.starts_with("lokr_") || part == "dora_scale");
     if adapted { format!("base.{name}").into() } else { name.into() }
 }

@@ -3,11 +3,12 @@
 use lokr_core::{Scalar, memory};
 use ndarray::{ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
+use super::dora;
 use super::lokr_adapter::LoKrAdapter;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::layer::{Layer, LinearLayer, Merges};
-use crate::update::LoKrUpdate;
+use crate::update::{DoraAxis, Gains, Scratch};
 
 /// The base as a linear layer, where it has to be one.
 fn linear<T: Scalar, L: Layer<T>>(base: &L) -> Result<&dyn LinearLayer<T>> {
@@ -21,47 +22,113 @@ fn linear_mut<T: Scalar, L: Layer<T>>(base: &mut L) -> Result<&mut dyn LinearLay
 }
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+    /// Whether the base trains with the adapter. Below norms of the weight it does not.
+    pub(super) fn base_trains(&self) -> bool {
+        !self.frozen && !self.base_frozen && self.updates.decomposing().is_none()
+    }
+
     /// The base's pre-activation, in training if the base trains.
     pub(super) fn train_base(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
-        if self.frozen || self.base_frozen {
-            linear(&self.base)?.pre_activation_into(x, z)
-        } else {
+        if self.base_trains() {
             linear_mut(&mut self.base)?.train_pre_activation_into(x, z)
+        } else {
+            linear(&self.base)?.pre_activation_into(x, z)
         }
     }
 
-    /// Adds what the update makes of `x`, in training if it trains.
-    pub(super) fn train_update(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
-        if self.frozen { self.update.apply_into(x, z) } else { self.update.forward_into(x, z) }
+    /// Adds what the updates make of `x`, in training if they train.
+    pub(super) fn train_updates(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
+        if self.frozen { self.updates.apply_into(x, z) } else { self.updates.forward_into(x, z) }
     }
-}
 
-/// What the adapter computes before the activation, in training.
-pub(super) fn train_pre_activation<T: Scalar, L: Layer<T> + Clone>(
-    adapter: &mut LoKrAdapter<T, L>,
-    x: &ArrayRef2<T>,
-    z: &mut ArrayRef2<T>,
-) -> Result<()> {
-    adapter.train_base(x, z)?;
-    adapter.train_update(x, z)
-}
-
-/// The way back through both: adds to the gradients of what trains, the base and the update, and writes that of the
-/// input over `dx`. The first gradient is that of the base's pre-activation, the second that of the update's output.
-pub(super) fn backward<T: Scalar>(
-    base: &mut dyn LinearLayer<T>,
-    update: &mut LoKrUpdate<T>,
-    (base_trains, update_trains): (bool, bool),
-    x: &ArrayRef2<T>,
-    (of_base, of_update): (&ArrayRef2<T>, &ArrayRef2<T>),
-    dx: &mut ArrayRef2<T>,
-) -> Result<()> {
-    if base_trains {
-        base.train_backward_into(x, of_base, dx)?;
-    } else {
-        base.input_gradient_into(of_base, dx)?;
+    /// What the adapter computes before the activation, in training.
+    pub(super) fn train_before(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
+        if self.updates.decomposing().is_none() {
+            self.train_base(x, z)?;
+            return self.train_updates(x, z);
+        }
+        self.prepare_gains()?;
+        if !self.frozen && self.updates.own_mut().begin_forward() {
+            return self.train_base(x, z);
+        }
+        let (base, own) = (linear(&self.base)?, self.updates.own());
+        match (own.dora(), self.gains.get()) {
+            (Some((axis, _)), Some(gains)) => {
+                dora::train_pre_activation(base, own, (axis, gains), &mut self.training.dora, x, z)
+            }
+            _ => Ok(()),
+        }
     }
-    if update_trains { update.backward_into(x, of_update, dx) } else { update.apply_transposed_into(of_update, dx) }
+
+    /// The way back of [`LoKrAdapter::train_before`]: adds to the gradients of what trains and writes that of the input
+    /// over `dx`, from the gradient of the base's pre-activation and that of the updates' output.
+    pub(super) fn back_before(
+        &mut self,
+        x: &ArrayRef2<T>,
+        (of_base, of_updates): (&ArrayRef2<T>, &ArrayRef2<T>),
+        dx: &mut ArrayRef2<T>,
+    ) -> Result<()> {
+        if self.updates.decomposing().is_some() {
+            return self.back_decomposed(x, of_base, dx);
+        }
+        if self.base_trains() {
+            linear_mut(&mut self.base)?.train_backward_into(x, of_base, dx)?;
+        } else {
+            linear(&self.base)?.input_gradient_into(of_base, dx)?;
+        }
+        self.back_updates(x, of_updates, dx)
+    }
+
+    /// The updates' part of [`LoKrAdapter::back_before`].
+    pub(super) fn back_updates(&mut self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
+        if self.frozen { self.updates.apply_transposed_into(dy, dx) } else { self.updates.backward_into(x, dy, dx) }
+    }
+
+    fn back_decomposed(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
+        let base = linear(&self.base)?;
+        let own = self.updates.own_mut();
+        if !self.frozen && own.begin_backward()? {
+            return base.input_gradient_into(dz, dx);
+        }
+        match (own.dora().map(|(axis, _)| axis), self.gains.get()) {
+            (Some(axis), Some(gains)) if self.frozen => dora::input_gradient(base, own, (axis, gains), dz, dx),
+            (Some(axis), Some(gains)) => dora::backward(base, own, (axis, gains), &mut self.training.dora, (x, dz), dx),
+            _ => Err(LayerError::BackwardBeforeForward { layer: self.base.type_name() }),
+        }
+    }
+
+    /// The gains of a decomposed weight and their axis, made once while nothing changes.
+    pub(super) fn decomposition(&self) -> Result<Option<(DoraAxis, &Gains<T>)>> {
+        let Some(update) = self.updates.decomposing() else { return Ok(None) };
+        let Some(dora) = update.decomposition() else { return Ok(None) };
+        if self.gains.get().is_none() {
+            let weight = linear(&self.base)?.effective_weight()?;
+            let gains = update.gains(dora, &weight, &mut Scratch::new(), None);
+            return Ok(Some((dora.axis, self.gains.get_or_init(|| gains))));
+        }
+        Ok(self.gains.get().map(|gains| (dora.axis, gains)))
+    }
+
+    /// [`LoKrAdapter::decomposition`] in memory that steps keep.
+    fn prepare_gains(&mut self) -> Result<()> {
+        if self.gains.get().is_none()
+            && let Some(update) = self.updates.decomposing()
+            && let Some(dora) = update.decomposition()
+        {
+            let weight = linear(&self.base)?.effective_weight()?;
+            let (scratch, spare) = (&mut self.training.dora.scratch, self.training.spare_gains.take());
+            let gains = update.gains(dora, &weight, scratch, spare);
+            self.gains.get_or_init(|| gains);
+        }
+        Ok(())
+    }
+
+    /// After a change of what the gains are made of.
+    pub(super) fn drop_gains(&mut self) {
+        if let Some(gains) = self.gains.take() {
+            self.training.spare_gains = Some(gains);
+        }
+    }
 }
 
 /// Around a base without a weight matrix the adapter is no linear layer, [`Layer::as_linear`] says so, and what is asked
@@ -87,13 +154,21 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
     }
 
     fn pre_activation_into(&self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
-        linear(&self.base)?.pre_activation_into(x, z)?;
-        self.update.apply_into(x, z)
+        let base = linear(&self.base)?;
+        if let Some(decomposition) = self.decomposition()? {
+            return dora::pre_activation(base, self.updates.own(), decomposition, x, z);
+        }
+        base.pre_activation_into(x, z)?;
+        self.updates.apply_into(x, z)
     }
 
     fn input_gradient_into(&self, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
-        linear(&self.base)?.input_gradient_into(dz, dx)?;
-        self.update.apply_transposed_into(dz, dx)
+        let base = linear(&self.base)?;
+        if let Some(decomposition) = self.decomposition()? {
+            return dora::input_gradient(base, self.updates.own(), decomposition, dz, dx);
+        }
+        base.input_gradient_into(dz, dx)?;
+        self.updates.apply_transposed_into(dz, dx)
     }
 
     /// Makes one matrix of the input's size, which [`LinearLayer::train_backward_into`] does not need.
@@ -103,17 +178,24 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
     }
 
     fn train_pre_activation_into(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
-        train_pre_activation(self, x, z)
+        self.refuse_merged()?;
+        self.train_before(x, z)
     }
 
     fn train_backward_into(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
-        let trains = (!self.frozen && !self.base_frozen, !self.frozen);
-        backward(linear_mut(&mut self.base)?, &mut self.update, trains, x, (dz, dz), dx)
+        self.back_before(x, (dz, dz), dx)
     }
 
     fn effective_weight(&self) -> Result<CowArray<'_, T, Ix2>> {
-        let mut weight = linear(&self.base)?.effective_weight()?.into_owned();
-        self.update.add_to(T::one(), &mut weight)?;
+        let weight = linear(&self.base)?.effective_weight()?;
+        if self.updates.active().next().is_none() {
+            return Ok(weight);
+        }
+        let mut weight = weight.into_owned();
+        match self.decomposition()? {
+            Some(decomposition) => dora::decompose(self.updates.own(), decomposition, &mut weight),
+            None => self.updates.active().try_for_each(|update| update.add_to(T::one(), &mut weight))?,
+        }
         Ok(weight.into())
     }
 

@@ -1,15 +1,19 @@
 //! The adapter: what it holds, how it is made, what of it can be read and set.
 
+use std::sync::OnceLock;
+
 use lokr_core::{Kron, KronShape, Scalar};
 
-use super::checks::weight_shape;
+use super::checks::{check_decomposition, weight_shape};
+use super::dora::DoraPass;
+use super::updates::Updates;
 use crate::activation::ActivationState;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
 #[cfg(doc)]
 use crate::update::LoKrInit;
-use crate::update::{DeltaPlacement, LoKrBuilder, LoKrSettings, LoKrUpdate};
+use crate::update::{DeltaPlacement, Gains, LoKrBuilder, LoKrSettings, LoKrUpdate};
 
 /// A base layer with a Kronecker update of its weight: `W + s·(A ⊗ B)`, `A (m, n)`, `B (p, q)`, never formed in forward
 /// or backward.
@@ -46,11 +50,13 @@ use crate::update::{DeltaPlacement, LoKrBuilder, LoKrSettings, LoKrUpdate};
 #[derive(Debug, Clone)]
 pub struct LoKrAdapter<T: Scalar, L> {
     pub(super) base: L,
-    pub(super) update: LoKrUpdate<T>,
+    pub(super) updates: Updates<T>,
     pub(super) placement: DeltaPlacement,
     pub(super) base_frozen: bool,
     /// Whether the update is frozen as well, and so the whole.
     pub(super) frozen: bool,
+    /// What a decomposed weight is multiplied by, while nothing changes.
+    pub(super) gains: OnceLock<Gains<T>>,
     pub(super) training: TrainingState<T>,
 }
 
@@ -63,11 +69,21 @@ pub(super) struct TrainingState<T: Scalar> {
     pub(super) activation: ActivationState<T>,
     /// Gradient of the pre-activation.
     pub(super) dz: Buffer<T>,
+    pub(super) dora: DoraPass<T>,
+    /// Memory for the next gains.
+    pub(super) spare_gains: Option<Gains<T>>,
 }
 
 impl<T: Scalar> TrainingState<T> {
     pub(super) fn new() -> Self {
-        Self { has_input: false, input: Buffer::new(), activation: ActivationState::new(), dz: Buffer::new() }
+        Self {
+            has_input: false,
+            input: Buffer::new(),
+            activation: ActivationState::new(),
+            dz: Buffer::new(),
+            dora: DoraPass::new(),
+            spare_gains: None,
+        }
     }
 }
 
@@ -120,6 +136,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         let weight = weight_shape(&base)?;
         LayerError::check_shape(base.type_name(), "an update", weight, update.dim())?;
         let placement = placement_on(&base, None)?;
+        check_decomposition(&base, placement, &update)?;
         Ok(Prepared { update, placement, base_frozen: true, out_of_weight: false }.put_on(base))
     }
 
@@ -129,28 +146,28 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         &self.base
     }
 
-    /// Takes the adapted layer out and drops the adapter.
+    /// Takes the adapted layer out, as it is, and drops the adapter.
     #[must_use]
     pub fn into_base(self) -> L {
         self.base
     }
 
-    /// Takes the adapter apart: the adapted layer and what was added to it.
+    /// Takes the adapter apart: the adapted layer, as it is, and what was added to it.
     #[must_use]
     pub fn into_parts(self) -> (L, LoKrUpdate<T>) {
-        (self.base, self.update)
+        (self.base, self.updates.into_own())
     }
 
     /// The rank asked for. The factors may be full, and the rank of `A ⊗ B` is `rank(A)·rank(B)`.
     #[must_use]
     pub fn rank(&self) -> usize {
-        self.update.rank()
+        self.update().rank()
     }
 
     /// Numerator of the scaling the adapter was made with.
     #[must_use]
     pub fn alpha(&self) -> T {
-        self.update.alpha()
+        self.update().alpha()
     }
 
     /// What `A ⊗ B` is multiplied by: `alpha/rank`, or `alpha/√rank` with [`crate::LoKrBuilder::rs_lora`], until
@@ -160,35 +177,32 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// `lokr-checkpoint` reads by a rule (`ScaleRule`) from an alpha, a rank or a configuration.
     #[must_use]
     pub fn scaling(&self) -> T {
-        self.update.scaling()
+        self.update().scaling()
     }
 
     /// Changes the strength of the update; zero switches it off. Gradients, which belong to the old strength, are
     /// dropped, and a backward needs a new forward.
     ///
     /// # Errors
-    /// [`LayerError::InvalidSetting`] unless `scaling` is finite.
+    /// [`LayerError::InvalidSetting`] unless `scaling` is finite; [`LayerError::AlreadyMerged`] while the update is in the
+    /// base's weight.
     pub fn set_scaling(&mut self, scaling: T) -> Result<()> {
-        self.update.set_scaling(scaling)?;
-        self.forget();
-        Ok(())
+        self.change(|updates| updates.own_mut().set_scaling(scaling))
     }
 
     /// How strongly the update is applied, beside its scaling: 1 until [`LoKrAdapter::set_multiplier`].
     #[must_use]
     pub fn multiplier(&self) -> T {
-        self.update.multiplier()
+        self.update().multiplier()
     }
 
     /// Changes how strongly the update is applied, at run time: what is saved stays. Gradients are dropped, and a
     /// backward needs a new forward.
     ///
     /// # Errors
-    /// [`LayerError::InvalidSetting`] unless `multiplier` is finite.
+    /// As [`LoKrAdapter::set_scaling`].
     pub fn set_multiplier(&mut self, multiplier: T) -> Result<()> {
-        self.update.set_multiplier(multiplier)?;
-        self.forget();
-        Ok(())
+        self.change(|updates| updates.own_mut().set_multiplier(multiplier))
     }
 
     /// Where the update enters.
@@ -197,10 +211,10 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
         self.placement
     }
 
-    /// Whether the base's parameters are kept as they are.
+    /// Whether the base's parameters are kept as they are, which they always are where the weight is decomposed.
     #[must_use]
     pub fn is_base_frozen(&self) -> bool {
-        self.base_frozen
+        self.base_frozen || self.updates.decomposing().is_some()
     }
 
     /// Freezes the base or lets it train, as far as it is not frozen itself. When this changes anything all gradients
@@ -208,7 +222,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     pub fn set_base_frozen(&mut self, frozen: bool) {
         if self.base_frozen != frozen {
             self.base_frozen = frozen;
-            self.update.clear_gradients();
+            self.updates.each(LoKrUpdate::clear_gradients);
             self.base.clear_gradients();
         }
     }
@@ -216,27 +230,29 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// After a change that is no step: gradients are dropped, and a backward needs a new forward.
     pub(super) fn forget(&mut self) {
         self.training.has_input = false;
-        self.update.forget();
+        self.updates.each(LoKrUpdate::forget);
         self.base.clear_gradients();
+        self.drop_gains();
     }
 
-    /// Number of trainable values of the adapter alone, without the base's.
+    /// Number of trainable values of the adapter alone, of the updates that are enabled, without the base's.
     #[must_use]
     pub fn adapter_parameter_count(&self) -> usize {
-        self.update.parameter_count()
+        self.updates.enabled().map(LoKrUpdate::parameter_count).sum()
     }
 
     /// The update without its scaling: the lazy product `A ⊗ B (out, in)`, with its norms, rank and spectrum. The first
     /// one of several terms; [`LoKrUpdate::terms`] has all.
     #[must_use]
     pub fn delta(&self) -> &Kron<'static, T> {
-        self.update.delta()
+        self.update().delta()
     }
 
-    /// What is added to the weight: terms, scaling, scalar and multiplier.
+    /// The adapter's own update: terms, scaling, scalar and multiplier. Others are reached by
+    /// [`Adapter`](crate::Adapter).
     #[must_use]
     pub fn update(&self) -> &LoKrUpdate<T> {
-        &self.update
+        self.updates.own()
     }
 }
 
@@ -281,11 +297,15 @@ impl<T: Scalar> Prepared<T> {
         let settings = &settings.settings;
         let dim = weight_shape(base)?;
         let out_of_weight = settings.starts_from_weight();
-        let update = match base.as_linear().filter(|_| out_of_weight) {
+        let update = match base.as_linear().filter(|_| settings.needs_weight()) {
             Some(linear) => settings.update(dim, Some(&linear.effective_weight()?))?,
             None => settings.update(dim, None)?,
         };
         let placement = placement_on(base, settings.placement)?;
+        check_decomposition(base, placement, &update)?;
+        if update.dora().is_some() && !settings.freeze_base {
+            return Err(LayerError::invalid("freeze_base", false, "true where the weight is decomposed"));
+        }
         let after = placement == DeltaPlacement::AfterActivation;
         if out_of_weight && after && base.as_linear().is_some_and(|linear| !linear.activation().is_identity()) {
             let expected = "BeforeActivation for an update that is taken out of the weight";
@@ -305,7 +325,8 @@ impl<T: Scalar> Prepared<T> {
             // Its shape is that of the weight.
             let _ = update.add_to(-T::one(), &mut linear.weight_mut());
         }
-        LoKrAdapter { base, update, placement, base_frozen, frozen: false, training: TrainingState::new() }
+        let (updates, training) = (Updates::new(update), TrainingState::new());
+        LoKrAdapter { base, updates, placement, base_frozen, frozen: false, gains: OnceLock::new(), training }
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! - `lokr_adapter`: [`LoKrAdapter`], what it holds and how it is made; `factors`: `A` and `B`, read and replaced.
 //! - `forward_backward`: the adapter as a layer; `linear`: as a linear layer, where its base is one.
-//! - `merge`: the update as a matrix, added to a weight.
-//! - `any_adapter`: the adapter without the type of its base.
+//! - `dora`: what changes where the weight is decomposed.
+//! - `merge`: the update as a matrix, added to a weight; `in_place`: in the weight of the adapter's own base.
+//! - `updates`: the adapter's own update and those added by name; `any_adapter`: the adapter without the type of its base.
 //! - `lora_adapter`: [`LoraAdapter`], what it shares with other adapters of the LoRA family.
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
-//! - `checks`: what is refused of a base.
+//! - `checks`: what is needed of a base.
 //!
 //! Uses `layer`, `update` (what is added, and its settings) and `activation`; the base it adapts is any layer, so it
 //! knows none of them by its type.
@@ -31,12 +32,15 @@ mod any_adapter;
 mod checks;
 mod compiled;
 mod diagnostics;
+mod dora;
 mod factors;
 mod forward_backward;
+mod in_place;
 mod linear;
 mod lokr_adapter;
 mod lora_adapter;
 mod merge;
+mod updates;
 
 #[cfg(test)]
 mod gradient_tests;

@@ -1,4 +1,14 @@
-//! Which updates have been merged into a weight.
+//! Which updates have been merged into a weight, and how it comes back.
+
+/// How a weight comes back from a merge in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Restore {
+    /// By subtracting, exact to rounding; needs no memory.
+    #[default]
+    Rounded,
+    /// Bit for bit, from a copy that is kept meanwhile.
+    Exact,
+}
 
 /// The updates that are in a weight, each by a fingerprint of all its values: a merge that is made twice, or one that is
 /// undone without having been made, is found out.

@@ -18,7 +18,7 @@ mod named;
 mod traits;
 
 pub use arguments::{GradientAt, Visitor, VisitorMut};
-pub use merges::Merges;
+pub use merges::{Merges, Restore};
 pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
 pub(crate) use traits::require_gradients;
 pub use traits::{Adapter, Layer, LinearLayer};

@@ -5,7 +5,7 @@ use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::arguments::{GradientAt, Visitor, VisitorMut};
-use super::merges::Merges;
+use super::merges::{Merges, Restore};
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::update::{DeltaPlacement, LoKrUpdate};
@@ -269,6 +269,16 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
     /// [`LayerError::Shape`].
     fn accumulate_gradients(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>) -> Result<()>;
 
+    /// `z ← x·Wᵀ`, `(batch, out)`: the pre-activation without the bias.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`].
+    fn product_into(&self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
+        self.pre_activation_into(x, z)?;
+        *z -= &*self.bias();
+        Ok(())
+    }
+
     /// [`LinearLayer::pre_activation_into`] in training, for a layer that does then what it does not in inference.
     ///
     /// # Errors
@@ -313,30 +323,75 @@ pub trait Adapter<T: Scalar>: Layer<T> {
     /// The updates by name, the adapter's own first: it is called `default`, as in PEFT.
     fn updates(&self) -> Vec<(&str, &LoKrUpdate<T>)>;
 
-    /// One of the updates by its name.
+    /// One of the updates.
     ///
     /// # Errors
-    /// [`crate::LayerError::UnknownName`].
-    fn update(&self, name: &str) -> Result<&LoKrUpdate<T>>;
+    /// [`LayerError::UnknownName`].
+    fn named_update(&self, name: &str) -> Result<&LoKrUpdate<T>>;
 
-    /// Puts `update` in the place of the one of that name, which is handed back. Gradients are dropped.
+    /// Whether an update acts. All do until [`Adapter::set_enabled`].
     ///
     /// # Errors
-    /// [`crate::LayerError::UnknownName`]; [`crate::LayerError::Shape`] for an update of other sizes. Nothing is
-    /// changed then.
+    /// [`LayerError::UnknownName`].
+    fn is_enabled(&self, name: &str) -> Result<bool>;
+
+    /// Switches an update on or off. One that is off costs nothing, does not train and is not visited.
+    ///
+    /// # Errors
+    /// [`LayerError::UnknownName`]; [`LayerError::AlreadyMerged`] while the updates are in the base's weight, as from
+    /// every method that changes one. Nothing is changed then, else gradients are dropped and a backward needs a new
+    /// forward.
+    fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<()>;
+
+    /// Adds an update under a name: those that are enabled add up. Its values are visited as `name.lokr_w1` and so on.
+    ///
+    /// # Errors
+    /// [`LayerError::DuplicateName`]; [`LayerError::InvalidName`] for one that is empty, `base`, or has a dot in it;
+    /// [`LayerError::Shape`] for an update of other sizes; [`LayerError::InvalidSetting`] beside one that decomposes the
+    /// weight; as [`Adapter::set_enabled`].
+    fn add_update(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<()>;
+
+    /// Takes an update off that was added.
+    ///
+    /// # Errors
+    /// [`LayerError::InvalidSetting`] for the adapter's own, which can only be replaced or switched off; as
+    /// [`Adapter::set_enabled`].
+    fn remove_update(&mut self, name: &str) -> Result<LoKrUpdate<T>>;
+
+    /// Puts `update` in the place of the one of that name, which is handed back.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`], [`LayerError::InvalidSetting`] as [`Adapter::add_update`]; as [`Adapter::set_enabled`].
     fn replace_update(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<LoKrUpdate<T>>;
 
-    /// Changes the scaling of the adapter's own update; zero switches it off. Gradients are dropped.
+    /// Changes the scaling of the adapter's own update; zero switches it off.
     ///
     /// # Errors
-    /// [`crate::LayerError::InvalidSetting`] unless it is finite.
+    /// [`LayerError::InvalidSetting`] unless it is finite; as [`Adapter::set_enabled`].
     fn set_scaling(&mut self, scaling: T) -> Result<()>;
 
-    /// Changes how strongly an update is applied, which is not saved. Gradients are dropped.
+    /// Changes how strongly an update is applied, its weight among the others, which is not saved.
     ///
     /// # Errors
-    /// [`crate::LayerError::UnknownName`]; [`crate::LayerError::InvalidSetting`] unless it is finite.
-    fn set_multiplier(&mut self, name: &str, multiplier: T) -> Result<()>;
+    /// [`LayerError::InvalidSetting`] unless it is finite; as [`Adapter::set_enabled`].
+    fn set_update_multiplier(&mut self, name: &str, multiplier: T) -> Result<()>;
+
+    /// Whether the updates are in the base's weight.
+    fn is_merged(&self) -> bool;
+
+    /// Merges the updates that are enabled into the weight of the adapter's own base: inference then costs what the base
+    /// costs. Until [`Adapter::unmerge_in_place`] nothing of the adapter can be changed or trained.
+    ///
+    /// # Errors
+    /// [`LayerError::AlreadyMerged`]; those of [`crate::LoKrAdapter::merge_into`]. Nothing is changed then.
+    fn merge_in_place(&mut self, restore: Restore) -> Result<()>;
+
+    /// Takes the updates out of the base's weight again.
+    ///
+    /// # Errors
+    /// [`LayerError::NotMerged`] where they are not in it, or, without a copy, the weight has been written to since.
+    /// Nothing is changed then.
+    fn unmerge_in_place(&mut self) -> Result<()>;
 
     /// Where the update enters.
     fn placement(&self) -> DeltaPlacement;

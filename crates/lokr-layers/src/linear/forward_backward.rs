@@ -170,6 +170,12 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
         if self.frozen { Ok(()) } else { accumulate(Self::storage(), &mut self.gradients, x, dz) }
     }
 
+    fn product_into(&self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
+        Self::check_columns("x", self.input_size(), x)?;
+        LayerError::check_shape(Self::name(), "y", (x.nrows(), self.output_size()), z.dim())?;
+        Ok(matmul_into(T::one(), x, &self.weight().t(), T::zero(), z)?)
+    }
+
     fn merges(&mut self) -> Option<&mut Merges> {
         Some(&mut self.merges)
     }

@@ -40,7 +40,7 @@ impl<T: Scalar> Sequential<T> {
     /// let base = Dense::<f32>::from_arrays(Array2::zeros((6, 4)), Array1::zeros(4), Activation::Relu)?;
     /// let mut network = Sequential::empty();
     /// network.push(LoKrAdapter::new(base, 2, Some(1.0), true)?)?;
-    /// assert_eq!(network.adapter("0")?.update("default")?.scaling(), 0.5);
+    /// assert_eq!(network.adapter("0")?.named_update("default")?.scaling(), 0.5);
     /// network.adapter_mut("0")?.set_scaling(0.25)?;
     /// assert_eq!(network.diagnostics("0")?.scaling, 0.25);
     /// # Ok::<(), lokr_layers::LayerError>(())

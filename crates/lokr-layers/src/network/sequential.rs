@@ -31,7 +31,7 @@ pub(super) const TYPE_NAME: &str = "Sequential";
 ///
 /// let report = network.adapt("head", LoKrSettings::new().rank(1))?; // the rest is frozen
 /// assert_eq!((report.adapted[0].name.as_str(), report.frozen), ("head", vec!["0".to_owned()]));
-/// assert_eq!(network.adapter("head")?.update("default")?.rank(), 1);
+/// assert_eq!(network.adapter("head")?.named_update("default")?.rank(), 1);
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Clone)]

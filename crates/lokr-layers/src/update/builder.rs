@@ -5,7 +5,9 @@ use lokr_core::{FactorizationRule, Kron, KronShape, Scalar, factorization};
 use ndarray::{Array2, ArrayRef2};
 use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
 
+use super::dora::{DoraAxis, DoraStrength};
 use super::dropout::Dropout;
+use super::gains::start as start_norms;
 use super::init::LoKrInit;
 use super::learned::Learned;
 use super::lokr_update::LoKrUpdate;
@@ -33,6 +35,8 @@ use crate::error::{LayerError, Result};
 /// | [`init`](Self::init) | [`LoKrInit::Gaussian`] | how the factors start |
 /// | [`nearest_to`](Self::nearest_to) | no matrix | the factors start as those of a given change of the weight |
 /// | [`learned_scalar`](Self::learned_scalar) | `false` | a trained number in front of the products |
+/// | [`dora`](Self::dora) | none | along which axis the weight is decomposed, with norms that are trained |
+/// | [`dora_strength`](Self::dora_strength) | from the base | what a multiplier does then |
 /// | [`input_dropout`](Self::input_dropout) | 0 | share of the input's values left out in training |
 /// | [`rank_dropout`](Self::rank_dropout) | 0 | share of the rows of `ΔW` left out in training |
 /// | [`rescale_rank_dropout`](Self::rescale_rank_dropout) | `false` | the rows that stay make up for the others |
@@ -95,6 +99,8 @@ pub(crate) struct Settings<T> {
     init: LoKrInit,
     nearest_to: Option<Array2<T>>,
     learned_scalar: bool,
+    dora: Option<DoraAxis>,
+    dora_strength: DoraStrength,
     dropout: Dropout,
     seed: u64,
     pub(crate) placement: Option<DeltaPlacement>,
@@ -149,6 +155,8 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
             init: LoKrInit::default(),
             nearest_to: None,
             learned_scalar: false,
+            dora: None,
+            dora_strength: DoraStrength::default(),
             dropout: Dropout::none(),
             seed: 0,
             placement: None,
@@ -249,6 +257,22 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
         self
     }
 
+    /// Weight decomposition: the weight is `W + ΔW` with norms of its own along `axis`, which are trained and start as
+    /// those of `W` (DoRA, arXiv 2402.09353, in the form of LyCORIS's `weight_decompose`). The base stays frozen.
+    ///
+    /// # Cost
+    /// Three passes over `W` a step, two of them in the backward; one for the first inference after a change.
+    pub fn dora(mut self, axis: DoraAxis) -> Self {
+        self.settings.dora = Some(axis);
+        self
+    }
+
+    /// What [`LoKrAdapter::set_multiplier`](crate::LoKrAdapter::set_multiplier) does to a decomposed weight.
+    pub fn dora_strength(mut self, strength: DoraStrength) -> Self {
+        self.settings.dora_strength = strength;
+        self
+    }
+
     /// Share of the values of the update's input that training leaves out, each by itself; the others are divided by
     /// what is kept, so that the mean stays.
     pub fn input_dropout(mut self, share: f64) -> Self {
@@ -294,7 +318,12 @@ impl<T: Scalar> Settings<T> {
         self.init == LoKrInit::Principal && self.nearest_to.is_none()
     }
 
-    /// The update for a weight of this shape, `(out, in)`; `weight` is the weight itself, where it starts from that.
+    /// Whether it takes a base's weight to make the update.
+    pub(crate) fn needs_weight(&self) -> bool {
+        self.starts_from_weight() || self.dora.is_some()
+    }
+
+    /// The update for a weight of this shape, `(out, in)`; `weight` is the weight itself, where one is needed.
     pub(crate) fn update(&self, dim: (usize, usize), weight: Option<&ArrayRef2<T>>) -> Result<LoKrUpdate<T>> {
         let (scaling, shape) = (self.scaling()?, self.shape(dim)?);
         self.dropout.check()?;
@@ -318,6 +347,7 @@ impl<T: Scalar> Settings<T> {
             }
             None => self.drawn(shape, ranks)?,
         };
+        let given = weight;
         let weight = self.term_weights.then(T::one);
         let terms = deltas.into_iter().map(|delta| Term::new(delta, weight)).collect();
         let mut update = LoKrUpdate::assemble(terms, self.rank, self.alpha(), scaling);
@@ -325,7 +355,11 @@ impl<T: Scalar> Settings<T> {
             update.scalar = Some(Learned::new(if start.is_some() { T::one() } else { T::zero() }));
         }
         update.dropout = Dropout { seed: self.seed, ..self.dropout };
-        Ok(update)
+        match (self.dora, given) {
+            (None, _) => Ok(update),
+            (Some(axis), Some(given)) => update.with_dora(axis, &start_norms(given, axis), self.dora_strength),
+            (Some(_), None) => Err(LayerError::invalid("dora", "set", "none, where there is no weight")),
+        }
     }
 
     fn drawn(

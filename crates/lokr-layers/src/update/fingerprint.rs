@@ -17,6 +17,12 @@ impl<T: Scalar> LoKrUpdate<T> {
                 part.iter().for_each(|value| value.to_f64_exact().to_bits().hash(&mut hasher));
             }
         }
+        if let Some(dora) = self.decomposition() {
+            self.multiplier().to_f64_exact().to_bits().hash(&mut hasher);
+            self.dora_strength().hash(&mut hasher);
+            dora.axis.hash(&mut hasher);
+            dora.norms().iter().for_each(|norm| norm.to_f64_exact().to_bits().hash(&mut hasher));
+        }
         hasher.finish()
     }
 }

@@ -5,10 +5,11 @@ use lokr_core::{Kron, Scalar, memory};
 use ndarray::{Array2, ArrayRef2};
 
 use super::checks::{TYPE_NAME, check_factor, check_scaling};
+use super::dora::Dora;
 use super::dropout::Dropout;
 use super::halves::inner_rank;
 use super::learned::Learned;
-use super::step::Pass;
+use super::pass::Pass;
 use super::term::Term;
 use crate::error::{LayerError, Result};
 
@@ -50,6 +51,7 @@ pub struct LoKrUpdate<T: Scalar> {
     multiplier: T,
     pub(super) scalar: Option<Learned<T>>,
     pub(super) dropout: Dropout,
+    pub(super) dora: Option<Dora<T>>,
     pub(super) pass: Pass<T>,
     /// Whether the gradients are of the current parameters; else they are memory only.
     pub(super) has_gradients: bool,
@@ -82,7 +84,8 @@ impl<T: Scalar> LoKrUpdate<T> {
     /// Puts together what has been checked.
     pub(super) fn assemble(terms: Vec<Term<T>>, rank: usize, alpha: T, scaling: T) -> Self {
         let (multiplier, dropout, pass) = (T::one(), Dropout::none(), Pass::new());
-        Self { terms, rank, alpha, scaling, multiplier, scalar: None, dropout, pass, has_gradients: false }
+        let (scalar, dora) = (None, None);
+        Self { terms, rank, alpha, scaling, multiplier, scalar, dropout, dora, pass, has_gradients: false }
     }
 
     /// Shape `(out, in)` of the weight it is added to.
@@ -149,7 +152,8 @@ impl<T: Scalar> LoKrUpdate<T> {
         &self.terms[0].delta
     }
 
-    /// Every product and the number in front of it, `μ·s·σ·wᵢ`.
+    /// Every product and the number in front of it, `μ·s·σ·wᵢ`. With weight decomposition the multiplier acts on the
+    /// whole weight, and stands in front of no product.
     pub fn terms(&self) -> impl ExactSizeIterator<Item = (T, &Kron<'static, T>)> {
         self.terms.iter().map(|term| (self.strength(term), &term.delta))
     }
@@ -170,13 +174,15 @@ impl<T: Scalar> LoKrUpdate<T> {
 
     /// What a term is multiplied by.
     pub(super) fn strength(&self, term: &Term<T>) -> T {
-        self.multiplier * self.scaling * self.scalar.map_or(T::one(), |scalar| scalar.value) * term.weight()
+        let multiplier = if self.dora.is_some() { T::one() } else { self.multiplier };
+        multiplier * self.scaling * self.scalar.map_or(T::one(), |scalar| scalar.value) * term.weight()
     }
 
     /// Number of trainable values.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
-        self.terms.iter().map(Term::parameter_count).sum::<usize>() + usize::from(self.scalar.is_some())
+        let norms = self.dora.as_ref().map_or(0, |dora| dora.magnitude.len());
+        self.terms.iter().map(Term::parameter_count).sum::<usize>() + usize::from(self.scalar.is_some()) + norms
     }
 
     /// `Y ← Y + X·ΔWᵀ` for `x (batch, in)` and `y (batch, out)`, with nothing left out.

@@ -3,7 +3,9 @@
 //! - `lokr_update`: [`LoKrUpdate`], what it holds; `factors`: `A` and `B`, read and replaced; `term`: one product.
 //! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`].
 //! - `init`: the numbers factors start with; `principal`: those of the nearest product of a matrix.
-//! - `step`: what training computes; `dropout`: what it leaves out at random; `learned`: numbers that are trained.
+//! - `step`: what training computes, `pass`: what it keeps; `dropout`: what it leaves out at random; `learned`: numbers that are trained.
+//! - `dora`: weight decomposition, with norms that are trained; `gains`: what is computed of them; `decomposed`: the norms
+//!   of `W + ΔW` in one pass over `W`.
 //! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.
 //! - `placement`: whether it enters before a layer's activation or after it.
 //! - `halves`: factors held low-rank; `checks`: what is refused.
@@ -12,14 +14,18 @@
 
 mod builder;
 mod checks;
+mod decomposed;
+mod dora;
 mod dropout;
 mod factors;
 mod fingerprint;
+mod gains;
 mod halves;
 mod init;
 mod learned;
 mod lokr_update;
 mod parameters;
+mod pass;
 mod placement;
 mod principal;
 mod step;
@@ -27,6 +33,9 @@ mod term;
 
 pub use builder::{LoKrBuilder, LoKrSettings};
 pub(crate) use checks::TYPE_NAME;
+pub(crate) use decomposed::Scratch;
+pub(crate) use dora::Gains;
+pub use dora::{DoraAxis, DoraStrength};
 pub(crate) use halves::inner_rank;
 pub use init::LoKrInit;
 pub use lokr_update::LoKrUpdate;

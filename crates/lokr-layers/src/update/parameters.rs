@@ -39,10 +39,12 @@ impl Names<'_> {
 }
 
 const SCALAR: &str = "lokr_scalar";
+const DORA: &str = "dora_scale";
 const TERM_WEIGHT: &str = "lokr_weight";
 
 impl<T: Scalar> LoKrUpdate<T> {
-    /// Shows every trainable value, in order: of each term the matrices, then its weight; last the scalar.
+    /// Shows every trainable value, in order: of each term the matrices, then its weight; last the scalar and
+    /// the norms.
     pub(crate) fn visit(&self, prefix: &str, visitor: Visitor<'_, T>) {
         let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
         for (index, term) in self.terms.iter().enumerate() {
@@ -58,6 +60,10 @@ impl<T: Scalar> LoKrUpdate<T> {
         }
         if let Some(scalar) = &self.scalar {
             visitor(names.of_all(SCALAR), scalar.value(), self.has_gradients.then(|| scalar.gradient()));
+        }
+        if let Some(dora) = &self.dora {
+            let gradient = self.has_gradients.then(|| dora.gradient.view().into_dyn());
+            visitor(names.of_all(DORA), dora.magnitude.view().into_dyn(), gradient);
         }
     }
 
@@ -80,6 +86,10 @@ impl<T: Scalar> LoKrUpdate<T> {
         if let Some(scalar) = &mut self.scalar {
             let (value, gradient) = scalar.both();
             visitor(names.of_all(SCALAR), value, self.has_gradients.then_some(gradient));
+        }
+        if let Some(dora) = &mut self.dora {
+            let gradient = self.has_gradients.then(|| dora.gradient.view().into_dyn());
+            visitor(names.of_all(DORA), dora.magnitude.view_mut().into_dyn(), gradient);
         }
     }
 }

@@ -1,49 +1,18 @@
 //! What training computes: the update's part of a forward and of a backward.
 
 use lokr_core::{KronGradients, Scalar};
-use ndarray::{ArrayRef2, Zip};
+use ndarray::{ArrayRef1, ArrayRef2, Zip};
 
 use super::checks::TYPE_NAME;
+use super::decomposed::{Scratch, add_norm_gradients};
+use super::dora::DoraAxis;
 use super::lokr_update::LoKrUpdate;
-use crate::buffer::Buffer;
+use super::pass::{Kind, Pass};
 use crate::error::{LayerError, Result};
-
-/// What the last training forward leaves for backward. Its memory is kept from step to step.
-#[derive(Debug, Clone)]
-pub(super) struct Pass<T> {
-    /// Whether there is one, and no parameter has changed since.
-    pub(super) ready: bool,
-    kind: Kind,
-    /// A factor for each row of `ΔW`; none while empty.
-    rows: Vec<T>,
-    /// A factor for each value of the input, and the input times it.
-    inputs: Buffer<T>,
-    x: Buffer<T>,
-    /// The gradient of the output times the factors of rows, and that of the input before its own.
-    dy: Buffer<T>,
-    dx: Buffer<T>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
-    /// Nothing is left out and nothing but the factors is trained.
-    Plain,
-    /// All was left out.
-    Skipped,
-    /// The output of each term is kept. `inputs`: whether the input has factors.
-    Kept { inputs: bool },
-}
-
-impl<T: Scalar> Pass<T> {
-    pub(super) fn new() -> Self {
-        let [inputs, x, dy, dx] = std::array::from_fn(|_| Buffer::new());
-        Self { ready: false, kind: Kind::Plain, rows: Vec::new(), inputs, x, dy, dx }
-    }
-}
 
 impl<T: Scalar> LoKrUpdate<T> {
     /// Whether a number beside the factors is trained.
-    fn learns_numbers(&self) -> bool {
+    pub(super) fn learns_numbers(&self) -> bool {
         self.scalar.is_some() || self.terms.iter().any(|term| term.weight.is_some())
     }
 
@@ -100,15 +69,44 @@ impl<T: Scalar> LoKrUpdate<T> {
     /// Adds to the gradients, and to `dx` what passes back through the update, from the gradient `dy` of its output;
     /// `x` is that of the last [`LoKrUpdate::forward_into`].
     pub(crate) fn backward_into(&mut self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
-        if !self.pass.ready {
-            return Err(LayerError::BackwardBeforeForward { layer: TYPE_NAME });
-        }
-        self.start_gradients()?;
+        self.begin_backward()?;
         match self.pass.kind {
             Kind::Skipped => Ok(()),
             Kind::Plain => self.add_gradients(x, dy, dx),
             Kind::Kept { inputs } => self.backward_kept(inputs, x, dy, dx),
         }
+    }
+
+    /// Begins a training forward whose output is made elsewhere, with weight decomposition; whether it leaves the update
+    /// out.
+    pub(crate) fn begin_forward(&mut self) -> bool {
+        let skipped = self.dropout.acts() && self.dropout.draw().all;
+        self.pass.kind = if skipped { Kind::Skipped } else { Kind::Plain };
+        self.pass.ready = true;
+        skipped
+    }
+
+    /// Begins the backward of such a forward; whether that left the update out.
+    ///
+    /// # Errors
+    /// [`LayerError::BackwardBeforeForward`].
+    pub(crate) fn begin_backward(&mut self) -> Result<bool> {
+        if !self.pass.ready {
+            return Err(LayerError::BackwardBeforeForward { layer: TYPE_NAME });
+        }
+        self.start_gradients()?;
+        Ok(self.pass.kind == Kind::Skipped)
+    }
+
+    /// Adds to the gradients of the factors what comes through the norms of the decomposed weight `W + ΔW`.
+    pub(crate) fn add_norm_gradients(
+        &mut self,
+        w: &ArrayRef2<T>,
+        axis: DoraAxis,
+        c: &ArrayRef1<T>,
+        scratch: &mut Scratch<T>,
+    ) {
+        add_norm_gradients(self, w, axis, c, scratch);
     }
 
     /// Sets gradients to zero that are not of the current parameters.
@@ -123,12 +121,16 @@ impl<T: Scalar> LoKrUpdate<T> {
         if !self.has_gradients {
             let weights = self.terms.iter_mut().filter_map(|term| term.weight.as_mut());
             weights.chain(&mut self.scalar).for_each(|learned| learned.gradient = T::zero());
+            if let Some(dora) = &mut self.dora {
+                dora.gradient.fill(T::zero());
+            }
         }
         self.has_gradients = true;
         Ok(())
     }
 
-    fn add_gradients(&mut self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
+    /// Adds to the gradients of the factors, and to `dx`, what the output `ΔW·x` of the gradient `dy` gives.
+    pub(crate) fn add_gradients(&mut self, x: &ArrayRef2<T>, dy: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
         for index in 0..self.terms.len() {
             let strength = self.strength(&self.terms[index]);
             let term = &mut self.terms[index];

@@ -46,7 +46,7 @@ fn setting_parameters_ends_the_forward_and_drops_gradients() {
             one.set_parameters(&Array1::ones(one.parameter_count())).unwrap();
         },
         |network| network.adapter_mut("0").unwrap().set_scaling(0.5).unwrap(),
-        |network| network.adapter_mut("0").unwrap().set_multiplier("default", 0.5).unwrap(),
+        |network| network.adapter_mut("0").unwrap().set_update_multiplier("default", 0.5).unwrap(),
     ];
     for (index, set) in sets.into_iter().enumerate() {
         let mut network = stepped();
