@@ -14,7 +14,8 @@ use crate::sums::Extended;
 /// order of its vectors. The values of a list are its power of two times what stands there.
 pub(super) fn products<T: Scalar>(operation: &'static str, lists: &[Scaled<Array1<T>>]) -> Result<Vec<Extended<T>>> {
     let sizes: Vec<usize> = lists.iter().map(|list| list.result.len()).collect();
-    KronError::checked_product(operation, &sizes)?;
+    // All of it is asked for before the first of the products, which become longer and longer.
+    let _: Vec<Extended<T>> = reserved(operation, KronError::checked_product(operation, &sizes)?)?;
     let mut products = vec![Extended::one()];
     for Scaled { result: values, power } in lists.iter().rev() {
         let mut next = reserved(operation, values.len() * products.len())?;

@@ -6,6 +6,7 @@ use ndarray::{Array1, Zip};
 use num_complex::Complex;
 
 use super::LogDeterminant;
+use super::sorted::reserved;
 use crate::decompose::PowerOfTwo;
 use crate::error::{KronError, Result};
 use crate::scalar::Scalar;
@@ -239,14 +240,17 @@ fn with_exponents<V: Eigenvalue<T>, T: Scalar>(operation: &'static str, factors:
 /// One of each list, combined, for all combinations, the last list's varying first.
 fn all<E: Copy>(
     operation: &'static str,
-    mut lists: impl Iterator<Item = Vec<E>>,
+    lists: impl Iterator<Item = Vec<E>>,
     combine: impl Fn(E, E) -> E,
 ) -> Result<Vec<E>> {
+    let lists: Vec<_> = lists.collect();
+    let sizes: Vec<_> = lists.iter().map(Vec::len).collect();
+    // All of it is asked for before the first of the products, which become longer and longer.
+    let _: Vec<E> = reserved(operation, KronError::checked_product(operation, &sizes)?)?;
+    let mut lists = lists.into_iter();
     let mut all = lists.next().unwrap_or_default();
     for list in lists {
-        let length = KronError::checked_product(operation, &[all.len(), list.len()])?;
-        let mut next = Vec::new();
-        next.try_reserve_exact(length).map_err(|_| KronError::OutOfMemory { operation, shape: (length, 1) })?;
+        let mut next = reserved(operation, all.len() * list.len())?;
         for &x in &all {
             next.extend(list.iter().map(|&y| combine(x, y)));
         }
