@@ -7,6 +7,8 @@
 
 mod args;
 mod data;
+#[path = "../common/paper.rs"]
+mod paper;
 mod plot;
 mod report;
 mod training;
@@ -39,7 +41,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut out = io::stdout();
     let path = args.plot();
-    plot::check(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    paper::check(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let upright = Digits::load()?.split(args.seed);
     let shifted = upright.shifted();
     writeln!(out, "lokr {}, backend {}", env!("CARGO_PKG_VERSION"), lokr::core::backend())?;

@@ -4,29 +4,16 @@ use std::error::Error;
 use std::path::Path;
 
 use ndarray::ArrayView1;
-use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use super::data::{CLASSES, Digits, SIDE};
+use super::paper::{Area, GRID, INK, pixels, text};
 use super::training::Run;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-const INK: RGBColor = RGBColor(45, 49, 58);
-const GRID: RGBColor = RGBColor(228, 230, 235);
 /// Told apart by colour-blind eyes too (Okabe & Ito).
 const COLORS: [RGBColor; 4] =
     [RGBColor(60, 60, 60), RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
-
-/// Makes sure that a file can be written at `path`, before any work goes into what it is to show. Its folder is made if
-/// need be.
-pub fn check(path: &Path) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    std::fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
-}
 
 /// Draws everything into an SVG file at `path`.
 pub fn save(path: &Path, upright: &Digits, shifted: &Digits, runs: &[Run]) -> Result<(), Box<dyn Error>> {
@@ -73,29 +60,14 @@ fn strip(area: &Area<'_>, title: &str, digits: &Digits) -> Result<(), Box<dyn Er
     Ok(())
 }
 
-fn image(area: &Area<'_>, (left, top): (i32, i32), pixels: ArrayView1<'_, f32>) -> Result<(), Box<dyn Error>> {
-    const PIXEL: i32 = 5;
-    let frame = [(left, top), (left + PIXEL * SIDE as i32, top + PIXEL * SIDE as i32)];
-    let background = pixels[0];
-    area.draw(&Rectangle::new(frame, gray(background).filled()))?;
-    for (index, ink) in pixels.iter().enumerate() {
-        let (x, y) = (left + PIXEL * (index % SIDE) as i32, top + PIXEL * (index / SIDE) as i32);
-        if *ink != background {
-            area.draw(&Rectangle::new([(x, y), (x + PIXEL, y + PIXEL)], gray(*ink).filled()))?;
-        }
-    }
-    area.draw(&Rectangle::new(frame, GRID))?;
-    Ok(())
+fn image(area: &Area<'_>, corner: (i32, i32), image: ArrayView1<'_, f32>) -> Result<(), Box<dyn Error>> {
+    pixels(area, corner, (SIDE, SIDE), 5, |row, column| Some(gray(image[SIDE * row + column])))
 }
 
 /// Ink, from -1 to 1, as it looks on paper.
 fn gray(ink: f32) -> RGBColor {
     let level = ((1.0 - ink) / 2.0 * 255.0) as u8;
     RGBColor(level, level, level)
-}
-
-fn text(size: u32) -> TextStyle<'static> {
-    ("sans-serif", size).into_font().color(&INK)
 }
 
 /// One line per curve over the epochs. The last curve is the first in the legend.
