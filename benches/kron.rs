@@ -1,5 +1,5 @@
 //! Criterion benchmarks against the naive Kronecker product, to see a regression: apply, gradients and merge, in f32
-//! and f64. Throughput counts flops (the fewest that do the job, for the naive way too), for merges values of `W`.
+//! and f64; and gates against plain loops. Throughput counts flops (the fewest that do the job, for the naive way too), for merges values of `W`.
 //!
 //! `cargo bench --bench kron`; to compare machines or backends, `cargo bench --bench ratios` is the better tool.
 #![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.
@@ -10,8 +10,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use lokr::core::Scalar;
-use ndarray::Array2;
+use lokr::core::{KronChain, Scalar};
+use ndarray::{Array1, Array2};
 
 use support::{
     Operator, Shape, backward_flops, forward_flops, generator, join_pool, machine, matrix, naive_apply,
@@ -95,6 +95,50 @@ fn merge<T: Scalar>(c: &mut Criterion) {
     }
 }
 
+/// Qubits of the states that gates are applied to.
+const QUBITS: usize = 20;
+
+/// A layer of 2 × 2 gates on all qubits, and one gate among identities, against a plain loop over the amplitudes. The
+/// naive product has 2⁴⁰ values and is left out.
+fn gates<T: Scalar>(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("gates {}", T::NAME));
+    group.throughput(Throughput::Elements(1 << QUBITS));
+    let rng = &mut generator();
+    let layer: Vec<Array2<T>> = (0..QUBITS).map(|_| matrix(rng, 2, 2)).collect();
+    let one_at = |qubit: usize| {
+        let mut gates = vec![Array2::eye(2); QUBITS];
+        gates[qubit].assign(&layer[qubit]);
+        gates
+    };
+    let state: Array1<T> = matrix(rng, 1, 1 << QUBITS).row(0).to_owned();
+    let ones = [0, QUBITS / 2, QUBITS - 2, QUBITS - 1].map(|qubit| (format!("qubit {qubit}"), one_at(qubit)));
+    for (name, gates) in std::iter::once(("layer".to_owned(), layer.clone())).chain(ones) {
+        let chain = KronChain::new(&gates).expect("gates have elements");
+        group.bench_function(BenchmarkId::new("lokr", &name), |bencher| {
+            bencher.iter(|| black_box(chain.apply(&state).expect("the sizes fit")));
+        });
+        group.bench_function(BenchmarkId::new("plain loop", &name), |bencher| {
+            bencher.iter(|| black_box(plain_gates(&gates, &state)));
+        });
+    }
+}
+
+/// Gate after gate that is not the identity, pair after pair of amplitudes, in place.
+fn plain_gates<T: Scalar>(gates: &[Array2<T>], state: &Array1<T>) -> Vec<T> {
+    let mut state = state.to_vec();
+    for (qubit, gate) in gates.iter().enumerate().filter(|(_, gate)| **gate != Array2::<T>::eye(2)) {
+        let step = 1 << (gates.len() - 1 - qubit);
+        for base in (0..state.len()).step_by(2 * step) {
+            for i in base..base + step {
+                let (a, b) = (state[i], state[i + step]);
+                state[i] = gate[[0, 0]] * a + gate[[0, 1]] * b;
+                state[i + step] = gate[[1, 0]] * a + gate[[1, 1]] * b;
+            }
+        }
+    }
+    state
+}
+
 fn all(c: &mut Criterion) {
     join_pool();
     println!("{}", machine());
@@ -104,6 +148,8 @@ fn all(c: &mut Criterion) {
     gradients::<f64>(c);
     merge::<f32>(c);
     merge::<f64>(c);
+    gates::<f32>(c);
+    gates::<f64>(c);
 }
 
 criterion_group! {

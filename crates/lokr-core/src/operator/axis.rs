@@ -26,13 +26,12 @@ impl<'a, T: Scalar> Axis<'a, T> {
     /// The axis of these matrices. One alone is looked at for what it does.
     pub(super) fn new(mut matrices: AxisMatrices<'a, T>) -> Self {
         let structure = if let [matrix] = &matrices[..] { Structure::of(matrix) } else { Structure::Full };
-        match (structure, matrices.pop()) {
-            (Structure::Identity, Some(matrix)) => Self::Identity(matrix.nrows()),
-            (Structure::Diagonal, Some(matrix)) => Self::Diagonal(matrix.into_diag()),
-            (_, last) => {
-                matrices.extend(last);
-                Self::Matrices(matrices)
-            }
+        if structure == Structure::Full {
+            return Self::Matrices(matrices);
+        }
+        match matrices.pop() {
+            Some(matrix) if structure == Structure::Diagonal => Self::Diagonal(matrix.into_diag()),
+            matrix => Self::Identity(matrix.map_or(1, |matrix| matrix.nrows())),
         }
     }
 

@@ -17,13 +17,16 @@ use crate::sums::{exponents, wide_exponent};
 /// Multiplies neighbours together where that makes a batch of `rows` cheaper. A group is contracted when the first of
 /// its members was.
 pub(super) fn group<T: Scalar>(axes: &mut Axes<'_, T>, sequence: &mut Sequence, rows: usize) {
-    let values = |c: &Contraction| c.before.saturating_mul(c.after).saturating_mul(axes[c.axis].size());
-    let most = sequence.iter().map(values).max().unwrap_or(0);
     // Two factors are what users multiply themselves if they want to; leaving them alone keeps memory out of it.
-    if axes.len() < 3 || sequence.len() < 2 || most.saturating_mul(rows) < LEAST_GROUPED {
+    if axes.len() < 3 || sequence.len() < 2 {
         return;
     }
-    let groups = cheapest::<T>(&members(axes, sequence), rows);
+    let values = |c: &Contraction| c.before.saturating_mul(c.after).saturating_mul(axes[c.axis].size());
+    if sequence.iter().map(values).max().unwrap_or(0).saturating_mul(rows) < LEAST_GROUPED {
+        return;
+    }
+    let mut groups = cheapest::<T>(&members(axes, sequence), rows);
+    groups.retain(|&mut (start, end)| in_range(&axes[start..end]));
     // From the last on, so that the places of the others stay.
     for &(start, end) in &groups {
         axes[start] = product(&axes[start..end]);
@@ -59,27 +62,21 @@ struct Member {
     place: usize,
     before: f64,
     after: f64,
-    /// Smallest and largest exponent of its values.
-    range: (i64, i64),
 }
 
 type Members = SmallVec<[Member; 2]>;
 
 fn members<T: Scalar>(axes: &Axes<'_, T>, sequence: &Sequence) -> Members {
     let member = |axis: &Axis<'_, T>| {
-        let (kind, dim, range) = match axis {
-            Axis::Identity(size) => (Kind::Identity, (*size, *size), None),
-            Axis::Diagonal(d) => {
-                (Kind::Diagonal, (d.len(), d.len()), exponents(&d.view().insert_axis(ndarray::Axis(0))))
-            }
+        let (kind, dim) = match axis {
+            Axis::Identity(size) => (Kind::Identity, (*size, *size)),
+            Axis::Diagonal(diagonal) => (Kind::Diagonal, (diagonal.len(), diagonal.len())),
             Axis::Matrices(matrices) => match &matrices[..] {
-                [matrix] if matrix.nrows().max(matrix.ncols()) <= GROUPED_SIDE / 2 => {
-                    (Kind::Matrix, matrix.dim(), exponents(matrix))
-                }
-                _ => (Kind::Other, (1, 1), None),
+                [matrix] if matrix.nrows().max(matrix.ncols()) <= GROUPED_SIDE / 2 => (Kind::Matrix, matrix.dim()),
+                _ => (Kind::Other, (1, 1)),
             },
         };
-        Member { kind, dim, place: usize::MAX, before: 1.0, after: 1.0, range: range.unwrap_or((0, 0)) }
+        Member { kind, dim, place: usize::MAX, before: 1.0, after: 1.0 }
     };
     let mut members: Members = axes.iter().map(member).collect();
     for (place, c) in sequence.iter().enumerate() {
@@ -127,12 +124,6 @@ fn cost<T: Scalar>(members: &[Member], rows: f64) -> Option<f64> {
     }
     let all = |kinds: &[Kind]| members.iter().all(|member| kinds.contains(&member.kind));
     let dim = members.iter().fold((1, 1), |dim, member| (dim.0 * member.dim.0, dim.1 * member.dim.1));
-    // Elements of the product that leave the range of the type, where those of the factors one by one do not.
-    let range = members.iter().fold((0, 0), |(low, high), member| (low + member.range.0, high + member.range.1));
-    let wide = wide_exponent::<T>();
-    if range.0 < -wide || range.1 > wide {
-        return None;
-    }
     // The others wait, as they were, on the axes around the one that comes first.
     let (first, earliest) = members.iter().enumerate().min_by_key(|(_, member)| member.place)?;
     let size = |members: &[Member]| members.iter().map(|member| member.dim.1).product::<usize>() as f64;
@@ -147,6 +138,19 @@ fn cost<T: Scalar>(members: &[Member], rows: f64) -> Option<f64> {
     } else {
         None
     }
+}
+
+/// Whether no element of the product of these leaves the range of the type.
+fn in_range<T: Scalar>(members: &[Axis<'_, T>]) -> bool {
+    let range = |axis: &Axis<'_, T>| match axis {
+        Axis::Matrices(matrices) => matrices.first().and_then(|matrix| exponents(matrix)),
+        Axis::Diagonal(diagonal) => exponents(&diagonal.view().insert_axis(ndarray::Axis(0))),
+        Axis::Identity(_) => None,
+    };
+    let ranges = members.iter().filter_map(range);
+    let (low, high) = ranges.fold((0, 0), |(low, high), range| (low + range.0, high + range.1));
+    let wide = wide_exponent::<T>();
+    -wide <= low && high <= wide
 }
 
 /// The product of the members of a group.
