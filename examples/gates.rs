@@ -21,7 +21,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !(2..=26).contains(&n) {
         return Err("a number of qubits from 2 to 26, please".into());
     }
-    println!("{n} qubits, {} amplitudes, {} threads; times in ms, the best of five", 1 << n, rayon::current_num_threads());
+    println!(
+        "{n} qubits, {} amplitudes, {} threads; times in ms, the best of five",
+        1 << n,
+        rayon::current_num_threads()
+    );
     println!("{:<28} {:>9} {:>11} {:>11} {:>9} {:>8}", "", "chain", "plain loop", "by hand", "naive", "error");
     let mut zero = Array1::zeros(1 << n);
     zero[0] = 1.0;
@@ -49,8 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     (ghz[0], ghz[(1 << n) - 1]) = (0.5_f64.sqrt(), 0.5_f64.sqrt());
     check("the GHZ state", difference(&state, &ghz))?;
 
-    for qubit in 0..n {
-        layer(&format!("one turn, qubit {qubit}"), &gates_at(n, qubit, &turns[qubit]), &turned)?;
+    for (qubit, turn) in turns.iter().enumerate() {
+        layer(&format!("one turn, qubit {qubit}"), &gates_at(n, qubit, turn), &turned)?;
     }
     println!("by hand: four neighbours multiplied together, for layers of gates everywhere");
     Ok(())
@@ -133,7 +137,10 @@ fn best<R>(mut work: impl FnMut() -> R) -> (f64, R) {
 }
 
 fn difference(a: &Array1<f64>, b: &Array1<f64>) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })
 }
 
 /// An error where a result is wrong; NaN is.
