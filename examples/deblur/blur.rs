@@ -14,7 +14,10 @@ pub enum Edge {
 /// Convolution of `n` pixels with a Gaussian of standard deviation `sigma`, cut off at three of these.
 pub fn gaussian(n: usize, sigma: f64, edge: Edge) -> Array2<f64> {
     let reach = (3.0 * sigma).ceil() as usize;
-    let weight = |distance: usize| (-0.5 * (distance as f64 / sigma).powi(2)).exp();
+    let weight = |distance: usize| match distance {
+        0 => 1.0, // without any blur, too
+        _ => (-0.5 * (distance as f64 / sigma).powi(2)).exp(),
+    };
     let total = weight(0) + 2.0 * (1..=reach).map(weight).sum::<f64>();
     // Pixel `i` of the blurred axis lies at pixel `i + offset` of the sharp one.
     let (rows, offset) = match edge {

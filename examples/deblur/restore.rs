@@ -52,19 +52,20 @@ impl Spectrum {
     }
 
     /// Generalised cross-validation (Golub, Heath & Wahba 1979), which need not know the noise: the number of values to
-    /// keep that makes `‖K·x − y‖² / (count − kept)²` least. The smallest value kept, and how many are.
+    /// keep that makes `‖K·x − y‖² / (count − kept)²` least, or all. The smallest value kept, and how many are.
     pub fn cross_validation(&self) -> (f64, usize) {
         let mut order: Vec<_> = self.values.iter().copied().zip(self.energy.iter().copied()).collect();
         order.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         let mut residual = self.residual(|_| 1.0);
-        let (mut best, mut found) = (f64::INFINITY, (f64::INFINITY, 0));
-        for (index, (value, energy)) in order.into_iter().enumerate() {
+        let (mut best, mut found) = (f64::INFINITY, (f64::MIN_POSITIVE, order.len()));
+        for (index, &(value, energy)) in order.iter().enumerate() {
             let kept = index + 1;
             residual -= energy;
             let free = self.count as f64 - (self.colors * kept) as f64;
-            if free > 0.0 && residual.max(0.0) / (free * free) < best {
-                best = residual.max(0.0) / (free * free);
-                found = (value, kept);
+            let score = residual.max(0.0) / (free * free);
+            let parts = order.get(kept).is_some_and(|&(next, _)| next < value); // equal values stay together
+            if parts && free > 0.0 && score < best {
+                (best, found) = (score, (value, kept));
             }
         }
         found
