@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use regex::Regex;
+use lokr_layers::NamePattern;
 use serde_json::{Map, Value};
 
 use crate::error::{CheckpointError, ConfigError, InFile, Result};
@@ -29,8 +29,7 @@ pub struct PeftConfig {
 
 #[derive(Debug, Clone)]
 struct Pattern<V> {
-    text: String,
-    regex: Regex,
+    names: NamePattern,
     value: V,
 }
 
@@ -123,8 +122,8 @@ impl PeftConfig {
 
 /// The patterns that match a module and their values, or the default value when there are none.
 fn matches<V: Copy>(patterns: &[Pattern<V>], module: &str, default: V) -> (Vec<String>, Vec<V>) {
-    let found = patterns.iter().filter(|pattern| pattern.regex.is_match(module));
-    let (texts, values): (Vec<_>, Vec<_>) = found.map(|pattern| (pattern.text.clone(), pattern.value)).unzip();
+    let found = patterns.iter().filter(|pattern| pattern.names.is_match(module));
+    let (texts, values): (Vec<_>, Vec<_>) = found.map(|pattern| (pattern.names.as_str().to_owned(), pattern.value)).unzip();
     if values.is_empty() { (texts, vec![default]) } else { (texts, values) }
 }
 
@@ -139,13 +138,12 @@ fn patterns<V>(
         other => return Err(field_error(field, "an object of patterns", other)),
     };
     let compile = |(text, value): (&String, &Value)| {
-        // `(.*\.)?(key)$` from the start of the name.
-        let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{text})$")).map_err(|source| ConfigError::Pattern {
+        let names = NamePattern::ending(text.as_str()).map_err(|source| ConfigError::Pattern {
             field,
             pattern: text.clone(),
             source: Box::new(source),
         })?;
-        Ok(Pattern { text: text.clone(), regex, value: read(&format!("{field}.{text}"), value)? })
+        Ok(Pattern { names, value: read(&format!("{field}.{text}"), value)? })
     };
     entries.into_iter().map(compile).collect()
 }

@@ -19,14 +19,14 @@ pub enum ConfigError {
         found: String,
     },
     /// A pattern that is no regular expression here.
-    #[error("{field}: {pattern:?} is not a regular expression: {source}")]
+    #[error("{field}: {source}")]
     Pattern {
         /// The field.
         field: &'static str,
         /// The pattern.
         pattern: String,
         /// What is wrong with it.
-        source: Box<regex::Error>,
+        source: Box<lokr_layers::LayerError>,
     },
     /// The configuration's rank is not that of the tensors.
     #[error("{module}: {field} gives rank {expected}, but the tensors have rank {found}")]

@@ -1,6 +1,8 @@
 //! Whether a module fits a weight, and whether its values are numbers.
 
-use super::dora::DoraAxis;
+use lokr_layers::DoraAxis;
+
+use super::dora::dora_axis;
 use super::factor::W2;
 use super::module::Module;
 use crate::error::{ModuleError, Result};
@@ -33,7 +35,7 @@ impl Module {
     /// [`ModuleError::DoraShape`]; [`ModuleError::Axes`] for a weight without rows or columns.
     pub fn dora_axis(&self, weight: &[usize]) -> Result<Option<DoraAxis>> {
         self.check_weight_axes(weight)?;
-        Ok(self.dora_scale().map(|scale| DoraAxis::of(self.name(), scale.shape(), weight)).transpose()?)
+        Ok(self.dora_scale().map(|scale| dora_axis(self.name(), scale.shape(), weight)).transpose()?)
     }
 
     /// An error for values that are NaN or infinite.

@@ -1,9 +1,10 @@
 //! From factors to weights.
 
 use lokr_core::{Kron, Scalar};
+use lokr_layers::DoraStrength;
 use ndarray::{ArrayD, ArrayRef, Axis, Dimension, IxDyn};
 
-use super::dora::{Dora, DoraStrength, gains, squared_norms};
+use super::dora::{Dora, gains, needs_base, squared_norms};
 use super::factor::W2;
 use super::module::{Layout, Module};
 use super::scale::ScaleRule;
@@ -91,7 +92,7 @@ impl Module {
         let (Some(axis), Some(dora_scale)) = (self.dora_axis(shape)?, self.dora_scale()) else {
             return self.add_delta(T::from_f64_lossy(strength.multiplier * s), w, shape);
         };
-        let base = strength.dora.needs_base(strength.multiplier).then(|| w.to_vec());
+        let base = needs_base(strength.dora, strength.multiplier).then(|| w.to_vec());
         self.add_delta(T::from_f64_lossy(s), w, shape)?;
         let kernel = product(&shape[2..]);
         let columns = shape[1] * kernel;

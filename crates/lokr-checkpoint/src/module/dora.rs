@@ -1,61 +1,39 @@
 //! DoRA: the direction of the adapted weight with stored norms.
 
 use lokr_core::Scalar;
+use lokr_layers::{DoraAxis, DoraStrength};
 use ndarray::{Array1, ArrayView2, ArrayViewMut2, Axis};
 
 use crate::error::{ModuleError, Result};
 use crate::file::{FloatType, Tensor, product};
 
-/// What a norm of `dora_scale` belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DoraAxis {
-    /// One norm per output row, `dora_scale (out, 1, …)`: LyCORIS since 3.2.
-    Output,
-    /// One norm per input column, over outputs and kernel, `dora_scale (1, in, 1, …)`.
-    Input,
-}
-
-/// What a multiplier `μ` does to a DoRA adapter. With `V = W + s·(w1 ⊗ w2)` and `g = dora_scale / (‖V‖ + eps)`:
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DoraStrength {
-    /// `W + μ·(V·g − W)`: 0 gives the base weight, as in ComfyUI.
-    #[default]
-    FromBase,
-    /// `V·(1 + μ·(g − 1))`: 0 gives `V`, not `W`. LyCORIS's formula.
-    Lycoris,
-}
-
-impl DoraAxis {
-    /// The axis that a `dora_scale` of this shape means for a weight. Files have no flag for it.
-    pub(crate) fn of(module: &str, found: &[usize], weight: &[usize]) -> Result<Self, ModuleError> {
-        let (out, input) = (weight[0], weight[1]);
-        let error = |problem| {
-            let (module, found, weight) = (module.to_owned(), found.to_vec(), weight.to_vec());
-            Err(ModuleError::DoraShape { module, found, problem, weight })
-        };
-        match *found {
-            [length] if length == out && length == input => error("could be either axis of"),
-            [length] if length == out => Ok(Self::Output),
-            [length] if length == input => Ok(Self::Input),
-            [length, ref ones @ ..] if length == out && product(ones) == 1 && !ones.is_empty() => Ok(Self::Output),
-            [1, length, ref ones @ ..] if length == input && product(ones) == 1 => Ok(Self::Input),
-            _ => error("matches neither axis of"),
-        }
+/// The axis that a `dora_scale` of this shape means for a weight. Files have no flag for it.
+pub(crate) fn dora_axis(module: &str, found: &[usize], weight: &[usize]) -> Result<DoraAxis, ModuleError> {
+    let (out, input) = (weight[0], weight[1]);
+    let error = |problem| {
+        let (module, found, weight) = (module.to_owned(), found.to_vec(), weight.to_vec());
+        Err(ModuleError::DoraShape { module, found, problem, weight })
+    };
+    match *found {
+        [length] if length == out && length == input => error("could be either axis of"),
+        [length] if length == out => Ok(DoraAxis::Output),
+        [length] if length == input => Ok(DoraAxis::Input),
+        [length, ref ones @ ..] if length == out && product(ones) == 1 && !ones.is_empty() => Ok(DoraAxis::Output),
+        [1, length, ref ones @ ..] if length == input && product(ones) == 1 => Ok(DoraAxis::Input),
+        _ => error("matches neither axis of"),
     }
 }
 
-impl DoraStrength {
-    /// Whether the formula needs the base weight at multiplier `mu`.
-    pub(crate) fn needs_base(self, mu: f64) -> bool {
-        self == Self::FromBase && mu != 1.0
-    }
+/// Whether the formula needs the base weight at multiplier `mu`.
+pub(crate) fn needs_base(strength: DoraStrength, mu: f64) -> bool {
+    strength == DoraStrength::FromBase && mu != 1.0
+}
 
-    /// What a value of `V` is multiplied by, at multiplier `mu` and gain `g`.
-    fn factor<T: Scalar>(self, mu: T, g: T) -> T {
-        match self {
-            Self::FromBase => g,
-            Self::Lycoris => T::one() + mu * (g - T::one()),
-        }
+/// What a value of `V` is multiplied by, at multiplier `mu` and gain `g`.
+fn factor<T: Scalar>(strength: DoraStrength, mu: T, g: T) -> T {
+    match strength {
+        DoraStrength::FromBase => g,
+        DoraStrength::Lycoris => T::one() + mu * (g - T::one()),
     }
 }
 
@@ -70,7 +48,7 @@ pub(crate) struct Dora<G = f64> {
 
 impl<G: Scalar> Dora<G> {
     /// Makes of `V` the weight at multiplier `mu`, on the rows from `first` on; `kernel` is the number of the kernel's
-    /// elements. `base` has the rows of the base weight where [`DoraStrength::needs_base`] says so.
+    /// elements. `base` has the rows of the base weight where [`needs_base`] says so.
     pub(crate) fn apply<T: Scalar>(
         &self,
         v: &mut ArrayViewMut2<'_, T>,
@@ -79,17 +57,17 @@ impl<G: Scalar> Dora<G> {
         mu: G,
         kernel: usize,
     ) {
-        let factor = |g: G| T::from_f64_lossy(self.strength.factor(mu, g).to_f64_exact());
+        let times = |g: G| T::from_f64_lossy(factor(self.strength, mu, g).to_f64_exact());
         match self.axis {
             DoraAxis::Output => {
                 for (mut row, &g) in v.rows_mut().into_iter().zip(self.gains.iter().skip(first)) {
-                    row *= factor(g);
+                    row *= times(g);
                 }
             }
             DoraAxis::Input => {
                 for mut row in v.rows_mut() {
                     for (mut piece, &g) in row.exact_chunks_mut(kernel).into_iter().zip(&self.gains) {
-                        piece *= factor(g);
+                        piece *= times(g);
                     }
                 }
             }
@@ -136,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_shape_says_the_axis() {
-        let of = |found: &[usize], weight: &[usize]| DoraAxis::of("m", found, weight).ok();
+        let of = |found: &[usize], weight: &[usize]| dora_axis("m", found, weight).ok();
         assert_eq!(of(&[3, 1], &[3, 5]), Some(DoraAxis::Output));
         assert_eq!(of(&[1, 5], &[3, 5]), Some(DoraAxis::Input));
         assert_eq!(of(&[3, 1, 1, 1], &[3, 5, 2, 2]), Some(DoraAxis::Output));
@@ -152,7 +130,7 @@ mod tests {
     #[test]
     fn a_shape_that_does_not_say_is_an_error() {
         for (found, weight) in [(&[4][..], &[4, 4][..]), (&[3, 5], &[3, 5]), (&[5, 1], &[3, 5]), (&[], &[3, 5])] {
-            let error = DoraAxis::of("m", found, weight).unwrap_err();
+            let error = dora_axis("m", found, weight).unwrap_err();
             assert!(matches!(error, ModuleError::DoraShape { .. }), "{found:?} {weight:?}");
         }
     }

@@ -1,21 +1,23 @@
 //! Between modules on disk and the adapters of `lokr-layers`.
 
 use lokr_core::{Factor, Scalar};
-use lokr_layers::{Layer, LoKrAdapter};
+use lokr_layers::{DoraAxis, DoraStrength, Layer, LoKrAdapter, LoKrUpdate};
+use ndarray::{Array1, Axis};
 
 use super::factor::{W1, W2};
 use super::module::Module;
 use super::scale::ScaleRule;
+use super::suffix::DORA_SCALE;
 #[cfg(doc)]
 use crate::error::ModuleError;
 use crate::error::{JobError, Result};
 use crate::file::{FloatType, Tensor};
 
 impl Module {
-    /// The adapter of a layer with these factors and the scale that `rule` gives, its base frozen.
+    /// The adapter of a layer with these factors, the scale that `rule` gives and the norms of DoRA, its base frozen.
     ///
     /// # Errors
-    /// [`JobError::Dora`]; those of [`Module::check_weight`] for the layer's weight `(out, in)`, of
+    /// [`ModuleError::DoraShape`]; those of [`Module::check_weight`] for the layer's weight `(out, in)`, of
     /// [`Module::scale_by`] and [`Module::kron`]; [`CheckpointError::Layer`](crate::CheckpointError::Layer) for values
     /// that are not finite.
     /// # Examples
@@ -36,16 +38,19 @@ impl Module {
     /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
     /// ```
     pub fn to_layer<T: Scalar, L: Layer<T> + Clone>(&self, base: L, rule: ScaleRule) -> Result<LoKrAdapter<T, L>> {
-        if self.dora_scale().is_some() {
-            return Err(JobError::Dora { module: self.name().to_owned(), operation: "loaded into a layer" }.into());
+        let weight = [base.output_size(), base.input_size()];
+        self.check_weight(&weight)?;
+        let mut update = LoKrUpdate::from_terms(vec![self.kron()?], T::from_f64_lossy(self.scale_by(rule)?))?;
+        if let (Some(axis), Some(scale)) = (self.dora_axis(&weight)?, self.dora_scale()) {
+            let scale = Array1::from_iter(scale.to_array::<T>(DORA_SCALE)?);
+            update = update.with_dora(axis, &scale, DoraStrength::default())?;
         }
-        self.check_weight(&[base.output_size(), base.input_size()])?;
-        let scaling = T::from_f64_lossy(self.scale_by(rule)?);
-        Ok(LoKrAdapter::from_delta(base, self.kron()?, scaling)?)
+        Ok(LoKrAdapter::from_update(base, update)?)
     }
 
     /// The module of a layer's adapter: its factors in the form they have, rounded once to `dtype`, and its scaling. A
-    /// scalar that is trained is multiplied into `lokr_w1`, as LyCORIS does; a multiplier is not saved.
+    /// scalar that is trained is multiplied into `lokr_w1`, as LyCORIS does; the norms of DoRA stand beside them; a
+    /// multiplier and updates that were added by name are not saved.
     ///
     /// # Errors
     /// [`JobError::SeveralTerms`] for a sum of several products; [`ModuleError::NonFinite`] for values that are not
@@ -74,7 +79,11 @@ impl Module {
                 b: Tensor::from_array(&halves.right(), dtype),
             },
         };
-        let module = Self::new(name, w1, w2, adapter.scaling().to_f64_exact())?;
+        let mut module = Self::new(name, w1, w2, adapter.scaling().to_f64_exact())?;
+        if let Some((axis, scale)) = adapter.update().dora() {
+            let lanes = if axis == DoraAxis::Output { Axis(1) } else { Axis(0) };
+            module = module.with_dora_scale(Tensor::from_array(&scale.insert_axis(lanes), dtype))?;
+        }
         module.check_finite()?;
         Ok(module)
     }

@@ -25,13 +25,14 @@ mod suffix;
 
 pub(crate) use build::{NewModule, stored_dtype, tensor_with_kernel};
 pub use delta::Strength;
-pub(crate) use dora::{Dora, gains, squared_norms};
-pub use dora::{DoraAxis, DoraStrength};
+pub(crate) use dora::{Dora, gains, needs_base, squared_norms};
 pub use factor::{W1, W2};
 pub use factor_size::FactorSize;
 pub(crate) use factor_size::{size_factor, svd};
 pub(crate) use gather::{ModuleTensors, StoredModule};
 pub(crate) use module::Layout;
 pub use module::Module;
+#[doc(no_inline)]
+pub use lokr_layers::{DoraAxis, DoraStrength};
 pub use scale::ScaleRule;
 pub(crate) use suffix::{ALPHA, DORA_SCALE, FACTORS};

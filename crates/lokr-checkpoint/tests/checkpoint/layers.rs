@@ -10,7 +10,9 @@ use lokr_checkpoint::{
     ScaleRule, TensorFile, Unmatched, W1, W2,
 };
 use lokr_core::Kron;
-use lokr_layers::{Activation, FullyConnected, Layer, LoKrAdapter, LoKrInit};
+use lokr_layers::{
+    Activation, DoraStrength, FullyConnected, Layer, LoKrAdapter, LoKrInit, LoKrSettings, Loading, load_parameters,
+};
 use ndarray::{Array1, Array2, ArrayD};
 
 fn rows(file: &TensorFile, name: &str) -> Array2<f32> {
@@ -59,13 +61,14 @@ fn check<L: Layer<f32> + Clone + 'static>(
     mut layer: LoKrAdapter<f32, L>,
     mu: f32,
 ) {
-    // A multiplier stands before the scale, as part of it.
-    layer.set_scaling(layer.scaling() * mu).unwrap();
+    layer.set_multiplier(mu).unwrap();
     let (x, dy) = (rows(io, &names.x), rows(io, &names.grad_out));
     assert_close(case, "y", io, &names.y, &layer.predict(&x).unwrap());
     assert_close(case, "y", io, &names.y, &layer.forward(&x).unwrap());
     let dx = layer.backward(&dy).unwrap();
     assert_close(case, "grad", io, &names.grad_x, &dx);
+    let merged = layer.merge().unwrap();
+    assert_close(case, "y", io, &names.y, &merged.predict(&x).unwrap());
     let mut checked = 0;
     for (key, gradient) in gradients(&layer) {
         let name = format!("{}.{key}", names.grad);
@@ -74,12 +77,13 @@ fn check<L: Layer<f32> + Clone + 'static>(
             checked += 1;
         }
     }
-    assert!(checked >= 2, "{}: {checked} gradients", case.name());
+    let expected = if layer.update().dora().is_some() { 3 } else { 2 };
+    assert!(checked >= expected, "{}: {checked} gradients", case.name());
 }
 
 #[test]
 fn outputs_and_gradients_of_linear_layers_are_those_recorded() {
-    let (mut cases, mut layers) = (0, 0);
+    let (mut cases, mut layers, mut decomposed) = (0, 0, 0);
     for case in Case::all() {
         let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
         let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
@@ -94,7 +98,7 @@ fn outputs_and_gradients_of_linear_layers_are_those_recorded() {
             let names = Names { x: of("x"), y: of("y"), grad_out: of("grad_out"), grad_x: of("grad_x"), grad };
             let recorded = io.info(&names.grad_out).is_some() && io.info(&format!("{}.lokr_w1", names.grad)).is_some()
                 || io.info(&format!("{}.lokr_w1_a", names.grad)).is_some();
-            if case.layer(path)["kind"] != "linear" || module.dora_scale().is_some() || !recorded {
+            if case.layer(path)["kind"] != "linear" || !recorded {
                 continue;
             }
             let rule = match case.name() {
@@ -103,16 +107,94 @@ fn outputs_and_gradients_of_linear_layers_are_those_recorded() {
             };
             let multiplier = case.multiplier() as f32;
             let fully = base.fully_connected::<f32>(path, Activation::Identity).unwrap();
-            check(&case, &io, &names, module.to_layer(fully, rule).unwrap(), multiplier);
+            check(&case, &io, &names, as_lycoris(module.to_layer(fully, rule).unwrap()), multiplier);
             let dense = base.dense::<f32>(path, Activation::Identity).unwrap();
-            check(&case, &io, &names, module.to_layer(dense, rule).unwrap(), multiplier);
+            check(&case, &io, &names, as_lycoris(module.to_layer(dense, rule).unwrap()), multiplier);
             layers += 1;
+            decomposed += usize::from(module.dora_scale().is_some());
             any = true;
         }
         cases += usize::from(any);
     }
-    eprintln!("{layers} layers in {cases} cases");
-    assert!(cases >= 28 && layers >= 34, "{layers} layers in {cases} cases");
+    eprintln!("{layers} layers in {cases} cases, {decomposed} with norms of their own");
+    assert!(cases >= 33 && layers >= 39 && decomposed >= 5, "{layers} layers in {cases} cases, {decomposed} decomposed");
+}
+
+/// The same adapter with LyCORIS's formula for a multiplier, where its weight is decomposed.
+fn as_lycoris<L: Layer<f32> + Clone>(adapter: LoKrAdapter<f32, L>) -> LoKrAdapter<f32, L> {
+    let (base, update) = adapter.into_parts();
+    let update = match update.dora().map(|(axis, scale)| (axis, scale.to_owned())) {
+        Some((axis, scale)) => update.with_dora(axis, &scale, DoraStrength::Lycoris).unwrap(),
+        None => update,
+    };
+    LoKrAdapter::from_update(base, update).unwrap()
+}
+
+/// LyCORIS's `use_scalar`: the recorded tensors of the training itself, with the scalar apart.
+#[test]
+fn a_scalar_in_training_is_the_one_recorded() {
+    for name in ["lycoris_linear_use_scalar", "lycoris_linear_use_scalar_decompose_both"] {
+        let (case, both) = (Case::load(name), name.ends_with("both"));
+        let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
+        let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+        let scale = adapter.modules().values().next().unwrap().scale().unwrap() as f32;
+        let base = base.fully_connected::<f32>("proj", Activation::Identity).unwrap();
+        let settings = LoKrSettings::new().rank(3).alpha(3.0 * scale).decompose_both(both).learned_scalar(true);
+        let (mut layer, io) = (settings.adapt(base).unwrap(), case.file("io"));
+        let recorded = |kind: &str, key: &str| {
+            let name = if key == "lokr_scalar" { "scalar" } else { key };
+            values(&io, &format!("{kind}.lycoris_proj.{name}"))
+        };
+        let shapes: BTreeMap<String, Vec<usize>> = shapes_of(&layer);
+        let live = shapes.iter().map(|(key, shape)| {
+            let value = recorded("live", key).mapv(|x| x as f32);
+            (key.clone(), value.into_shape_with_order(shape.as_slice()).unwrap())
+        });
+        load_parameters(&mut layer, &live.collect(), Loading::Complete).unwrap();
+
+        let (x, dy) = (rows(&io, "x"), rows(&io, "grad_out"));
+        assert_close(&case, "y", &io, "y", &layer.predict(&x).unwrap());
+        assert_close(&case, "y", &io, "y", &layer.forward(&x).unwrap());
+        assert_close(&case, "grad", &io, "grad_x", &layer.backward(&dy).unwrap());
+        let mut checked = 0;
+        layer.visit(&mut |key, _, gradient| {
+            let expected = recorded("grad_live", key);
+            let gradient = gradient.unwrap().mapv(f64::from).into_shape_with_order(expected.raw_dim()).unwrap();
+            case.assert_close("grad", key, &gradient, &expected);
+            checked += 1;
+        });
+        assert_eq!(checked, if both { 5 } else { 4 });
+        // What is saved has the scalar in it, as the recorded file has.
+        let saved = Module::from_layer("proj", &layer, FloatType::F32).unwrap();
+        let weight = [layer.output_size(), layer.input_size()];
+        let delta = |module: &Module| module.delta::<f32>(&weight, module.scale().unwrap()).unwrap();
+        let difference = delta(&saved) - delta(adapter.modules().values().next().unwrap());
+        assert!(difference.iter().all(|d| d.abs() < 1e-6), "{name}");
+    }
+}
+
+fn shapes_of(layer: &dyn Layer<f32>) -> BTreeMap<String, Vec<usize>> {
+    let mut shapes = BTreeMap::new();
+    layer.visit(&mut |name, values, _| drop(shapes.insert(name.to_owned(), values.shape().to_vec())));
+    shapes
+}
+
+#[test]
+fn a_saved_layer_with_norms_is_the_one_that_was_loaded() {
+    for name in ["lycoris_linear_dora_out", "lycoris_linear_dora_in"] {
+        let case = Case::load(name);
+        let adapter = Adapter::read(case.adapter_path(), &ReadOptions::default()).unwrap();
+        let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
+        let (key, module) = adapter.modules().first_key_value().unwrap();
+        let base = || base.fully_connected::<f32>("proj", Activation::Relu).unwrap();
+        let layer = module.to_layer(base(), ScaleRule::Trained).unwrap();
+        let saved = Module::from_layer(key.as_str(), &layer, FloatType::F32).unwrap();
+        let (before, after) = (module.dora_scale().unwrap(), saved.dora_scale().unwrap());
+        assert_eq!((before.shape(), before.bytes()), (after.shape(), after.bytes()));
+        let x = Array2::from_shape_fn((3, layer.input_size()), |(i, j)| ((i + 2 * j) % 5) as f32 - 2.0);
+        let again = saved.to_layer(base(), ScaleRule::Trained).unwrap();
+        assert_eq!(again.predict(&x).unwrap(), layer.predict(&x).unwrap());
+    }
 }
 
 #[test]
@@ -183,7 +265,10 @@ fn what_a_layer_has_no_place_for_is_refused() {
     let base = BaseModel::open(case.folder.join("base.safetensors")).unwrap();
     let layer = || base.fully_connected::<f32>("proj", Activation::Identity).unwrap();
     let module = adapter.modules().values().next().unwrap();
-    cause(module.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Job(JobError::Dora { .. })));
+    let square = FullyConnected::from_arrays(Array2::<f32>::zeros((45, 45)), Array1::zeros(45), Activation::Identity);
+    cause(module.to_layer(square.unwrap(), ScaleRule::Trained), |e| {
+        matches!(e, E::Module(ModuleError::WeightShape { .. }))
+    });
 
     let small = Module::new("m", W1::Full(tensor(&[2, 5])), W2::Full(tensor(&[3, 2])), 1.0).unwrap();
     cause(small.to_layer(layer(), ScaleRule::Trained), |e| matches!(e, E::Module(ModuleError::WeightShape { .. })));

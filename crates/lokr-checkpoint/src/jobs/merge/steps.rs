@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::limits::PASS_TILE;
 use crate::error::Result;
 use crate::file::{FloatType, Tensor, flattened, product};
-use crate::module::{Dora, DoraAxis, Module, Strength, gains, squared_norms};
+use crate::module::{Dora, DoraAxis, Module, Strength, gains, needs_base, squared_norms};
 
 /// A module with how it is applied.
 #[derive(Debug, Clone, Copy)]
@@ -131,7 +131,7 @@ impl<T: Scalar> Step<T> {
     }
 
     fn apply_dora(&self, dora: &Dora, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
-        let base = dora.strength.needs_base(self.multiplier).then(|| w.to_owned());
+        let base = needs_base(dora.strength, self.multiplier).then(|| w.to_owned());
         self.add(T::from_f64_lossy(self.scale), w, rows.clone());
         let base = base.as_ref().map(|base| base.view());
         dora.apply(w, base.as_ref(), rows.start, self.multiplier, kernel);
