@@ -11,7 +11,9 @@
 //! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
-//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`AdamW`]; [`evaluate`] |
+//! | train a network | [`Sequential`], [`Samples`], a loss such as [`CrossEntropy`], [`Trainer::new`] with [`AdamW`] |
+//! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
+//! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
 //! | adapt a network | [`Sequential::map_layers`]; back to plain layers by [`Layer::merged`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
 //! | look inside | [`LoKrAdapter::diagnostics`]; [`LoKrAdapter::delta`], with its norms and spectrum |
@@ -71,13 +73,16 @@ pub use activation::Activation;
 pub use adapter::{CompiledLoKr, DeltaPlacement, LoKrAdapter, LoKrBuilder, LoKrDiagnostics, LoKrInit, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    GradientAt, Layer, LinearLayer, LoadReport, Loading, Visitor, VisitorMut, load_parameters, named_parameters,
-    set_parameter,
+    GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Visitor, VisitorMut, load_parameters,
+    named_parameters, set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
 pub use training::{
-    Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sequential, Sgd,
-    SgdSettings, Targets, Trainer, accuracy, evaluate,
+    Adam, AdamSettings, AdamW, AdamWSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Evaluation, Group, Huber,
+    Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer, Progress, Samples, Schedule,
+    Sequential, Sgd, SgdSettings, Soap, SoapSettings, StepReport, Target, Targets, Trainer, Training, TrainingLog,
+    TrainingState, accuracy, clip_gradient_norm, clip_gradient_values, confusion_matrix, evaluate, gradient_norm,
+    r_squared, top_k_accuracy,
 };
 
 /// The generators that [`Init`] and training take, in the version they take.

@@ -8,7 +8,7 @@ use super::lokr_adapter::{LoKrAdapter, TrainingState};
 use super::placement::DeltaPlacement;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+use crate::layer::{GradientAt, GradientVisitorMut, Layer, LinearLayer, Visitor, VisitorMut};
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     fn check_forward(&self, x: &ArrayRef2<T>, y: &ArrayRef2<T>) -> Result<()> {
@@ -154,6 +154,16 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         }
     }
 
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        let names = matrix_names(&self.delta);
+        if let Some(gradients) = self.training.gradients.as_mut().filter(|_| self.training.has_gradients) {
+            for (name, gradient) in names.zip(gradients.parts_mut()) {
+                visitor(name, gradient.view_mut().into_dyn());
+            }
+        }
+        if self.base_frozen { Ok(()) } else { self.base.visit_gradients_mut(visitor) }
+    }
+
     fn clear_gradients(&mut self) {
         self.clear_all_gradients();
     }
@@ -168,8 +178,22 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         self.base.set_training_mode(training);
     }
 
+    fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
+        self.base.visit_random_states(visitor);
+    }
+
     fn supports_training(&self) -> bool {
         self.base.supports_training()
+    }
+
+    /// The base's, where the delta enters before it or it is the identity: after another one the output has passed
+    /// none.
+    fn output_activation(&self) -> Option<Activation> {
+        let activation = self.base.output_activation();
+        match self.placement {
+            DeltaPlacement::BeforeActivation => activation,
+            DeltaPlacement::AfterActivation => activation.filter(|a| *a == Activation::Identity),
+        }
     }
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {

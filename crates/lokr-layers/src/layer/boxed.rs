@@ -3,7 +3,8 @@
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
-use super::traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+use super::traits::{GradientAt, GradientVisitorMut, Layer, LinearLayer, Visitor, VisitorMut};
+use crate::activation::Activation;
 use crate::error::Result;
 
 impl<T: Scalar> Clone for Box<dyn Layer<T>> {
@@ -37,6 +38,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
         (**self).visit_mut(visitor);
     }
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        (**self).visit_gradients_mut(visitor)
+    }
     fn clear_gradients(&mut self) {
         (**self).clear_gradients();
     }
@@ -45,6 +49,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn set_training_mode(&mut self, training: bool) {
         (**self).set_training_mode(training);
+    }
+    fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
+        (**self).visit_random_states(visitor);
     }
     fn supports_training(&self) -> bool {
         (**self).supports_training()
@@ -60,5 +67,8 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
         (**self).as_linear_mut()
+    }
+    fn output_activation(&self) -> Option<Activation> {
+        (**self).output_activation()
     }
 }

@@ -14,4 +14,4 @@ mod traits;
 
 pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
 pub(crate) use traits::require_gradients;
-pub use traits::{GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+pub use traits::{GradientAt, GradientVisitorMut, Layer, LinearLayer, Visitor, VisitorMut};

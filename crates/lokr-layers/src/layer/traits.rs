@@ -23,6 +23,9 @@ pub type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<Arra
 /// A [`Visitor`] that may change the values.
 pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);
 
+/// Is shown one gradient after the other, writable: the parameter's name and its gradient.
+pub type GradientVisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>);
+
 /// A differentiable map from rows of `input_size` values to rows of `output_size` values.
 ///
 /// Object-safe: `Box<dyn Layer<T>>` is itself a [`Layer`]. `Send + Sync`: [`Layer::predict`] takes `&self` and keeps
@@ -66,6 +69,16 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// Like [`Layer::visit`], with writable values.
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>);
 
+    /// Shows every gradient that there is, in the order of [`Layer::visit`], writable: for clipping and scaling.
+    ///
+    /// # Errors
+    /// [`LayerError::FixedGradients`] where the layer, or one inside it, does not implement this method; layers before
+    /// that one have been visited then.
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        let _ = visitor;
+        Err(LayerError::FixedGradients { layer: self.type_name() })
+    }
+
     /// Drops all gradients. The next [`Layer::backward`] starts from zero.
     fn clear_gradients(&mut self);
 
@@ -74,6 +87,12 @@ pub trait Layer<T: Scalar>: Send + Sync {
 
     /// Switches between training and inference behaviour, in this layer and all layers inside it.
     fn set_training_mode(&mut self, training: bool);
+
+    /// Shows every number that decides which random values training draws next, with a name, and lets it be set: with
+    /// the parameters restored and these, a run goes on with the same bits.
+    fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
+        let _ = visitor;
+    }
 
     /// Whether `backward` works.
     fn supports_training(&self) -> bool {
@@ -101,6 +120,14 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// [`Layer::as_linear`], writable.
     fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
         None
+    }
+
+    /// The activation that the output has passed last, where it is known: what a gradient at the pre-activation skips.
+    ///
+    /// That of [`Layer::as_linear`], unless the layer says otherwise. Losses are paired with it: see
+    /// [`crate::LossFunction::check_activation`].
+    fn output_activation(&self) -> Option<Activation> {
+        self.as_linear().map(|linear| linear.activation())
     }
 
     /// Inference into a new matrix `(batch, output_size)`.
@@ -173,8 +200,12 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// A plain gradient step, `value ← value − learning_rate·gradient`.
     ///
     /// # Errors
-    /// [`LayerError::NoGradients`]; nothing is changed then.
+    /// [`LayerError::NoGradients`]; [`LayerError::InvalidSetting`] for a learning rate that is not finite. Nothing is
+    /// changed then.
     fn update_parameters(&mut self, learning_rate: T) -> Result<()> {
+        if !learning_rate.is_finite() {
+            return Err(LayerError::invalid("learning rate", learning_rate, "a finite number"));
+        }
         require_gradients(self)?;
         self.visit_mut(&mut |_, mut values, gradient| {
             if let Some(gradient) = gradient {

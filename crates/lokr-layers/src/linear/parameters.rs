@@ -69,7 +69,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
             return Err(KronError::TooLarge { operation: Self::name(), sizes }.into());
         }
         Self::check_sizes(input_size, output_size)?;
-        activation.check()?;
+        activation.check::<T>()?;
         init.check::<T>()?;
         let weights = Array2::zeros(Self::storage().swap_dim((output_size, input_size)));
         let mut layer = Self::assemble(weights, Array1::zeros(output_size), activation);
@@ -88,7 +88,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         LayerError::check_length(Self::name(), "bias", output_size, bias.len())?;
         LayerError::check_finite(Self::name(), "weights", weights.iter())?;
         LayerError::check_finite(Self::name(), "bias", bias.iter())?;
-        activation.check()?;
+        activation.check::<T>()?;
         // Row-major, so that values and gradients lie alike.
         let weights = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().into_owned() };
         Ok(Self::assemble(weights, bias, activation))

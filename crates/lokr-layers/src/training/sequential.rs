@@ -5,9 +5,10 @@ use std::fmt::Write;
 use lokr_core::Scalar;
 use ndarray::{Array2, ArrayRef2};
 
+use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, Layer, Visitor, VisitorMut};
+use crate::layer::{GradientAt, GradientVisitorMut, Layer, Visitor, VisitorMut};
 
 /// A network of layers, each fed by the one before. Itself a [`Layer`].
 ///
@@ -177,6 +178,16 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
         }
     }
 
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        let mut full_name = String::new();
+        self.layers.iter_mut().enumerate().try_for_each(|(i, layer)| {
+            layer.visit_gradients_mut(&mut |name, gradient| {
+                set_name(&mut full_name, i, name);
+                visitor(&full_name, gradient);
+            })
+        })
+    }
+
     fn clear_gradients(&mut self) {
         self.layers.iter_mut().for_each(Layer::clear_gradients);
     }
@@ -190,8 +201,19 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
         self.layers.iter_mut().for_each(|layer| layer.set_training_mode(training));
     }
 
+    fn visit_random_states(&mut self, visitor: &mut dyn FnMut(&str, &mut u64)) {
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            layer.visit_random_states(&mut |name, state| visitor(&format!("{i}.{name}"), state));
+        }
+    }
+
     fn supports_training(&self) -> bool {
         self.layers.iter().all(Layer::supports_training)
+    }
+
+    /// That of the last layer.
+    fn output_activation(&self) -> Option<Activation> {
+        self.layers[self.layers.len() - 1].output_activation()
     }
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {
