@@ -104,3 +104,8 @@ pub use lokr_layers as layers;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// The examples of the chapter on training.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/training.md")]
+struct TrainingChapter;
