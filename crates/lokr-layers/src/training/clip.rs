@@ -132,9 +132,11 @@ mod tests {
     use super::*;
     use crate::activation::Activation;
     use crate::adapter::LoKrAdapter;
+    use crate::layer::Adapter;
     use crate::linear::Dense;
     use crate::test_support::ModeProbe;
     use crate::training::Sequential;
+    use crate::update::{DoraAxis, LoKrInit, LoKrSettings};
     use lokr_testing::matrix;
     use ndarray::{Array1, Array2, array};
 
@@ -199,9 +201,23 @@ mod tests {
     #[test]
     fn gradients_are_written_by_the_names_they_are_read_by() {
         let base = Dense::from_arrays(matrix::<f64>(6, 4, 1), Array1::zeros(4), Activation::Tanh).unwrap();
-        for frozen in [true, false] {
-            let adapter = LoKrAdapter::new(base.clone(), 1, None, frozen).unwrap();
-            let mut network = Sequential::new(vec![Box::new(adapter) as Box<dyn Layer<f64>>]).unwrap();
+        let builder = || LoKrAdapter::builder(base.clone()).rank(1).init(LoKrInit::Random).freeze_base(false);
+        let mut several = builder().build().unwrap();
+        several.add_update("second", LoKrSettings::new().update((4, 6)).unwrap()).unwrap();
+        several.add_update("off", LoKrSettings::new().update((4, 6)).unwrap()).unwrap();
+        several.set_enabled("off", false).unwrap();
+        let mut frozen = builder().build().unwrap();
+        frozen.set_frozen(true).unwrap();
+        for adapter in [
+            LoKrAdapter::new(base.clone(), 1, None, true).unwrap().clone_box(),
+            builder().terms(2).term_weights(true).learned_scalar(true).build().unwrap().clone_box(),
+            LoKrAdapter::builder(base.clone()).dora(DoraAxis::Output).build().unwrap().clone_box(),
+            LoKrAdapter::builder(several.clone()).freeze_base(false).build().unwrap().clone_box(),
+            several.clone_box(),
+            frozen.clone_box(),
+        ] {
+            let last = Dense::from_arrays(matrix(4, 4, 5), Array1::zeros(4), Activation::Tanh).unwrap();
+            let mut network = Sequential::new(vec![adapter, last.clone_box()]).unwrap();
             network.visit_gradients_mut(&mut |_, _| panic!("there are none yet")).unwrap();
             network.forward(&matrix(3, 6, 2)).unwrap();
             network.backward(&matrix(3, 4, 3)).unwrap();

@@ -27,6 +27,15 @@ fn network<T: Scalar>() -> Sequential<T> {
     Sequential::new(vec![Box::new(first), Box::new(last)]).unwrap()
 }
 
+/// The same with an adapter that draws.
+fn network_with_dropout<T: Scalar>() -> Sequential<T> {
+    let adapt = |_, layer: Box<dyn Layer<T>>| {
+        let adapter = LoKrAdapter::builder(layer).rank(2).input_dropout(0.3).build()?;
+        Ok(Box::new(adapter) as Box<dyn Layer<T>>)
+    };
+    network().map_layers(adapt).unwrap()
+}
+
 /// Eleven samples of three classes.
 fn data<T: Scalar>(seed: u64) -> (Array2<T>, Vec<usize>) {
     (matrix(11, 4, seed), (0..11).map(|i| (i * i + seed as usize) % 3).collect())
@@ -56,12 +65,12 @@ fn optimizers<T: Scalar>() -> Vec<Box<dyn Optimizer<T>>> {
 }
 
 /// A run stopped after each step, and resumed by a process that knows nothing but the state.
-fn resumes<T: Scalar>(schedule: Schedule) {
+fn resumes<T: Scalar>(schedule: Schedule, network: fn() -> Sequential<T>) {
     let ((x, labels), (x_other, labels_other)) = (data::<T>(1), data::<T>(2));
     let samples = Samples::new(&x, Targets::Labels(&labels)).unwrap();
     let validation = Samples::new(&x_other, Targets::Labels(&labels_other)).unwrap();
     for ((mut optimizer, stopped), resumed) in optimizers::<T>().into_iter().zip(optimizers()).zip(optimizers()) {
-        let mut whole = network::<T>();
+        let mut whole = network();
         let history = full_run(&validation, schedule).fit(&mut whole, &mut *optimizer, &samples).unwrap();
         let last = history.len() * 3;
         let (mut stopped, mut resumed) = (stopped, resumed);
@@ -78,10 +87,10 @@ fn resumes<T: Scalar>(schedule: Schedule) {
                     Progress::Step(report) if report.step == stop => ControlFlow::Break(()),
                     _ => ControlFlow::Continue(()),
                 })
-                .fit(&mut network::<T>(), &mut *stopped, &samples)
+                .fit(&mut network(), &mut *stopped, &samples)
                 .unwrap();
             assert_eq!(saved.counts["step"], stop as u64);
-            let mut found = network::<T>();
+            let mut found = network();
             found.set_parameters(&Array1::zeros(found.parameter_count())).unwrap();
             resumed.set_learning_rate(0.05).unwrap(); // the state knows better
             let again = full_run(&validation, schedule).resume(saved).fit(&mut found, &mut *resumed, &samples).unwrap();
@@ -94,8 +103,9 @@ fn resumes<T: Scalar>(schedule: Schedule) {
 
 #[test]
 fn a_run_stopped_at_any_step_and_resumed_ends_with_the_same_bits() {
-    resumes::<f64>(Schedule::cosine().warmup(2));
-    resumes::<f32>(Schedule::on_plateau(0, 0.5));
+    resumes::<f64>(Schedule::cosine().warmup(2), network);
+    resumes::<f64>(Schedule::cosine(), network_with_dropout);
+    resumes::<f32>(Schedule::on_plateau(0, 0.5), network);
 }
 
 /// A layer that draws: its output is multiplied by numbers of a generator of its own.

@@ -24,19 +24,23 @@ struct Names<'p> {
 }
 
 impl Names<'_> {
-    fn of_term(&mut self, index: usize, name: &str) -> &str {
+    fn of_term<'n>(&'n mut self, index: usize, name: &'n str) -> &'n str {
+        if !self.several {
+            return self.of_all(name);
+        }
         self.name.clear();
         // Writing to a `String` cannot fail.
-        let _ = match self.several {
-            true => write!(self.name, "{}term{index}.{name}", self.prefix),
-            false => write!(self.name, "{}{name}", self.prefix),
-        };
+        let _ = write!(self.name, "{}term{index}.{name}", self.prefix);
         &self.name
     }
 
-    fn of_all(&mut self, name: &str) -> &str {
+    fn of_all<'n>(&'n mut self, name: &'n str) -> &'n str {
+        if self.prefix.is_empty() {
+            return name;
+        }
         self.name.clear();
-        let _ = write!(self.name, "{}{name}", self.prefix);
+        self.name.push_str(self.prefix);
+        self.name.push_str(name);
         &self.name
     }
 }
