@@ -109,3 +109,8 @@ struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../docs/tour.md")]
 struct Tour;
+
+/// The examples of the chapter on training.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/training.md")]
+struct TrainingChapter;

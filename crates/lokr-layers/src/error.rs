@@ -240,6 +240,36 @@ pub enum LayerError {
         /// Type of the layer.
         layer: &'static str,
     },
+    /// The layer does not hand out its gradients for writing.
+    #[error("{layer}: gradients cannot be changed, since the layer does not implement visit_gradients_mut")]
+    FixedGradients {
+        /// Type of the layer.
+        layer: &'static str,
+    },
+    /// The optimizer does not hand out what it remembers.
+    #[error("{optimizer} cannot be saved and resumed, since it does not implement save_state and load_state")]
+    NotResumable {
+        /// Type of the optimizer.
+        optimizer: &'static str,
+    },
+    /// What a training run writes could not be written.
+    #[error("cannot write the {what}: {message}")]
+    Output {
+        /// What was to be written.
+        what: &'static str,
+        /// The error of the writer.
+        message: String,
+    },
+    /// A loss does not fit the activation that a network ends in.
+    #[error("{loss} is for networks that end in {expected}, but this one ends in {found}")]
+    LossActivation {
+        /// The loss's name.
+        loss: &'static str,
+        /// What the network should end in.
+        expected: &'static str,
+        /// The activation it ends in.
+        found: &'static str,
+    },
     /// Two layers of a network do not fit together.
     #[error("layer {index} ({layer}) takes {inputs} inputs, but the layer before it gives {outputs} outputs")]
     Chain {

@@ -12,7 +12,9 @@
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
 //! | chain layers | [`Sequential::push`], [`Sequential::named`]; [`Sequential::freeze`], [`Layer::set_frozen`] |
-//! | train a network | [`Sequential`], [`Samples`], [`Loss`], [`Trainer::fit`] with [`AdamW`]; [`evaluate`] |
+//! | train a network | [`Sequential`], [`Samples`], a loss such as [`CrossEntropy`], [`Trainer::new`] with [`AdamW`] |
+//! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
+//! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
 //! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back to plain layers by [`Layer::merged`] |
 //! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`]; [`Adapter`] |
 //! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
@@ -78,14 +80,17 @@ pub use activation::Activation;
 pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    Adapter, GradientAt, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, Visitor, VisitorMut,
-    load_parameters, named_parameters, set_parameter,
+    Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, Visitor,
+    VisitorMut, load_parameters, named_parameters, set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
 pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, Select, Sequential};
 pub use training::{
-    Adam, AdamSettings, AdamW, EpochReport, Evaluation, Loss, Momentum, Optimizer, Progress, Samples, Sgd, SgdSettings,
-    Targets, Trainer, accuracy, evaluate,
+    Adam, AdamSettings, AdamW, AdamWSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Evaluation, Group, Huber,
+    Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer, Progress, Samples, Schedule,
+    Sgd, SgdSettings, Soap, SoapSettings, StepReport, Target, Targets, Trainer, Training, TrainingLog, TrainingState,
+    accuracy, clip_gradient_norm, clip_gradient_values, confusion_matrix, evaluate, gradient_norm, r_squared,
+    top_k_accuracy,
 };
 pub use update::{DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate};
 

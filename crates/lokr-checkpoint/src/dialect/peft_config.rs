@@ -123,7 +123,8 @@ impl PeftConfig {
 /// The patterns that match a module and their values, or the default value when there are none.
 fn matches<V: Copy>(patterns: &[Pattern<V>], module: &str, default: V) -> (Vec<String>, Vec<V>) {
     let found = patterns.iter().filter(|pattern| pattern.names.is_match(module));
-    let (texts, values): (Vec<_>, Vec<_>) = found.map(|pattern| (pattern.names.as_str().to_owned(), pattern.value)).unzip();
+    let (texts, values): (Vec<_>, Vec<_>) =
+        found.map(|pattern| (pattern.names.as_str().to_owned(), pattern.value)).unzip();
     if values.is_empty() { (texts, vec![default]) } else { (texts, values) }
 }
 

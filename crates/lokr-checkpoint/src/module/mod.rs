@@ -30,9 +30,9 @@ pub use factor::{W1, W2};
 pub use factor_size::FactorSize;
 pub(crate) use factor_size::{size_factor, svd};
 pub(crate) use gather::{ModuleTensors, StoredModule};
-pub(crate) use module::Layout;
-pub use module::Module;
 #[doc(no_inline)]
 pub use lokr_layers::{DoraAxis, DoraStrength};
+pub(crate) use module::Layout;
+pub use module::Module;
 pub use scale::ScaleRule;
 pub(crate) use suffix::{ALPHA, DORA_SCALE, FACTORS};

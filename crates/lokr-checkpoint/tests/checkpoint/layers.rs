@@ -117,7 +117,10 @@ fn outputs_and_gradients_of_linear_layers_are_those_recorded() {
         cases += usize::from(any);
     }
     eprintln!("{layers} layers in {cases} cases, {decomposed} with norms of their own");
-    assert!(cases >= 33 && layers >= 39 && decomposed >= 5, "{layers} layers in {cases} cases, {decomposed} decomposed");
+    assert!(
+        cases >= 33 && layers >= 39 && decomposed >= 5,
+        "{layers} layers in {cases} cases, {decomposed} decomposed"
+    );
 }
 
 /// The same adapter with LyCORIS's formula for a multiplier, where its weight is decomposed.

@@ -149,7 +149,10 @@ fn an_empty_batch_passes() {
 #[test]
 fn a_slope_that_is_not_finite_is_refused() {
     for slope in [f64::NAN, f64::INFINITY] {
-        let error = Activation::LeakyRelu { slope }.check().unwrap_err();
+        let error = Activation::LeakyRelu { slope }.check::<f64>().unwrap_err();
         assert!(matches!(error, LayerError::InvalidSetting { setting: "slope of leaky relu", .. }), "{error}");
     }
+    // Finite as an f64, infinite as an f32.
+    assert!(Activation::LeakyRelu { slope: 1e300 }.check::<f64>().is_ok());
+    assert!(Activation::LeakyRelu { slope: 1e300 }.check::<f32>().is_err());
 }

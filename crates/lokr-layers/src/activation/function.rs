@@ -30,7 +30,7 @@ pub enum Activation {
     Relu,
     /// `z` where positive, else `slope·z`. Its derivative at 0 is taken as the slope.
     LeakyRelu {
-        /// Slope on the negative side; any finite value.
+        /// Slope on the negative side; any value that is finite in the type of the layer.
         slope: f64,
     },
     /// `z·Φ(z)`, with `Φ` the distribution function of the standard normal (Hendrycks & Gimpel 2016), by the error
@@ -96,11 +96,11 @@ impl Activation {
     }
 
     /// # Errors
-    /// [`LayerError::InvalidSetting`] for a slope that is not finite.
-    pub(crate) fn check(self) -> Result<()> {
+    /// [`LayerError::InvalidSetting`] for a slope that is not finite as a `T`.
+    pub(crate) fn check<T: Scalar>(self) -> Result<()> {
         match self {
-            Self::LeakyRelu { slope } if !slope.is_finite() => {
-                Err(LayerError::invalid("slope of leaky relu", slope, "a finite number"))
+            Self::LeakyRelu { slope } if !T::from_f64_lossy(slope).is_finite() => {
+                Err(LayerError::invalid("slope of leaky relu", slope, "a number that is finite in the layer's type"))
             }
             _ => Ok(()),
         }

@@ -15,3 +15,4 @@ mod activation_tests;
 
 pub(crate) use derivative::ActivationState;
 pub use function::Activation;
+pub(crate) use special::sigmoid;

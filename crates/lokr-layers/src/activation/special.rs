@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
 use lokr_core::Scalar;
 
 /// The logistic function `σ(z)`.
-pub(super) fn sigmoid<T: Scalar>(z: T) -> T {
+pub(crate) fn sigmoid<T: Scalar>(z: T) -> T {
     T::one() / (T::one() + (-z).exp())
 }
 

@@ -8,7 +8,7 @@ use super::merge::{Way, change_weight};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
-use crate::layer::{Adapter, GradientAt, Layer, LinearLayer, Visitor, VisitorMut};
+use crate::layer::{Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, Visitor, VisitorMut};
 use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME};
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
@@ -143,6 +143,17 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         }
     }
 
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        if self.frozen {
+            return Ok(());
+        }
+        self.updates.visit_gradients_mut(visitor);
+        if self.base_trains() {
+            return self.base.visit_gradients_mut(&mut |name, gradient| visitor(&base_name(name), gradient));
+        }
+        Ok(())
+    }
+
     fn clear_gradients(&mut self) {
         self.updates.each(LoKrUpdate::clear_gradients);
         self.base.clear_gradients();
@@ -190,6 +201,16 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
 
     fn supports_training(&self) -> bool {
         self.base.supports_training()
+    }
+
+    /// The base's, where the delta enters before it or it is the identity: after another one the output has passed
+    /// none.
+    fn output_activation(&self) -> Option<Activation> {
+        let activation = self.base.output_activation();
+        match self.placement {
+            DeltaPlacement::BeforeActivation => activation,
+            DeltaPlacement::AfterActivation => activation.filter(|a| *a == Activation::Identity),
+        }
     }
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {

@@ -4,7 +4,8 @@
 //! - `forward_backward`: the adapter as a layer; `linear`: as a linear layer, where its base is one.
 //! - `dora`: what changes where the weight is decomposed.
 //! - `merge`: the update as a matrix, added to a weight; `in_place`: in the weight of the adapter's own base.
-//! - `updates`: the adapter's own update and those added by name; `any_adapter`: the adapter without the type of its base.
+//! - `updates`: the adapter's own update and those added by name; `any_adapter`: the adapter without the type of its
+//!   base.
 //! - `lora_adapter`: [`LoraAdapter`], what it shares with other adapters of the LoRA family.
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
 //! - `checks`: what is needed of a base.

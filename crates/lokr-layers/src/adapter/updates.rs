@@ -4,7 +4,7 @@ use lokr_core::Scalar;
 use ndarray::{Array2, ArrayRef2};
 
 use crate::error::{LayerError, Result};
-use crate::layer::{Merges, Visitor, VisitorMut};
+use crate::layer::{GradientVisitorMut, Merges, Visitor, VisitorMut};
 use crate::update::{Gains, LoKrUpdate, TYPE_NAME};
 
 /// The name of an adapter's own update, as in PEFT.
@@ -172,6 +172,12 @@ impl<T: Scalar> Updates<T> {
     pub(super) fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
         for named in self.list.iter_mut().filter(|named| named.enabled && self.in_place.is_none()) {
             named.update.visit_mut(&prefix(&named.name), visitor);
+        }
+    }
+
+    pub(super) fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) {
+        for named in self.list.iter_mut().filter(|named| named.enabled && self.in_place.is_none()) {
+            named.update.visit_gradients_mut(&prefix(&named.name), visitor);
         }
     }
 

@@ -17,3 +17,6 @@ pub type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<Arra
 
 /// A [`Visitor`] that may change the values.
 pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);
+
+/// Is shown one gradient after the other, writable: the parameter's name and its gradient.
+pub type GradientVisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>);

@@ -3,8 +3,9 @@
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
-use super::arguments::{GradientAt, Visitor, VisitorMut};
+use super::arguments::{GradientAt, GradientVisitorMut, Visitor, VisitorMut};
 use super::traits::{Adapter, Layer, LinearLayer};
+use crate::activation::Activation;
 use crate::error::Result;
 
 impl<T: Scalar> Clone for Box<dyn Layer<T>> {
@@ -37,6 +38,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
         (**self).visit_mut(visitor);
+    }
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        (**self).visit_gradients_mut(visitor)
     }
     fn clear_gradients(&mut self) {
         (**self).clear_gradients();
@@ -82,5 +86,8 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
         (**self).as_linear_mut()
+    }
+    fn output_activation(&self) -> Option<Activation> {
+        (**self).output_activation()
     }
 }

@@ -17,7 +17,7 @@ mod merges;
 mod named;
 mod traits;
 
-pub use arguments::{GradientAt, Visitor, VisitorMut};
+pub use arguments::{GradientAt, GradientVisitorMut, Visitor, VisitorMut};
 pub use merges::{Merges, Restore};
 pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
 pub(crate) use traits::require_gradients;

@@ -4,7 +4,7 @@
 use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
-use super::arguments::{GradientAt, Visitor, VisitorMut};
+use super::arguments::{GradientAt, GradientVisitorMut, Visitor, VisitorMut};
 use super::merges::{Merges, Restore};
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
@@ -60,6 +60,16 @@ pub trait Layer<T: Scalar>: Send + Sync {
 
     /// Like [`Layer::visit`], with writable values. The next backward needs a new forward.
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>);
+
+    /// Shows every gradient that there is, in the order of [`Layer::visit`], writable: for clipping and scaling.
+    ///
+    /// # Errors
+    /// [`LayerError::FixedGradients`] where the layer, or one inside it, does not implement this method; layers before
+    /// that one have been visited then.
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        let _ = visitor;
+        Err(LayerError::FixedGradients { layer: self.type_name() })
+    }
 
     /// Drops all gradients. The next [`Layer::backward`] starts from zero.
     fn clear_gradients(&mut self);
@@ -147,6 +157,14 @@ pub trait Layer<T: Scalar>: Send + Sync {
         None
     }
 
+    /// The activation that the output has passed last, where it is known: what a gradient at the pre-activation skips.
+    ///
+    /// That of [`Layer::as_linear`], unless the layer says otherwise. Losses are paired with it: see
+    /// [`crate::LossFunction::check_activation`].
+    fn output_activation(&self) -> Option<Activation> {
+        self.as_linear().map(|linear| linear.activation())
+    }
+
     /// Inference into a new matrix `(batch, output_size)`.
     ///
     /// # Errors
@@ -219,8 +237,12 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// A plain gradient step, `value ← value − learning_rate·gradient`.
     ///
     /// # Errors
-    /// [`LayerError::NoGradients`]; nothing is changed then.
+    /// [`LayerError::NoGradients`]; [`LayerError::InvalidSetting`] for a learning rate that is not finite. Nothing is
+    /// changed then.
     fn update_parameters(&mut self, learning_rate: T) -> Result<()> {
+        if !learning_rate.is_finite() {
+            return Err(LayerError::invalid("learning rate", learning_rate, "a finite number"));
+        }
         require_gradients(self)?;
         self.visit_mut(&mut |_, mut values, gradient| {
             if let Some(gradient) = gradient {

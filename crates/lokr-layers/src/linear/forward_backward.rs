@@ -8,7 +8,7 @@ use super::orientation::Orientation;
 use super::parameters::Linear;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, Layer, LinearLayer, Merges, Visitor, VisitorMut};
+use crate::layer::{GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, Visitor, VisitorMut};
 
 impl<T: Scalar, O: Orientation> Linear<T, O> {
     fn check_columns(argument: &'static str, expected: usize, matrix: &ArrayRef2<T>) -> Result<()> {
@@ -85,6 +85,14 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view_mut().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
         visitor("bias", self.bias.view_mut().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
+    }
+
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        if let Some(gradients) = self.gradients.as_mut().filter(|g| g.present && !self.frozen) {
+            visitor("weight", gradients.weights.view_mut().into_dyn());
+            visitor("bias", gradients.bias.view_mut().into_dyn());
+        }
+        Ok(())
     }
 
     fn clear_gradients(&mut self) {

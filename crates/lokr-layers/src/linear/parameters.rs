@@ -64,7 +64,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         rng: &mut (impl Rng + ?Sized),
     ) -> Result<Self> {
         Self::check_sizes(input_size, output_size)?;
-        activation.check()?;
+        activation.check::<T>()?;
         init.check::<T>()?;
         let weights = memory::zeros(Self::name(), Self::storage().swap_dim((output_size, input_size)))?;
         let mut layer = Self::assemble(weights, Array1::zeros(output_size), activation);
@@ -83,7 +83,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         LayerError::check_length(Self::name(), "bias", output_size, bias.len())?;
         LayerError::check_finite(Self::name(), "weights", weights.iter())?;
         LayerError::check_finite(Self::name(), "bias", bias.iter())?;
-        activation.check()?;
+        activation.check::<T>()?;
         // Row-major, so that values and gradients lie alike.
         let weights = if weights.is_standard_layout() { weights } else { weights.as_standard_layout().into_owned() };
         Ok(Self::assemble(weights, bias, activation))

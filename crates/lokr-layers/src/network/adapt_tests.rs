@@ -204,6 +204,7 @@ fn layers_are_pushed_named_and_refused() {
     assert_eq!(network.forward(&nothing).unwrap(), nothing);
     assert_eq!(network.backward(&nothing).unwrap(), nothing);
     assert!(!network.is_frozen());
+    assert_eq!(network.output_activation(), None);
 
     network.push(dense(8, 12, 1)).unwrap().push_named("middle", dense(12, 12, 3)).unwrap();
     let refused = network.push(dense(8, 4, 5)).unwrap_err();
@@ -212,6 +213,7 @@ fn layers_are_pushed_named_and_refused() {
     assert_eq!(refused, LayerError::DuplicateName { layer: "Sequential", name: "middle".to_owned() });
     assert!(matches!(network.push_named("", dense(12, 4, 5)), Err(LayerError::InvalidName { .. })));
     network.push(dense(12, 4, 5)).unwrap();
+    assert_eq!(network.output_activation(), Some(Activation::Tanh));
     assert_eq!(network.names(), ["0", "middle", "2"]);
     let shown = format!("{network:?}");
     assert_eq!(shown, r#"["0: Dense 8 → 12", "middle: Dense 12 → 12", "2: Dense 12 → 4"]"#);

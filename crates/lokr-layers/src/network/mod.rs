@@ -6,7 +6,7 @@
 //! - `settings`: [`AdaptSettings`], which adapters; `report`: [`AdaptReport`], what was done.
 //! - `select`: [`Select`], which layers are meant; `pattern`: [`NamePattern`], rules for names, PEFT's among them.
 //!
-//! Uses `layer` and `adapter`.
+//! Uses `layer`, `adapter` and `update`, and of `activation` what a network ends in.
 
 mod adapt;
 mod freeze;

@@ -5,9 +5,10 @@ use ndarray::{Array2, ArrayRef2};
 
 use super::freeze::set_all_frozen;
 use super::sequential::{Sequential, TYPE_NAME};
+use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, Layer, Visitor, VisitorMut};
+use crate::layer::{GradientAt, GradientVisitorMut, Layer, Visitor, VisitorMut};
 
 impl<T: Scalar> Sequential<T> {
     /// Checks the shapes of a whole pass: `x (batch, inputs)`, `y (batch, outputs)`.
@@ -105,6 +106,16 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
         }
     }
 
+    fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
+        let mut full_name = String::new();
+        self.layers.iter_mut().zip(&self.names).try_for_each(|(layer, prefix)| {
+            layer.visit_gradients_mut(&mut |name, gradient| {
+                set_name(&mut full_name, prefix, name);
+                visitor(&full_name, gradient);
+            })
+        })
+    }
+
     fn clear_gradients(&mut self) {
         self.layers.iter_mut().for_each(Layer::clear_gradients);
     }
@@ -143,6 +154,11 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
 
     fn supports_training(&self) -> bool {
         self.layers.iter().all(Layer::supports_training)
+    }
+
+    /// That of the last layer.
+    fn output_activation(&self) -> Option<Activation> {
+        self.layers.last().and_then(Layer::output_activation)
     }
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {

@@ -3,7 +3,7 @@
 use lokr_core::Scalar;
 use ndarray::{ArrayRef2, ArrayView2, Axis, Slice};
 
-use super::loss::Loss;
+use super::loss::LossFunction;
 use super::targets::Targets;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
@@ -37,14 +37,21 @@ impl<'a, T: Scalar> Samples<'a, T> {
         self.len() == 0
     }
 
-    /// Checks that there are samples, that `network` takes them and that `loss` takes their targets.
-    pub(super) fn check(&self, name: &'static str, network: &dyn Layer<T>, loss: Loss) -> Result<()> {
+    /// Checks that there are samples, that `network` takes them, and that `loss` takes their targets and the network's
+    /// last activation.
+    pub(super) fn check(&self, name: &'static str, network: &dyn Layer<T>, loss: &dyn LossFunction<T>) -> Result<()> {
         if self.is_empty() {
             return Err(LayerError::invalid(name, 0, "at least 1"));
         }
         let expected = (self.len(), network.input_size());
         LayerError::check_shape(network.type_name(), "x", expected, self.x.dim())?;
-        loss.check((self.len(), network.output_size()), self.targets)
+        loss.check_targets((self.len(), network.output_size()), self.targets)?;
+        network.output_activation().map_or(Ok(()), |last| loss.check_activation(last))
+    }
+
+    /// All of them, borrowed for no longer than this borrow.
+    pub(super) fn all(&self) -> Samples<'_, T> {
+        self.range(0, self.len())
     }
 
     /// `count` of the samples, from `start` on; the range must lie inside.

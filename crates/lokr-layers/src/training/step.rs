@@ -1,21 +1,54 @@
-//! One step of training: forward, loss, backward, and the optimizer's.
+//! One step of training: forward, loss, backward, clipping, and the optimizer's.
 
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
-use super::loss::Loss;
+use super::clip::{check_limit, clip_gradient_norm, clip_gradient_values, gradient_norm};
+use super::loss::{LossFunction, mean};
 use super::optimizer::Optimizer;
 use super::samples::Samples;
 use super::targets::Targets;
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{LayerError, Result};
 use crate::layer::Layer;
+
+/// How gradients become a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct StepSettings {
+    pub(super) clip: Option<Clip>,
+    /// The most samples that pass the network at a time.
+    pub(super) micro_batch_size: usize,
+    pub(super) measures_norm: bool,
+}
+
+/// What is done with gradients that are too long.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Clip {
+    Norm(f64),
+    Value(f64),
+}
+
+impl StepSettings {
+    pub(super) const PLAIN: Self = Self { clip: None, micro_batch_size: usize::MAX, measures_norm: false };
+
+    pub(super) fn check<T: Scalar>(&self) -> Result<()> {
+        if self.micro_batch_size == 0 {
+            return Err(LayerError::invalid("micro-batch size", 0, "at least 1"));
+        }
+        match self.clip {
+            None => Ok(()),
+            Some(Clip::Norm(limit)) => check_limit::<T>("limit of the gradient's norm", limit),
+            Some(Clip::Value(limit)) => check_limit::<T>("limit of the gradient's values", limit),
+        }
+    }
+}
 
 /// What makes steps on a network. Its memory is kept from step to step.
 pub(super) struct Step<'n, T: Scalar> {
-    network: &'n mut dyn Layer<T>,
-    optimizer: &'n mut dyn Optimizer<T>,
-    loss: Loss,
+    pub(super) network: &'n mut dyn Layer<T>,
+    pub(super) optimizer: &'n mut dyn Optimizer<T>,
+    loss: &'n dyn LossFunction<T>,
+    settings: StepSettings,
     x: Buffer<T>,
     labels: Vec<usize>,
     values: Buffer<T>,
@@ -24,19 +57,52 @@ pub(super) struct Step<'n, T: Scalar> {
     dx: Buffer<T>,
 }
 
+/// What a step found on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Found {
+    /// The mean loss before the step.
+    pub(super) loss: f64,
+    /// The weight of the samples in the mean.
+    pub(super) weight: f64,
+    /// The norm of the gradients before they were clipped, where it was measured.
+    pub(super) gradient_norm: Option<f64>,
+}
+
 impl<'n, T: Scalar> Step<'n, T> {
-    pub(super) fn new(network: &'n mut dyn Layer<T>, optimizer: &'n mut dyn Optimizer<T>, loss: Loss) -> Self {
+    pub(super) fn new(
+        network: &'n mut dyn Layer<T>,
+        optimizer: &'n mut dyn Optimizer<T>,
+        loss: &'n dyn LossFunction<T>,
+        settings: StepSettings,
+    ) -> Self {
         let [x, values, y, dy, dx] = std::array::from_fn(|_| Buffer::new());
-        Self { network, optimizer, loss, x, labels: Vec::new(), values, y, dy, dx }
+        Self { network, optimizer, loss, settings, x, labels: Vec::new(), values, y, dy, dx }
     }
 
-    /// The network as it is after the last step.
-    pub(super) fn network(&self) -> &dyn Layer<T> {
-        self.network
+    /// One step on the samples at `indices`, which have been checked.
+    pub(super) fn run(&mut self, samples: &Samples<'_, T>, indices: &[usize]) -> Result<Found> {
+        let weight = indices.iter().map(|&i| self.loss.weight(&samples.targets.row(i))).sum();
+        self.network.clear_gradients();
+        let mut sum = 0.0;
+        for part in indices.chunks(self.settings.micro_batch_size) {
+            sum += self.accumulate(samples, part, weight)?;
+        }
+        let gradient_norm = match self.settings.clip {
+            Some(Clip::Norm(limit)) => Some(clip_gradient_norm(self.network, limit)?),
+            clip => {
+                let norm = self.settings.measures_norm.then(|| gradient_norm(self.network)).transpose()?;
+                if let Some(Clip::Value(limit)) = clip {
+                    clip_gradient_values(self.network, limit)?;
+                }
+                norm
+            }
+        };
+        self.optimizer.step(self.network)?;
+        Ok(Found { loss: mean(sum, weight), weight, gradient_norm })
     }
 
-    /// One step on the samples at `indices`; the loss before it.
-    pub(super) fn run(&mut self, samples: &Samples<'_, T>, indices: &[usize]) -> Result<f64> {
+    /// Adds the gradients of some samples of a batch that weighs `weight`; the sum of their losses.
+    fn accumulate(&mut self, samples: &Samples<'_, T>, indices: &[usize], weight: f64) -> Result<f64> {
         gather_rows(&samples.x, indices, &mut self.x);
         let targets = match samples.targets {
             Targets::Labels(labels) => {
@@ -52,12 +118,10 @@ impl<'n, T: Scalar> Step<'n, T> {
         let x = self.x.view();
         let outputs = (x.nrows(), self.network.output_size());
         let (mut y, mut dy, mut dx) = (self.y.resize(outputs), self.dy.resize(outputs), self.dx.resize(x.dim()));
-        self.network.clear_gradients();
         self.network.forward_into(&x, &mut y)?;
-        let value = self.loss.gradient_into(&y, targets, &mut dy)?;
+        let sum = self.loss.part_gradient_into(&y, targets, weight, &mut dy)?;
         self.network.backward_into(&dy, self.loss.gradient_at(), &mut dx)?;
-        self.optimizer.step(self.network)?;
-        Ok(value)
+        Ok(sum)
     }
 }
 

@@ -47,27 +47,32 @@ impl<'a, T> Targets<'a, T> {
     }
 }
 
-/// The target of one sample.
-pub(super) enum Target<'a, T> {
+/// The target of one sample, as a [`crate::LossFunction`] is given it.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a, T> {
+    /// Its class: a target of one there, and of zero elsewhere.
     Label(usize),
+    /// A target for each output.
     Values(ArrayView1<'a, T>),
 }
 
 impl<T: Scalar> Target<'_, T> {
-    /// `Σⱼ f(yⱼ, tⱼ)`, where a label stands for a single `t` of one.
-    pub(super) fn sum(&self, y: ArrayView1<'_, T>, f: impl Fn(T, T) -> f64) -> f64 {
+    /// Calls `f(j, yⱼ, tⱼ)` for each output.
+    pub fn each(&self, y: ArrayView1<'_, T>, mut f: impl FnMut(usize, T, T)) {
         match self {
-            Self::Label(label) => f(y[*label], T::one()),
-            Self::Values(values) => y.iter().zip(values).map(|(&y, &t)| f(y, t)).sum(),
+            Self::Label(label) => {
+                let t = |j| if j == *label { T::one() } else { T::zero() };
+                y.iter().enumerate().for_each(|(j, &y)| f(j, y, t(j)));
+            }
+            Self::Values(values) => y.iter().zip(values).enumerate().for_each(|(j, (&y, &t))| f(j, y, t)),
         }
     }
 
-    /// `Σⱼ tⱼ`.
-    pub(super) fn total(&self) -> T {
-        match self {
-            Self::Label(_) => T::one(),
-            Self::Values(values) => values.sum(),
-        }
+    /// `Σⱼ f(yⱼ, tⱼ)` over the outputs.
+    pub fn sum(&self, y: ArrayView1<'_, T>, mut f: impl FnMut(T, T) -> f64) -> f64 {
+        let mut sum = 0.0;
+        self.each(y, |_, y, t| sum += f(y, t));
+        sum
     }
 }
 

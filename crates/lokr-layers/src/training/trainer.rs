@@ -1,4 +1,4 @@
-//! A small training loop.
+//! The door to training: a run in three settings, or one with all of them.
 
 use std::ops::ControlFlow;
 
@@ -6,16 +6,16 @@ use lokr_core::Scalar;
 use ndarray_rand::rand::Rng;
 use ndarray_rand::rand::seq::SliceRandom;
 
-use super::evaluation::evaluate;
-use super::loss::Loss;
+use super::loss::{Loss, LossFunction};
 use super::optimizer::Optimizer;
-use super::progress::{EpochReport, Progress};
+use super::progress::{EpochReport, Progress, StepReport};
 use super::samples::Samples;
-use super::step::Step;
-use crate::error::{LayerError, Result};
+use super::settings::Training;
+use crate::error::Result;
 use crate::layer::Layer;
 
-/// Settings of a training run.
+/// The plainest training run, in three settings and with a generator of the caller's. [`Trainer::new`] is the door to
+/// one with schedules, clipping, early stopping, logs and all else: [`Training`].
 ///
 /// # Examples
 /// ```
@@ -50,6 +50,25 @@ pub struct Trainer {
 }
 
 impl Trainer {
+    /// A run that makes `loss` small, whose settings are chained: see [`Training`].
+    ///
+    /// # Examples
+    /// ```
+    /// use lokr_layers::{Activation, Dense, MeanSquaredError, Samples, Sgd, Targets, Trainer};
+    /// use ndarray::array;
+    ///
+    /// let mut network = Dense::from_arrays(array![[0.0]], array![0.0], Activation::Identity)?;
+    /// let (x, t) = (array![[-1.0], [0.0], [1.0], [2.0]], array![[-3.0], [-1.0], [1.0], [3.0]]); // t = 2·x − 1
+    /// let samples = Samples::new(&x, Targets::Values(t.view()))?;
+    /// Trainer::new(MeanSquaredError).epochs(100).batch_size(4).fit(&mut network, &mut Sgd::new(0.2)?, &samples)?;
+    /// assert!((network.weights()[[0, 0]] - 2.0_f64).abs() < 0.01);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    #[allow(clippy::new_ret_no_self)] // The run has more settings than the fields that a `Trainer` is written with.
+    pub fn new<'a, T: Scalar>(loss: impl LossFunction<T> + 'a) -> Training<'a, T> {
+        Training::new(Box::new(loss))
+    }
+
     /// Trains `network` on `training` samples, in an order that is drawn from `rng` for each epoch; the reports of the
     /// complete epochs, first to last.
     ///
@@ -59,9 +78,9 @@ impl Trainer {
     /// [`lokr_core::matmul_into`]). The memory of a step is kept for the next one.
     ///
     /// # Errors
-    /// [`LayerError::InvalidSetting`] for a batch size of 0 or no samples, [`LayerError::Shape`],
-    /// [`LayerError::Length`] and [`LayerError::Label`] for samples that do not fit: all before the first step. Those
-    /// of the layers and of the optimizer.
+    /// [`crate::LayerError::InvalidSetting`] for a batch size of 0 or no samples, [`crate::LayerError::Shape`],
+    /// [`crate::LayerError::Length`] and [`crate::LayerError::Label`] for samples that do not fit: all before the first
+    /// step. Those of the layers and of the optimizer.
     pub fn fit<T: Scalar>(
         &self,
         network: &mut dyn Layer<T>,
@@ -71,50 +90,16 @@ impl Trainer {
         rng: &mut (impl Rng + ?Sized),
         on_progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
     ) -> Result<Vec<EpochReport>> {
-        if self.batch_size == 0 {
-            return Err(LayerError::invalid("batch size", 0, "at least 1"));
-        }
-        training.check("number of training samples", network, self.loss)?;
+        let mut run = Training::new(Box::new(self.loss)).epochs(self.epochs).batch_size(self.batch_size);
         if let Some(validation) = validation {
-            validation.check("number of validation samples", network, self.loss)?;
+            run = run.validation(validation);
         }
-        network.set_training_mode(true);
-        let mut step = Step::new(network, optimizer, self.loss);
-        let history = self.epochs(&mut step, training, validation, rng, on_progress);
-        network.set_training_mode(false);
-        network.clear_gradients();
-        history
-    }
-
-    fn epochs<T: Scalar>(
-        &self,
-        step: &mut Step<'_, T>,
-        training: &Samples<'_, T>,
-        validation: Option<&Samples<'_, T>>,
-        rng: &mut (impl Rng + ?Sized),
-        on_progress: &mut dyn FnMut(&Progress) -> ControlFlow<()>,
-    ) -> Result<Vec<EpochReport>> {
-        let mut history = Vec::new();
-        let mut order: Vec<usize> = (0..training.len()).collect();
-        let batches = training.len().div_ceil(self.batch_size);
-        for epoch in 1..=self.epochs {
-            order.shuffle(rng);
-            let mut total = 0.0;
-            for (index, indices) in order.chunks(self.batch_size).enumerate() {
-                let loss = step.run(training, indices)?;
-                total += loss * indices.len() as f64;
-                let progress = Progress::Batch { epoch, batch: index + 1, batches, loss };
-                if on_progress(&progress).is_break() {
-                    return Ok(history);
-                }
+        run.on_progress(|progress| match *progress {
+            Progress::Step(StepReport { epoch, batch, batches, loss, .. }) => {
+                on_progress(&Progress::Batch { epoch, batch, batches, loss })
             }
-            let validation = validation.map(|samples| evaluate(step.network(), samples, self.loss)).transpose()?;
-            let report = EpochReport { epoch, loss: total / training.len() as f64, validation };
-            history.push(report);
-            if on_progress(&Progress::Epoch(report)).is_break() {
-                break;
-            }
-        }
-        Ok(history)
+            ref other => on_progress(other),
+        })
+        .run(network, optimizer, training, &mut |order, _| order.shuffle(rng))
     }
 }

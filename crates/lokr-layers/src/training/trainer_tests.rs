@@ -6,8 +6,8 @@ use ndarray::{Array1, Array2, array};
 use ndarray_rand::rand::{SeedableRng, rngs::SmallRng};
 
 use super::{
-    Adam, AdamSettings, EpochReport, Loss, Progress, Samples, Sequential, Sgd, SgdSettings, Targets, Trainer, accuracy,
-    evaluate,
+    Adam, AdamSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Loss, LossFunction, Progress, Samples,
+    Sequential, Sgd, SgdSettings, Targets, Trainer, accuracy, evaluate,
 };
 use crate::activation::Activation;
 use crate::error::LayerError;
@@ -173,6 +173,25 @@ fn evaluation_in_parts_is_evaluation_of_the_whole() {
     let found = evaluate(&network, &Samples::new(&x, targets).unwrap(), Loss::MeanSquaredError).unwrap();
     assert!((found.loss - Loss::MeanSquaredError.value(&y, targets).unwrap()).abs() < 1e-14);
     assert_eq!(found.accuracy, None);
+}
+
+#[test]
+fn evaluation_weighs_classes_and_judges_answers_of_yes_and_no() {
+    let (x, labels) = xor(EVALUATION_ROWS + 77, 1);
+    let network = network::<f64>(Activation::Identity, &mut SmallRng::seed_from_u64(1));
+    let loss = CrossEntropy::new().class_weights(&[1.0, 7.0]).unwrap();
+    let targets = Targets::Labels(&labels);
+    let found = evaluate(&network, &Samples::new(&x, targets).unwrap(), &loss).unwrap();
+    let expected = loss.value(&network.predict(&x).unwrap(), targets).unwrap();
+    assert!((found.loss - expected).abs() < 1e-14);
+
+    let one = Dense::from_arrays(array![[1.0], [0.0]], array![0.0], Activation::Sigmoid).unwrap();
+    let (x, labels) = (array![[2.0, 0.0], [-2.0, 0.0], [1.0, 0.0]], [1, 0, 0]);
+    let samples = Samples::new(&x, Targets::Labels(&labels)).unwrap();
+    let found = evaluate(&one, &samples, BinaryCrossEntropy::from_sigmoid()).unwrap();
+    assert_eq!(found.accuracy, Some(2.0 / 3.0));
+    let refused = evaluate(&one, &samples, BinaryCrossEntropy::new());
+    assert!(matches!(refused, Err(LayerError::LossActivation { found: "sigmoid", .. })));
 }
 
 #[test]

@@ -25,6 +25,11 @@ impl<T: Scalar> Learned<T> {
         ArrayView1::from(std::slice::from_ref(&self.gradient)).into_dyn()
     }
 
+    /// [`Learned::gradient`], writable.
+    pub(super) fn gradient_mut(&mut self) -> ArrayViewMutD<'_, T> {
+        ArrayViewMut1::from(std::slice::from_mut(&mut self.gradient)).into_dyn()
+    }
+
     /// The value, writable, beside its gradient.
     pub(super) fn both(&mut self) -> (ArrayViewMutD<'_, T>, ArrayViewD<'_, T>) {
         let value = ArrayViewMut1::from(std::slice::from_mut(&mut self.value)).into_dyn();

@@ -13,6 +13,9 @@ type Visitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>, Option<ArrayVie
 /// The same with writable values.
 type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Option<ArrayViewD<'_, T>>);
 
+/// Name and writable gradient.
+type GradientVisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>);
+
 /// Names as they stand in files, behind `prefix`; those of several terms behind `term0.` and so on.
 struct Names<'p> {
     prefix: &'p str,
@@ -21,19 +24,23 @@ struct Names<'p> {
 }
 
 impl Names<'_> {
-    fn of_term(&mut self, index: usize, name: &str) -> &str {
+    fn of_term<'n>(&'n mut self, index: usize, name: &'n str) -> &'n str {
+        if !self.several {
+            return self.of_all(name);
+        }
         self.name.clear();
         // Writing to a `String` cannot fail.
-        let _ = match self.several {
-            true => write!(self.name, "{}term{index}.{name}", self.prefix),
-            false => write!(self.name, "{}{name}", self.prefix),
-        };
+        let _ = write!(self.name, "{}term{index}.{name}", self.prefix);
         &self.name
     }
 
-    fn of_all(&mut self, name: &str) -> &str {
+    fn of_all<'n>(&'n mut self, name: &'n str) -> &'n str {
+        if self.prefix.is_empty() {
+            return name;
+        }
         self.name.clear();
-        let _ = write!(self.name, "{}{name}", self.prefix);
+        self.name.push_str(self.prefix);
+        self.name.push_str(name);
         &self.name
     }
 }
@@ -90,6 +97,30 @@ impl<T: Scalar> LoKrUpdate<T> {
         if let Some(dora) = &mut self.dora {
             let gradient = self.has_gradients.then(|| dora.gradient.view().into_dyn());
             visitor(names.of_all(DORA), dora.magnitude.view_mut().into_dyn(), gradient);
+        }
+    }
+
+    /// Shows the gradients, if there are any, in the order of [`LoKrUpdate::visit`] and writable.
+    pub(crate) fn visit_gradients_mut(&mut self, prefix: &str, visitor: GradientVisitorMut<'_, T>) {
+        if !self.has_gradients {
+            return;
+        }
+        let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
+        for (index, term) in self.terms.iter_mut().enumerate() {
+            let matrix_names = term.matrix_names();
+            let parts = term.gradients.iter_mut().flat_map(|gradients| gradients.parts_mut());
+            for (name, gradient) in matrix_names.zip(parts) {
+                visitor(names.of_term(index, name), gradient.view_mut().into_dyn());
+            }
+            if let Some(weight) = &mut term.weight {
+                visitor(names.of_term(index, TERM_WEIGHT), weight.gradient_mut());
+            }
+        }
+        if let Some(scalar) = &mut self.scalar {
+            visitor(names.of_all(SCALAR), scalar.gradient_mut());
+        }
+        if let Some(dora) = &mut self.dora {
+            visitor(names.of_all(DORA), dora.gradient.view_mut().into_dyn());
         }
     }
 }

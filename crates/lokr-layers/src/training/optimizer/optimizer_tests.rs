@@ -3,7 +3,7 @@ use lokr_testing::matrix;
 use ndarray::{Array1, array};
 
 use super::update::update;
-use super::{Adam, AdamSettings, AdamW, Momentum, Optimizer, Sgd, SgdSettings};
+use super::{Adam, AdamSettings, AdamW, Group, Momentum, Optimizer, Sgd, SgdSettings, Soap, SoapSettings};
 use crate::activation::Activation;
 use crate::error::LayerError;
 use crate::layer::Layer;
@@ -14,7 +14,7 @@ use crate::training::Sequential;
 const GRADIENTS: [(f64, f64); 4] = [(1.0, 0.5), (-0.75, 0.25), (-1.0, -1.0), (0.5, 2.0)];
 
 /// A layer with weight 1 and bias −2.
-fn layer<T: Scalar>() -> Dense<T> {
+pub(super) fn layer<T: Scalar>() -> Dense<T> {
     let (one, two) = (T::one(), T::one() + T::one());
     Dense::from_arrays(array![[one]], array![-two], Activation::Identity).unwrap()
 }
@@ -115,7 +115,7 @@ fn adamw_decays_the_values_themselves() {
     follow(AdamW::<f32>::new(OTHER).unwrap(), expected, 1e-6);
 }
 
-fn all<T: Scalar>() -> Vec<Box<dyn Optimizer<T>>> {
+pub(super) fn all<T: Scalar>() -> Vec<Box<dyn Optimizer<T>>> {
     let momentum = |momentum| Sgd::new(SgdSettings { momentum, ..Default::default() }).unwrap();
     vec![
         Box::new(momentum(Momentum::None)),
@@ -123,7 +123,12 @@ fn all<T: Scalar>() -> Vec<Box<dyn Optimizer<T>>> {
         Box::new(momentum(Momentum::Nesterov { factor: 0.9 })),
         Box::new(Adam::new(OTHER).unwrap()),
         Box::new(AdamW::new(OTHER).unwrap()),
+        Box::new(soap()),
     ]
+}
+
+pub(super) fn soap<T: Scalar>() -> Soap<T> {
+    Soap::new(SoapSettings { refresh: 2, ..Default::default() }).unwrap()
 }
 
 #[test]
@@ -176,7 +181,7 @@ fn without_gradients_nothing_happens() {
 
 #[test]
 fn an_optimizer_with_memory_belongs_to_one_network_until_reset() {
-    let names = [None, Some("Sgd"), Some("Sgd"), Some("Adam"), Some("AdamW")];
+    let names = [None, Some("Sgd"), Some("Sgd"), Some("Adam"), Some("AdamW"), Some("Soap")];
     for (mut optimizer, name) in all::<f64>().into_iter().zip(names) {
         let mut small = layer();
         set_gradients(&mut small, GRADIENTS[0]);
@@ -195,6 +200,7 @@ fn an_optimizer_with_memory_belongs_to_one_network_until_reset() {
         assert_eq!(large.parameters(), array![1.0, 2.0, 3.0]);
         optimizer.reset();
         optimizer.step(&mut large).unwrap();
+        optimizer.step(&mut large).unwrap();
         assert!(large.parameters() != array![1.0, 2.0, 3.0]);
     }
 }
@@ -209,8 +215,12 @@ fn the_learning_rate_can_be_changed_between_steps() {
         optimizer.step(&mut layer).unwrap();
         assert_eq!(layer.parameters(), array![1.0, -2.0]);
         optimizer.set_learning_rate(0.25).unwrap();
-        optimizer.step(&mut layer).unwrap();
+        optimizer.step(&mut layer).unwrap(); // the second, since the first of Soap only measures
         assert!(layer.parameters() != array![1.0, -2.0]);
+        let mut narrow = all::<f32>();
+        for optimizer in &mut narrow {
+            assert!(optimizer.set_learning_rate(1e39).is_err(), "infinite as an f32");
+        }
         for wrong in [-0.1, f64::NAN, f64::INFINITY] {
             let error = optimizer.set_learning_rate(wrong).unwrap_err();
             assert!(matches!(error, LayerError::InvalidSetting { setting: "learning rate", .. }));
@@ -249,6 +259,53 @@ fn settings_out_of_range_are_named() {
         assert_eq!(setting_of(AdamW::<f32>::new(settings).unwrap_err()), setting);
     }
     assert!(Adam::<f64>::new(AdamSettings { epsilon: 1e-60, ..good }).is_ok());
+}
+
+#[test]
+fn rates_are_checked_where_they_are_multiplied() {
+    let refused = |result: Result<(), LayerError>| matches!(result, Err(LayerError::InvalidSetting { .. }));
+    assert!(refused(Sgd::<f32>::new(1e39).map(drop)));
+    assert!(Sgd::<f64>::new(1e39).is_ok());
+    // Divided by 1 − β₁ at the first step.
+    assert!(refused(Adam::<f32>::new(1e38).map(drop)));
+    assert!(Adam::<f32>::new(1e37).is_ok());
+    assert!(refused(AdamW::<f32>::new(1e20).unwrap().weight_decay(1e20).map(drop)));
+    assert!(refused(Adam::<f32>::new(1.0).unwrap().weight_decay(1e39).map(drop)));
+    let group = |factor: f64| Group::new("*").rate_factor(factor);
+    assert!(refused(Adam::<f32>::new(1e20).unwrap().group(group(1e20)).map(drop)));
+    assert!(refused(Sgd::<f64>::new(1.0).unwrap().group(group(-1.0)).map(drop)));
+    assert!(refused(Sgd::<f64>::new(1.0).unwrap().group(group(1.0).weight_decay(f64::NAN)).map(drop)));
+    let mut adam = Adam::<f32>::new(1.0).unwrap().group(group(1e20)).unwrap();
+    assert!(refused(adam.set_learning_rate(1e20)));
+    assert_eq!(adam.learning_rate(), 1.0);
+    assert!(refused(Soap::<f32>::new(1e-3).unwrap().refresh(0).map(drop)));
+}
+
+#[test]
+fn a_rate_alone_means_the_defaults() {
+    fn check(mut short: impl Optimizer<f64>, mut long: impl Optimizer<f64>) {
+        let (mut a, mut b) = (layer::<f64>(), layer::<f64>());
+        set_gradients(&mut a, GRADIENTS[0]);
+        short.step(&mut a).unwrap();
+        set_gradients(&mut b, GRADIENTS[0]);
+        long.step(&mut b).unwrap();
+        assert_eq!(a.parameters(), b.parameters());
+    }
+    let sgd = SgdSettings { learning_rate: 0.1, ..Default::default() };
+    check(Sgd::new(0.1).unwrap(), Sgd::new(sgd).unwrap());
+    check(Adam::new(1e-3).unwrap(), Adam::new(AdamSettings::default()).unwrap());
+    let decaying = AdamSettings { weight_decay: 0.01, ..Default::default() };
+    check(AdamW::new(1e-3).unwrap(), AdamW::new(decaying).unwrap());
+}
+
+#[test]
+fn a_group_without_parameters_is_named_and_nothing_happens() {
+    let mut sgd = Sgd::new(0.1).unwrap().group(Group::lora_plus(16.0)).unwrap();
+    let mut layer = layer::<f64>();
+    set_gradients(&mut layer, GRADIENTS[0]);
+    let name = "*lokr_w2*".to_owned();
+    assert_eq!(sgd.step(&mut layer), Err(LayerError::UnknownName { layer: "Sgd", name }));
+    assert_eq!(layer.parameters(), array![1.0, -2.0]);
 }
 
 #[test]

@@ -2,10 +2,13 @@
 
 use lokr_core::Scalar;
 
+use super::groups::{Group, Groups, Rates};
+use super::memory::Memory;
 use super::traits::Optimizer;
-use super::update::{check_below_one, check_not_negative, count_parameters, take_front, update};
+use super::update::{check_below_one, count_parameters, take_front, update};
 use crate::error::Result;
 use crate::layer::Layer;
+use crate::training::state::TrainingState;
 
 /// How past gradients push on.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -25,10 +28,10 @@ pub enum Momentum {
     },
 }
 
-/// Settings of [`Sgd`].
+/// Settings of [`Sgd`]. A learning rate alone is settings too, with the rest by default.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SgdSettings {
-    /// Step per unit of gradient; finite and not negative. 0.01 by default.
+    /// Step per unit of gradient; finite in the type and not negative. 0.01 by default.
     pub learning_rate: f64,
     /// None by default.
     pub momentum: Momentum,
@@ -48,11 +51,11 @@ impl Default for SgdSettings {
 ///
 /// # Examples
 /// ```
-/// use lokr_layers::{Activation, Dense, Layer, Optimizer, Sgd, SgdSettings};
+/// use lokr_layers::{Activation, Dense, Layer, Optimizer, Sgd};
 /// use ndarray::array;
 ///
 /// let mut layer = Dense::from_arrays(array![[2.0]], array![0.0], Activation::Identity)?;
-/// let mut sgd = Sgd::new(SgdSettings { learning_rate: 0.5, ..Default::default() })?;
+/// let mut sgd = Sgd::new(0.5)?;
 /// layer.forward(&array![[3.0]])?;
 /// layer.backward(&array![[1.0]])?; // gradients 3 and 1
 /// sgd.step(&mut layer)?;
@@ -62,33 +65,98 @@ impl Default for SgdSettings {
 #[derive(Debug, Clone)]
 pub struct Sgd<T> {
     settings: SgdSettings,
-    velocity: Option<Vec<T>>,
+    groups: Groups,
+    velocity: Option<Memory<T, 1>>,
+}
+
+/// The name of the velocity in a state.
+const NAMES: [&str; 1] = ["velocity"];
+
+impl From<f64> for SgdSettings {
+    fn from(learning_rate: f64) -> Self {
+        Self { learning_rate, ..Self::default() }
+    }
+}
+
+impl SgdSettings {
+    fn check<T: Scalar>(&self, groups: &Groups) -> Result<()> {
+        groups.check::<T>(self.rates(), 1.0)?;
+        match self.momentum {
+            Momentum::None => Ok(()),
+            Momentum::HeavyBall { factor } | Momentum::Nesterov { factor } => check_below_one("momentum", factor),
+        }
+    }
+
+    fn rates(&self) -> Rates {
+        Rates { rate: self.learning_rate, decay: self.weight_decay }
+    }
 }
 
 impl<T: Scalar> Sgd<T> {
+    /// With a learning rate, `Sgd::new(0.01)`, or with all settings.
+    ///
     /// # Errors
     /// [`crate::LayerError::InvalidSetting`].
-    pub fn new(settings: SgdSettings) -> Result<Self> {
-        check_not_negative("learning rate", settings.learning_rate)?;
-        check_not_negative("weight decay", settings.weight_decay)?;
-        match settings.momentum {
-            Momentum::None => {}
-            Momentum::HeavyBall { factor } | Momentum::Nesterov { factor } => check_below_one("momentum", factor)?,
-        }
-        Ok(Self { settings, velocity: None })
+    pub fn new(settings: impl Into<SgdSettings>) -> Result<Self> {
+        Self { settings: settings.into(), groups: Groups::default(), velocity: None }.checked()
+    }
+
+    fn checked(self) -> Result<Self> {
+        self.settings.check::<T>(&self.groups)?;
+        Ok(self)
+    }
+
+    /// The step follows the velocity `v ← factor·v + g`: [`Momentum::HeavyBall`].
+    ///
+    /// # Errors
+    /// [`crate::LayerError::InvalidSetting`] for a factor outside `[0, 1)`.
+    pub fn momentum(mut self, factor: f64) -> Result<Self> {
+        self.settings.momentum = Momentum::HeavyBall { factor };
+        self.checked()
+    }
+
+    /// The step follows `g + factor·v`: [`Momentum::Nesterov`].
+    ///
+    /// # Errors
+    /// [`crate::LayerError::InvalidSetting`] for a factor outside `[0, 1)`.
+    pub fn nesterov(mut self, factor: f64) -> Result<Self> {
+        self.settings.momentum = Momentum::Nesterov { factor };
+        self.checked()
+    }
+
+    /// `λ` in `g ← g + λ·θ`; finite and not negative.
+    ///
+    /// # Errors
+    /// [`crate::LayerError::InvalidSetting`].
+    pub fn weight_decay(mut self, decay: f64) -> Result<Self> {
+        self.settings.weight_decay = decay;
+        self.checked()
+    }
+
+    /// Adds a group of parameters with settings of their own, after those given before.
+    ///
+    /// # Errors
+    /// [`crate::LayerError::InvalidSetting`].
+    pub fn group(mut self, group: Group) -> Result<Self> {
+        self.groups.push(group);
+        self.checked()
     }
 }
 
 impl<T: Scalar> Optimizer<T> for Sgd<T> {
     fn step(&mut self, network: &mut dyn Layer<T>) -> Result<()> {
-        let count = count_parameters("Sgd", network, self.velocity.as_ref().map(Vec::len))?;
-        let rate = T::from_f64_lossy(self.settings.learning_rate);
-        let decay = T::from_f64_lossy(self.settings.weight_decay);
+        let count = count_parameters("Sgd", network, self.velocity.as_ref().map(Memory::len), &self.groups)?;
+        let (groups, all) = (&self.groups, self.settings.rates());
+        let rates = |name: &str| {
+            let Rates { rate, decay } = groups.rates(name, all);
+            (T::from_f64_lossy(rate), T::from_f64_lossy(decay))
+        };
         // Weights of the velocity and of the gradient itself in the step.
         let (factor, along, direct) = match self.settings.momentum {
             Momentum::None => {
-                network.visit_mut(&mut |_, values, gradient| {
+                network.visit_mut(&mut |name, values, gradient| {
                     if let Some(gradient) = gradient {
+                        let (rate, decay) = rates(name);
                         update(values, gradient, std::iter::repeat(()), |v, g, ()| *v -= rate * (g + decay * *v));
                     }
                 });
@@ -98,11 +166,14 @@ impl<T: Scalar> Optimizer<T> for Sgd<T> {
             Momentum::Nesterov { factor } => (factor, factor, T::one()),
         };
         let (factor, along) = (T::from_f64_lossy(factor), T::from_f64_lossy(along));
-        let velocity = self.velocity.get_or_insert_with(|| vec![T::zero(); count]);
+        let memory = self.velocity.get_or_insert_with(|| Memory::zeros(count));
+        memory.steps = memory.steps.saturating_add(1);
+        let [velocity] = &mut memory.values;
         let mut rest = velocity.as_mut_slice();
-        network.visit_mut(&mut |_, values, gradient| {
+        network.visit_mut(&mut |name, values, gradient| {
             let velocity = take_front(&mut rest, values.len());
             if let Some(gradient) = gradient {
+                let (rate, decay) = rates(name);
                 update(values, gradient, velocity.iter_mut(), |v, g, velocity| {
                     let g = g + decay * *v;
                     *velocity = factor * *velocity + g;
@@ -118,12 +189,22 @@ impl<T: Scalar> Optimizer<T> for Sgd<T> {
     }
 
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()> {
-        check_not_negative("learning rate", learning_rate)?;
-        self.settings.learning_rate = learning_rate;
+        let settings = SgdSettings { learning_rate, ..self.settings };
+        settings.check::<T>(&self.groups)?;
+        self.settings = settings;
         Ok(())
     }
 
     fn reset(&mut self) {
         self.velocity = None;
+    }
+
+    fn save_state(&self, network: &dyn Layer<T>) -> Result<TrainingState<T>> {
+        self.velocity.as_ref().map_or_else(|| Ok(TrainingState::default()), |memory| memory.save(NAMES, network))
+    }
+
+    fn load_state(&mut self, network: &dyn Layer<T>, state: &TrainingState<T>) -> Result<()> {
+        self.velocity = Memory::load("Sgd", NAMES, network, state)?;
+        Ok(())
     }
 }

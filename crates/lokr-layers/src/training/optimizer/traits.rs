@@ -2,8 +2,9 @@
 
 use lokr_core::Scalar;
 
-use crate::error::Result;
+use crate::error::{LayerError, Result};
 use crate::layer::Layer;
+use crate::training::state::TrainingState;
 
 /// Changes the trainable parameters of a network by its gradients.
 ///
@@ -13,7 +14,7 @@ pub trait Optimizer<T: Scalar>: Send {
     /// One step. The gradients are left as they are: [`Layer::clear_gradients`] is the caller's.
     ///
     /// # Errors
-    /// [`crate::LayerError::NoGradients`]; [`crate::LayerError::Length`] when the network has another number of
+    /// [`LayerError::NoGradients`]; [`LayerError::Length`] when the network has another number of
     /// trainable parameters than at the first step. Nothing is changed then.
     fn step(&mut self, network: &mut dyn Layer<T>) -> Result<()>;
 
@@ -23,9 +24,30 @@ pub trait Optimizer<T: Scalar>: Send {
     /// Sets the learning rate, as a schedule does between steps.
     ///
     /// # Errors
-    /// [`crate::LayerError::InvalidSetting`] unless it is finite and not negative.
+    /// [`LayerError::InvalidSetting`] unless it is finite as a `T`, with what it is multiplied by, and not negative.
     fn set_learning_rate(&mut self, learning_rate: f64) -> Result<()>;
 
     /// Forgets past gradients; settings stay.
     fn reset(&mut self);
+
+    /// What the optimizer remembers of past gradients, by the names of the parameters of `network`, so that it can be
+    /// put back. Settings and the learning rate are not part of it.
+    ///
+    /// # Errors
+    /// [`LayerError::NotResumable`] unless overridden; [`LayerError::Length`] for a network with another number of
+    /// parameters; [`LayerError::RepeatedName`].
+    fn save_state(&self, network: &dyn Layer<T>) -> Result<TrainingState<T>> {
+        let _ = network;
+        Err(LayerError::NotResumable { optimizer: std::any::type_name::<Self>() })
+    }
+
+    /// Puts back what [`Optimizer::save_state`] gave.
+    ///
+    /// # Errors
+    /// [`LayerError::NotResumable`] unless overridden; [`LayerError::MissingName`], [`LayerError::NamedShape`] and
+    /// [`LayerError::Length`] for a state of another network or optimizer. Nothing is changed then.
+    fn load_state(&mut self, network: &dyn Layer<T>, state: &TrainingState<T>) -> Result<()> {
+        let _ = (network, state);
+        Err(LayerError::NotResumable { optimizer: std::any::type_name::<Self>() })
+    }
 }

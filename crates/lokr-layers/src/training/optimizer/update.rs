@@ -3,16 +3,20 @@
 use lokr_core::Scalar;
 use ndarray::{ArrayViewD, ArrayViewMutD};
 
+use super::groups::Groups;
 use crate::error::{LayerError, Result};
 use crate::layer::{Layer, require_gradients};
 
-/// Number of trainable values, once it is sure that all have gradients and that there are as many as `remembered`.
+/// Number of trainable values, once it is sure that all have gradients, that there are as many as `remembered`, and
+/// that each group has some.
 pub(super) fn count_parameters<T: Scalar>(
     name: &'static str,
     network: &dyn Layer<T>,
     remembered: Option<usize>,
+    groups: &Groups,
 ) -> Result<usize> {
     require_gradients(network)?;
+    groups.check_names(name, network)?;
     let count = network.parameter_count();
     LayerError::check_length(name, "parameters", remembered.unwrap_or(count), count)?;
     Ok(count)
@@ -41,11 +45,12 @@ pub(super) fn update<T: Scalar, S>(
     }
 }
 
-pub(super) fn check_not_negative(setting: &'static str, value: f64) -> Result<()> {
-    if value.is_finite() && value >= 0.0 {
+/// As a `T`: what an `f64` holds may be infinite as an `f32`.
+pub(super) fn check_not_negative<T: Scalar>(setting: &'static str, value: f64) -> Result<()> {
+    if T::from_f64_lossy(value).is_finite() && value >= 0.0 {
         Ok(())
     } else {
-        Err(LayerError::invalid(setting, value, "a finite number that is not negative"))
+        Err(LayerError::invalid(setting, value, "a number that is finite in the type and not negative"))
     }
 }
 

@@ -3,9 +3,10 @@ use lokr_core::Scalar;
 use lokr_testing::{LAYOUTS, central_difference, matrix, with_layout};
 use ndarray::{Array2, array};
 
-use super::{Loss, Targets, accuracy};
+use super::Loss;
 use crate::activation::Activation;
 use crate::error::LayerError;
+use crate::training::{Targets, accuracy};
 
 fn softmax<T: Scalar>(z: &Array2<T>) -> Array2<T> {
     let mut p = z.clone();

@@ -1,0 +1,53 @@
+//! What training allocates, counted by the allocator itself.
+#![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
+
+use lokr_layers::{
+    Activation, Adam, AdamW, CrossEntropy, Dense, Group, Init, LoKrAdapter, LoKrInit, Optimizer, Samples, Schedule,
+    Sgd, Targets, Trainer, Training,
+    rand::{SeedableRng, rngs::SmallRng},
+};
+use lokr_testing::{CountingAllocator, matrix};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator::new();
+
+type Make = fn() -> Box<dyn Optimizer<f32>>;
+type Set = fn(Training<'_, f32>) -> Training<'_, f32>;
+
+/// Calls of the allocator in a run of that many steps.
+fn calls(steps: usize, make: Make, set: Set) -> usize {
+    let x = matrix::<f32>(8 * steps, 24, 1);
+    let labels: Vec<usize> = (0..8 * steps).map(|i| i % 18).collect();
+    let samples = Samples::new(&x, Targets::Labels(&labels)).unwrap();
+    let base = Dense::new(24, 18, Activation::Identity, Init::HeNormal, &mut SmallRng::seed_from_u64(2)).unwrap();
+    let mut adapter = LoKrAdapter::builder(base).rank(2).init(LoKrInit::Random).build().unwrap();
+    let mut optimizer = make();
+    let training = set(Trainer::new(CrossEntropy::new()).batch_size(8));
+    let mut seen = 0;
+    let training = training.on_progress(|_| seen += 1);
+    ALLOCATOR.count(|| drop(training.fit(&mut adapter, &mut *optimizer, &samples).unwrap())).0
+}
+
+#[test]
+fn training_steps_after_the_first_allocate_nothing() {
+    let _alone = ALLOCATOR.alone();
+    let optimizers: [Make; 4] = [
+        || Box::new(Sgd::new(0.1).unwrap()),
+        || Box::new(Sgd::new(0.1).unwrap().nesterov(0.9).unwrap()),
+        || Box::new(Adam::new(1e-3).unwrap()),
+        || Box::new(AdamW::new(1e-3).unwrap().group(Group::lora_plus(16.0)).unwrap()),
+    ];
+    let settings: [Set; 3] = [
+        |training| training,
+        |training| training.clip_norm(0.1).schedule(Schedule::cosine().warmup(3)).micro_batch_size(3),
+        |training| training.clip_value(0.01).measure_gradient_norm(),
+    ];
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| {
+        calls(4, optimizers[0], settings[0]); // threads make their scratch memory once
+        for (i, make) in optimizers.into_iter().enumerate() {
+            for (j, set) in settings.into_iter().enumerate() {
+                assert_eq!(calls(5, make, set), calls(50, make, set), "optimizer {i}, settings {j}");
+            }
+        }
+    });
+}
