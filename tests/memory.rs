@@ -85,8 +85,8 @@ fn training_steps_after_the_first_allocate_nothing() {
     training_steps_allocate_nothing(FullyConnected::new(120, 96, Activation::Relu, Init::HeNormal, &mut rng).unwrap());
 }
 
-/// Dropout, numbers that are trained, sums, norms of the weight, several updates: memory is made once, and no product is
-/// formed. A weight of these sizes takes 45 KiB, which a first step must not need beside its buffers.
+/// Dropout, numbers that are trained, sums, norms of the weight, several updates: memory is made once, and no product
+/// is formed. A weight of these sizes takes 45 KiB, which a first step must not need beside its buffers.
 #[test]
 fn training_steps_with_every_feature_allocate_nothing() {
     let _alone = ALLOCATOR.alone();

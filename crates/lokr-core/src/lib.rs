@@ -29,7 +29,7 @@
 //! | make a product of two factors | [`Kron::new`], [`Factor::low_rank`] |
 //! | make one of many factors, nest them | [`KronChain::new`], [`KronBase::kron`](operator::KronBase::kron) |
 //! | make a Kronecker sum | [`KronSum`] |
-//! | apply it to a vector, a batch of rows or of fields | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
+//! | apply it to a vector, to rows or fields | [`Kron::apply`], [`Kron::apply_transposed`], [`Kron::apply_into`] |
 //! | add products up, with weights | [`KronTerms`], `&k + &l`, [`Kron::plus`] |
 //! | apply a sum of products, differentiate it | [`KronTerms::apply`], [`KronTerms::gradients`] |
 //! | apply it again and again | [`Kron::prepared`] |
@@ -50,10 +50,12 @@
 //! | solve systems | [`Kron::solve`], [`Kron::solve_shifted`], [`KronSum::solve`] |
 //! | solve with the same product again and again | [`Kron::lu`], [`Kron::cholesky_solver`], [`KronSolver`] |
 //! | least squares, ridge regression | [`Kron::least_squares`], [`Kron::qr`], [`Kron::ridge`], [`KronSvd::ridge`] |
-//! | differentiate solutions and log-determinants | [`KronSolver::solve_gradients`], [`KronSolver::log_determinant_gradients`] |
+//! | differentiate solutions | [`KronSolver::solve_gradients`] |
+//! | differentiate log-determinants | [`KronSolver::log_determinant_gradients`] |
 //! | the same with a shift | [`KronEigen::solve_shifted_gradients`], [`KronEigen::log_determinant_shifted_gradients`] |
 //! | solve singular systems, with the null space | [`KronSum::pseudo_solve`], [`KronEigen::pseudo_solve`] |
-//! | solve with a sum of products, or with one plus any diagonal | [`KronTerms::conjugate_gradients`], [`Kron::conjugate_gradients`] |
+//! | solve with a sum of products | [`KronTerms::conjugate_gradients`] |
+//! | solve with a product plus any diagonal | [`Kron::conjugate_gradients`] |
 //! | invert | [`Kron::inverse`], [`Kron::pseudo_inverse`], [`Kron::cholesky`] |
 //! | determinant and trace | [`Kron::determinant`], [`Kron::log_determinant`], [`Kron::trace`] |
 //! | norms | [`Kron::frobenius_norm`], [`Kron::spectral_norm`], [`Kron::one_norm`] |

@@ -15,8 +15,8 @@
 //! | train a network | [`Sequential`], [`Samples`], a loss such as [`CrossEntropy`], [`Trainer::new`] with [`AdamW`] |
 //! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
 //! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
-//! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back to plain layers by [`Layer::merged`] |
-//! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`]; [`Adapter`] |
+//! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back by [`Layer::merged`] |
+//! | reach adapters in it | [`Adapter`], [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`] |
 //! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
 //! | regularise | [`LoKrBuilder::input_dropout`], [`LoKrBuilder::rank_dropout`], [`LoKrBuilder::module_dropout`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
@@ -54,9 +54,9 @@
 //!
 //! # Rooms
 //!
-//! A batch passes from the top downwards: [`training`] calls a [`network`], which calls its layers, [`adapter`] the layer
-//! it adapts, with the [`update`] that is added there; [`linear`] is such a layer, and all of them speak the language of
-//! [`layer`]. Shapes are `(batch, values)`, one
+//! A batch passes from the top downwards: [`training`] calls a [`network`], which calls its layers, [`adapter`] the
+//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, and all of them speak the
+//! language of [`layer`]. Shapes are `(batch, values)`, one
 //! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
 //! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own

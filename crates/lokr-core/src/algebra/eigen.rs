@@ -21,8 +21,8 @@ use crate::scalar::Scalar;
 /// length, so that the vectors are a [`KronChain`](crate::KronChain).
 ///
 /// # In which order
-/// [`KronEigen::grid`] has the eigenvalues in the order of the columns of [`KronEigen::vectors`], with one axis for each
-/// factor; [`KronEigen::values`] are sorted, when they are first asked for.
+/// [`KronEigen::grid`] has the eigenvalues in the order of the columns of [`KronEigen::vectors`], with one axis for
+/// each factor; [`KronEigen::values`] are sorted, when they are first asked for.
 ///
 /// # Examples
 /// ```

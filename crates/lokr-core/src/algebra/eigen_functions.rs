@@ -15,7 +15,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronEigen<T, L> {
     /// # Shapes
     /// `y`: a vector, rows or fields, as in [`KronBase::apply`](crate::operator::KronBase::apply); the result likewise.
     /// # Cost
-    /// Twice that of [`KronBase::apply`](crate::operator::KronBase::apply) with the vectors; of two factors `4·batch·n·q·(n + q)` flops.
+    /// Twice that of [`KronBase::apply`](crate::operator::KronBase::apply) with the vectors; of two factors
+    /// `4·batch·n·q·(n + q)` flops.
     /// # Errors
     /// [`KronError::Length`], [`KronError::Shape`], [`KronError::FieldShape`]; [`KronError::Singular`] when an
     /// eigenvalue of `M + c·I` is zero up to the rounding error of the decomposition,

@@ -107,8 +107,8 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
     }
 }
 
-/// Runs `work` on matching chunks of `x` and `y` along one axis. Each is computed by itself, so the cut does not show in
-/// the result.
+/// Runs `work` on matching chunks of `x` and `y` along one axis. Each is computed by itself, so the cut does not show
+/// in the result.
 fn chunked<T: Scalar>(
     axis: Axis,
     size: usize,

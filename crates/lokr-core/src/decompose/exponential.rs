@@ -48,8 +48,8 @@ const LIMIT: i64 = 1 << 40;
 /// beyond all bounds.
 ///
 /// By scaling and squaring with Padé approximants (Higham 2005, *The Scaling and Squaring Method for the Matrix
-/// Exponential Revisited*): some `(14 + 2·log₂‖M‖₁)·n³` flops. Where a square would leave the range of `f64`, a power of
-/// two is taken out first.
+/// Exponential Revisited*): some `(14 + 2·log₂‖M‖₁)·n³` flops. Where a square would leave the range of `f64`, a power
+/// of two is taken out first.
 pub(crate) fn exponential<T: Scalar>(matrix: ArrayView2<'_, T>) -> Option<(Array2<f64>, i64)> {
     let matrix = matrix.mapv(T::to_f64_exact);
     let (norm, of_norm) = one_norm(&matrix);

@@ -31,7 +31,8 @@ impl<T: Scalar> Lu<T> {
         Self::from_scaled(matrix, scaled::lu(matrix))
     }
 
-    /// That of a square factor that has an inverse; the product of low-rank halves does not leave the range of the type.
+    /// That of a square factor that has an inverse; the product of low-rank halves does not leave the range of the
+    /// type.
     ///
     /// # Errors
     /// [`KronError::NonFinite`]; [`KronError::Singular`] when a pivot is exactly zero, or the inner size of a low-rank

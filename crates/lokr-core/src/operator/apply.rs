@@ -40,8 +40,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
     /// # Errors
     /// [`KronError::Length`](crate::KronError::Length) of a vector, [`KronError::Shape`](crate::KronError::Shape) of
     /// rows, [`KronError::FieldShape`](crate::KronError::FieldShape) of fields that do not fit;
-    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and [`KronError::OutOfMemory`](crate::KronError::OutOfMemory)
-    /// for a result that memory does not hold.
+    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and
+    /// [`KronError::OutOfMemory`](crate::KronError::OutOfMemory) for a result that memory does not hold.
     /// # Examples
     /// ```
     /// use lokr_core::{Kron, kron_dense};

@@ -88,8 +88,8 @@ impl<T: Scalar> KronGradients<T> {
 }
 
 impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
-    /// Gradients of a loss with respect to the stored matrices and the input of [`KronBase::apply`], from the gradient `dy`
-    /// of its output.
+    /// Gradients of a loss with respect to the stored matrices and the input of [`KronBase::apply`], from the gradient
+    /// `dy` of its output.
     ///
     /// With `G_i = reshape(dy_i, (m, p))`, `Z_i = X_i·Bᵀ` and `H_i = Aᵀ·G_i`: `dA = Σ G_i·Z_iᵀ`, `dB = Σ H_iᵀ·X_i`,
     /// `dX_i = H_i·B`. The intermediates are shared, and the dense gradient `dyᵀ·x` is never formed.

@@ -21,8 +21,8 @@ impl<T: Scalar> Kron<'_, T> {
     ///
     /// # Where memory is refused
     /// Like a `Vec` of that length, this ends the program where there is no such memory, and panics where the bytes are
-    /// more than addresses, which only factors that are views of repeated values can ask for. [`KronBase::try_to_dense`]
-    /// returns an error instead.
+    /// more than addresses, which only factors that are views of repeated values can ask for.
+    /// [`KronBase::try_to_dense`] returns an error instead.
     #[must_use]
     pub fn to_dense(&self) -> Array2<T> {
         let mut dense = Array2::zeros(self.dim());

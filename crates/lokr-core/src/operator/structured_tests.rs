@@ -185,8 +185,8 @@ fn identities_copy_exactly() {
     assert_eq!(y, x);
 }
 
-/// The loss `Σ dY∘(X·Kᵀ)` is linear in every factor: its derivative by one element is the loss with that element one and
-/// the rest of the factor zero.
+/// The loss `Σ dY∘(X·Kᵀ)` is linear in every factor: its derivative by one element is the loss with that element one
+/// and the rest of the factor zero.
 fn gradients_of_all_kinds<T: Scalar>() {
     for names in ["i2 2x3 i3", "i2 i2", "d3 2x2 i2 d2", "2x2 i3 d2 i1", "i4 3x2 2x2"] {
         let factors = factors::<T>(names);

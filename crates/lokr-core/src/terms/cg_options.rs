@@ -19,7 +19,8 @@ pub struct CgOptions<'a, T: Scalar> {
     /// A row of the solution is accepted when the norm of its residual is at most this times that of the right-hand
     /// side. Default: the root of the type's machine epsilon, 1.5e−8 (`f64`) or 3.5e−4 (`f32`).
     pub tolerance: T,
-    /// Iterations after which the solution so far is returned. Default 1000. Each costs one application of the operator.
+    /// Iterations after which the solution so far is returned. Default 1000. Each costs one application of the
+    /// operator.
     pub max_iterations: usize,
     /// By which matrix the system is made more like the identity. Default: [`Preconditioner::Nearest`].
     pub preconditioner: Preconditioner<'a, T>,
@@ -45,7 +46,8 @@ pub enum Preconditioner<'a, T: Scalar> {
     /// It is exact, and one iteration enough, for one product and a constant `D`. Each application costs about two of
     /// a product. The factors must be square.
     Nearest,
-    /// A symmetric product that is known to be near to the sum, plus the mean of `D`, by the eigenvalues of its factors.
+    /// A symmetric product that is known to be near to the sum, plus the mean of `D`, by the eigenvalues of its
+    /// factors.
     Kron(&'a Kron<'a, T>),
 }
 
@@ -58,8 +60,8 @@ pub struct CgSolution<T, D: ndarray::Dimension> {
     pub iterations: usize,
     /// For each sample `‖y − (K + D)·x‖ / ‖y‖`, computed from `x` in the end; 0 where `y` is zero.
     pub residuals: Array1<T>,
-    /// Whether all residuals are within the tolerance. Where they are not, the iterations were too few, or the matrix is
-    /// singular, or too ill-conditioned for the tolerance in this type.
+    /// Whether all residuals are within the tolerance. Where they are not, the iterations were too few, or the matrix
+    /// is singular, or too ill-conditioned for the tolerance in this type.
     pub converged: bool,
 }
 

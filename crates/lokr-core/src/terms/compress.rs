@@ -8,17 +8,17 @@ use crate::sums::Extended;
 
 impl<T: Scalar> KronTerms<'_, T> {
     /// The same sum, or one near to it, of fewer terms: as many as an error of `tolerance` needs, but at most `terms`.
-    /// With it comes the relative error that is left, `‖this − result‖_F / ‖this‖_F`, without the rounding of the result
-    /// to the element type.
+    /// With it comes the relative error that is left, `‖this − result‖_F / ‖this‖_F`, without the rounding of the
+    /// result to the element type.
     ///
-    /// `compress(usize::MAX, 1e-12)` drops what is not needed; `compress(2, 0.0)` gives the best two terms. At least one
-    /// term is left. The terms have full factors, the weight 1 and the scale shared evenly, and those that split alike
-    /// are orthogonal to each other, the largest first: see [`NearestKron`](crate::NearestKron).
+    /// `compress(usize::MAX, 1e-12)` drops what is not needed; `compress(2, 0.0)` gives the best two terms. At least
+    /// one term is left. The terms have full factors, the weight 1 and the scale shared evenly, and those that split
+    /// alike are orthogonal to each other, the largest first: see [`NearestKron`](crate::NearestKron).
     ///
     /// # Method
     /// `R(Σ wₜ·Aₜ ⊗ Bₜ) = X·Yᵀ` has as its best approximation of `k` terms its leading `k` singular triples (Van Loan &
-    /// Pitsianis 1993), found by two QR decompositions and the SVD of a matrix with as many rows as there are terms; the
-    /// error is the root of the squares of the others. No other sum of `k` products that split so is nearer.
+    /// Pitsianis 1993), found by two QR decompositions and the SVD of a matrix with as many rows as there are terms;
+    /// the error is the root of the squares of the others. No other sum of `k` products that split so is nearer.
     ///
     /// Products that split otherwise have triples of their own. The largest of all are kept, and the error given is the
     /// sum of that of each split, which the true one does not exceed.

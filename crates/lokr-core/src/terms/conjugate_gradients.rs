@@ -34,13 +34,13 @@ impl<T: Scalar> KronTerms<'_, T> {
     /// The system and every sample are brought to scale one by powers of two before, and back after, so that values may
     /// be as large and small as the type has numbers.
     /// # Cost
-    /// One application of the operator per iteration and sample, one of the preconditioner, and some `14` flops for each
-    /// value of the sample. The error shrinks by about `(√κ − 1)/(√κ + 1)` in each, with the condition number `κ` of
-    /// the preconditioned matrix. The bits do not depend on the number of threads.
+    /// One application of the operator per iteration and sample, one of the preconditioner, and some `14` flops for
+    /// each value of the sample. The error shrinks by about `(√κ − 1)/(√κ + 1)` in each, with the condition number `κ`
+    /// of the preconditioned matrix. The bits do not depend on the number of threads.
     /// # Errors
     /// [`KronError::NotSquare`] unless `K` is, or the factors of a preconditioner are; [`KronError::Length`] of `d`;
-    /// [`KronError::Shape`] and [`KronError::FieldShape`] of `y`; [`KronError::NotPositiveDefinite`] when a value on the
-    /// diagonal is not positive or the iteration meets a direction `p` with `pᵀ·(K + D)·p < 0`;
+    /// [`KronError::Shape`] and [`KronError::FieldShape`] of `y`; [`KronError::NotPositiveDefinite`] when a value on
+    /// the diagonal is not positive or the iteration meets a direction `p` with `pᵀ·(K + D)·p < 0`;
     /// [`KronError::NotSymmetric`] for a given preconditioner; [`KronError::NonFinite`] for values of `K` and `D` that
     /// are not finite and a tolerance that is NaN. (Samples that are not finite have a solution of NaN.)
     /// # Examples
@@ -92,8 +92,8 @@ impl<T: Scalar> KronTerms<'_, T> {
 }
 
 impl<T: Scalar> Kron<'_, T> {
-    /// Solves `(A ⊗ B + D)·x = y` for every sample of `y`, where `D` is a diagonal matrix and the whole is symmetric and
-    /// positive definite: [`KronTerms::conjugate_gradients`] of this one product. (Where `D` is a multiple of the
+    /// Solves `(A ⊗ B + D)·x = y` for every sample of `y`, where `D` is a diagonal matrix and the whole is symmetric
+    /// and positive definite: [`KronTerms::conjugate_gradients`] of this one product. (Where `D` is a multiple of the
     /// identity, [`Kron::solve_shifted`] is direct.)
     ///
     /// # Errors

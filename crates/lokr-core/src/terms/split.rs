@@ -1,10 +1,10 @@
 //! The inner product of two Kronecker products that split the same matrix in different ways.
 //!
-//! Row `r` of the matrix is row `r / p` of the first factor and `r % p` of the second. With another split it is `r / p'`
-//! and `r % p'`. Between two neighbouring multiples of `p` or `p'` neither quotient changes and both remainders count
-//! up; and all of that repeats after the least common multiple `L` of `p` and `p'`, with quotients that are larger by
-//! `L / p` and `L / p'`. So the rows fall into a few pieces, the columns likewise, and for each pair of pieces the sum
-//! of products is one inner product of parts of the second factors times one of parts of the first.
+//! Row `r` of the matrix is row `r / p` of the first factor and `r % p` of the second. With another split it is `r /
+//! p'` and `r % p'`. Between two neighbouring multiples of `p` or `p'` neither quotient changes and both remainders
+//! count up; and all of that repeats after the least common multiple `L` of `p` and `p'`, with quotients that are
+//! larger by `L / p` and `L / p'`. So the rows fall into a few pieces, the columns likewise, and for each pair of
+//! pieces the sum of products is one inner product of parts of the second factors times one of parts of the first.
 //!
 //! Where one split refines the other, `L` is the larger of the two, and every value of a factor is used once: that is
 //! the rule `⟨A ⊗ B, A' ⊗ B'⟩ = vec(A)ᵀ·R(A')·R(B)·vec(B')` with Van Loan's rearrangement `R`. Equal splits have one

@@ -131,8 +131,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     }
 }
 
-/// Around a base without a weight matrix the adapter is no linear layer, [`Layer::as_linear`] says so, and what is asked
-/// here is empty or [`LayerError::NoPreActivation`].
+/// Around a base without a weight matrix the adapter is no linear layer, [`Layer::as_linear`] says so, and what is
+/// asked here is empty or [`LayerError::NoPreActivation`].
 impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T, L> {
     fn weight(&self) -> ArrayView2<'_, T> {
         let empty: &[[T; 0]; 0] = &[];

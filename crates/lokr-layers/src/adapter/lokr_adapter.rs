@@ -184,8 +184,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// dropped, and a backward needs a new forward.
     ///
     /// # Errors
-    /// [`LayerError::InvalidSetting`] unless `scaling` is finite; [`LayerError::AlreadyMerged`] while the update is in the
-    /// base's weight.
+    /// [`LayerError::InvalidSetting`] unless `scaling` is finite; [`LayerError::AlreadyMerged`] while the update is in
+    /// the base's weight.
     pub fn set_scaling(&mut self, scaling: T) -> Result<()> {
         self.change(|updates| updates.own_mut().set_scaling(scaling))
     }
@@ -273,10 +273,11 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
     /// - [`LayerError::ZeroSize`] for a base without inputs or outputs.
     /// - [`LayerError::InvalidRank`] for rank 0.
     /// - [`LayerError::InvalidSetting`] for an `alpha` that is negative or not finite, for a dropout outside of
-    ///   `[0, 1)`, for [`DeltaPlacement::BeforeActivation`] or [`LoKrInit::Principal`] on a base without a weight matrix,
-    ///   and for no terms.
+    ///   `[0, 1)`, for [`DeltaPlacement::BeforeActivation`] or [`LoKrInit::Principal`] on a base without a weight
+    ///   matrix, and for no terms.
     /// - [`LayerError::FactorShapes`] for shapes that do not multiply to the layer's, [`LayerError::Kron`] for empty or
-    ///   overflowing ones, for factors that memory does not hold, and where the nearest product of a matrix is not found.
+    ///   overflowing ones, for factors that memory does not hold, and where the nearest product of a matrix is not
+    ///   found.
     pub fn build(self) -> Result<LoKrAdapter<T, L>> {
         let prepared = Prepared::new(&self.base, &LoKrBuilder { base: (), settings: self.settings })?;
         Ok(prepared.put_on(self.base))

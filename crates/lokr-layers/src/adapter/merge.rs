@@ -51,8 +51,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     ///
     /// # Errors
     /// - [`LayerError::NotMergeable`] for a layer without a weight matrix, and for one that decomposes its weight, of
-    ///   which this one would become a part; [`LayerError::MergeThroughActivation`] for an update that is added after an
-    ///   activation other than the identity;
+    ///   which this one would become a part; [`LayerError::MergeThroughActivation`] for an update that is added after
+    ///   an activation other than the identity;
     /// - [`LayerError::Kron`] for a weight of another shape;
     /// - [`LayerError::NamedNonFinite`] for factors that are not finite, as a step that was too long leaves them, and
     ///   [`LayerError::NonFinite`] where finite ones make a weight that its type cannot hold. Whoever wants such a
@@ -65,8 +65,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     }
 
     /// Takes the updates off the weight of `layer` again. Exact to rounding only: `(w + d) − d` need not be `w`; keep
-    /// the original where its bits matter. A decomposed weight is put together again with the norms of the adapter's own
-    /// base.
+    /// the original where its bits matter. A decomposed weight is put together again with the norms of the adapter's
+    /// own base.
     ///
     /// # Errors
     /// As [`LoKrAdapter::merge_into`], and [`LayerError::NotMerged`] where the weight is not known to hold an update:

@@ -10,8 +10,8 @@ pub enum Restore {
     Exact,
 }
 
-/// The updates that are in a weight, each by a fingerprint of all its values: a merge that is made twice, or one that is
-/// undone without having been made, is found out.
+/// The updates that are in a weight, each by a fingerprint of all its values: a merge that is made twice, or one that
+/// is undone without having been made, is found out.
 ///
 /// A layer keeps one beside its weight and hands it out by [`crate::LinearLayer::merges`]. Whoever writes other values
 /// into the weight clears it, since nobody knows then what is in the weight.

@@ -1,5 +1,5 @@
-//! What every layer can do, and what a layer with a weight matrix and an adapter can do besides. Each trait speaks of the
-//! others, so they stand together.
+//! What every layer can do, and what a layer with a weight matrix and an adapter can do besides. Each trait speaks of
+//! the others, so they stand together.
 
 use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
@@ -336,8 +336,8 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
 
 /// An adapter without the type of its base: what a network, a saver or a report needs of it.
 ///
-/// [`crate::LoKrAdapter`] is one around any base. From a layer behind a box it is reached by [`Layer::as_adapter`], in a
-/// network by its name with [`crate::Sequential::adapter`].
+/// [`crate::LoKrAdapter`] is one around any base. From a layer behind a box it is reached by [`Layer::as_adapter`], in
+/// a network by its name with [`crate::Sequential::adapter`].
 pub trait Adapter<T: Scalar>: Layer<T> {
     /// The adapted layer.
     fn base(&self) -> &dyn Layer<T>;
@@ -369,8 +369,8 @@ pub trait Adapter<T: Scalar>: Layer<T> {
     ///
     /// # Errors
     /// [`LayerError::DuplicateName`]; [`LayerError::InvalidName`] for one that is empty, `base`, or has a dot in it;
-    /// [`LayerError::Shape`] for an update of other sizes; [`LayerError::InvalidSetting`] beside one that decomposes the
-    /// weight; as [`Adapter::set_enabled`].
+    /// [`LayerError::Shape`] for an update of other sizes; [`LayerError::InvalidSetting`] beside one that decomposes
+    /// the weight; as [`Adapter::set_enabled`].
     fn add_update(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<()>;
 
     /// Takes an update off that was added.
@@ -401,8 +401,8 @@ pub trait Adapter<T: Scalar>: Layer<T> {
     /// Whether the updates are in the base's weight.
     fn is_merged(&self) -> bool;
 
-    /// Merges the updates that are enabled into the weight of the adapter's own base: inference then costs what the base
-    /// costs. Until [`Adapter::unmerge_in_place`] nothing of the adapter can be changed or trained.
+    /// Merges the updates that are enabled into the weight of the adapter's own base: inference then costs what the
+    /// base costs. Until [`Adapter::unmerge_in_place`] nothing of the adapter can be changed or trained.
     ///
     /// # Errors
     /// [`LayerError::AlreadyMerged`]; those of [`crate::LoKrAdapter::merge_into`]. Nothing is changed then.

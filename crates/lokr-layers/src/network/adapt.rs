@@ -29,8 +29,8 @@ impl<T: Scalar> Sequential<T> {
     /// dot); forms with `*`, `?` and `[…]`; [`Select::regex`]; [`Select::all`] for every layer with a weight matrix. A
     /// layer that is an adapter already gets another one around it.
     ///
-    /// `settings`: [`crate::LoKrSettings`], or [`AdaptSettings`] with ranks and alphas by name. Each layer has a seed of
-    /// its own, made of that of the settings and its place.
+    /// `settings`: [`crate::LoKrSettings`], or [`AdaptSettings`] with ranks and alphas by name. Each layer has a seed
+    /// of its own, made of that of the settings and its place.
     ///
     /// # Errors
     /// [`LayerError::NoSuchLayer`] for a target that names no layer, or where none of those meant can be adapted;

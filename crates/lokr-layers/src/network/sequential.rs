@@ -143,8 +143,8 @@ impl<T: Scalar> Sequential<T> {
         self.layers
     }
 
-    /// A network of what `f` makes of each layer, given its index and the layer; names stay. [`Sequential::adapt`] wraps
-    /// layers in adapters, [`Layer::merged`] is the way back.
+    /// A network of what `f` makes of each layer, given its index and the layer; names stay. [`Sequential::adapt`]
+    /// wraps layers in adapters, [`Layer::merged`] is the way back.
     ///
     /// # Errors
     /// The first error of `f`; [`LayerError::Chain`].

@@ -7,8 +7,8 @@ use super::select::Select;
 use crate::error::Result;
 use crate::update::LoKrSettings;
 
-/// How [`crate::Sequential::adapt`] adapts layers: settings for all of them, ranks and alphas for some, and what becomes
-/// of the rest. [`LoKrSettings`] alone are such settings too.
+/// How [`crate::Sequential::adapt`] adapts layers: settings for all of them, ranks and alphas for some, and what
+/// becomes of the rest. [`LoKrSettings`] alone are such settings too.
 ///
 /// # Examples
 /// ```

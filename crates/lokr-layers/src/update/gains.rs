@@ -78,8 +78,8 @@ impl<T: Scalar> LoKrUpdate<T> {
         gains
     }
 
-    /// From `dh`, the gradient of the gains: adds that of `dora_scale`, and replaces `dh` by what every row or column of
-    /// `V` is multiplied by in its gradient through the norm, `c = −∂L/∂g·g/((‖V‖ + eps)·‖V‖)`.
+    /// From `dh`, the gradient of the gains: adds that of `dora_scale`, and replaces `dh` by what every row or column
+    /// of `V` is multiplied by in its gradient through the norm, `c = −∂L/∂g·g/((‖V‖ + eps)·‖V‖)`.
     pub(crate) fn gain_gradients(&mut self, gains: &Gains<T>, dh: &mut ArrayRef1<T>) {
         let mu = self.multiplier();
         let Some(dora) = &mut self.dora else { return };

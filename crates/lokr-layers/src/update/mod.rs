@@ -3,8 +3,8 @@
 //! - `lokr_update`: [`LoKrUpdate`], what it holds; `factors`: `A` and `B`, read and replaced; `term`: one product.
 //! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`].
 //! - `init`: the numbers factors start with; `principal`: those of the nearest product of a matrix.
-//! - `step`: what training computes, `pass`: what it keeps; `dropout`: what it leaves out at random; `learned`: numbers that
-//!   are trained.
+//! - `step`: what training computes, `pass`: what it keeps; `dropout`: what it leaves out at random; `learned`: numbers
+//!   that are trained.
 //! - `dora`: weight decomposition, with norms that are trained; `gains`: what is computed of them; `decomposed`: the
 //!   norms of `W + ΔW` in one pass over `W`.
 //! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.

@@ -77,8 +77,8 @@ impl<T: Scalar> LoKrUpdate<T> {
         }
     }
 
-    /// Begins a training forward whose output is made elsewhere, with weight decomposition; whether it leaves the update
-    /// out.
+    /// Begins a training forward whose output is made elsewhere, with weight decomposition; whether it leaves the
+    /// update out.
     pub(crate) fn begin_forward(&mut self) -> bool {
         let skipped = self.dropout.acts() && self.dropout.draw().all;
         self.pass.kind = if skipped { Kind::Skipped } else { Kind::Plain };

@@ -26,14 +26,15 @@ impl<T: Scalar> KronSum<'_, T> {
     /// # Errors
     /// [`KronError::Length`](crate::KronError::Length), [`KronError::Shape`](crate::KronError::Shape),
     /// [`KronError::FieldShape`](crate::KronError::FieldShape);
-    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and [`KronError::OutOfMemory`](crate::KronError::OutOfMemory)
-    /// for a result that memory does not hold.
+    /// [`KronError::TooLarge`](crate::KronError::TooLarge) and
+    /// [`KronError::OutOfMemory`](crate::KronError::OutOfMemory) for a result that memory does not hold.
     /// # Examples
     /// ```
     /// # use lokr_core::KronSum;
     /// # use ndarray::array;
     /// // The Laplacian of a 2 × 3 grid, applied to one field.
-    /// let (two, three) = (array![[1.0, -1.0], [-1.0, 1.0]], array![[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]]);
+    /// let two = array![[1.0, -1.0], [-1.0, 1.0]];
+    /// let three = array![[1.0, -1.0, 0.0], [-1.0, 2.0, -1.0], [0.0, -1.0, 1.0]];
     /// let laplacian = KronSum::new(&two, &three)?;
     /// let y = laplacian.apply(&array![[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])?;
     /// assert_eq!(y, array![[[0.0, -1.0, 0.0], [-1.0, 3.0, -1.0]]]);
