@@ -16,7 +16,7 @@
 //! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
 //! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
 //! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back by [`Layer::merged`] |
-//! | reach adapters in it | [`Adapter`], [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`] |
+//! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`] |
 //! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
 //! | regularise | [`LoKrBuilder::input_dropout`], [`LoKrBuilder::rank_dropout`], [`LoKrBuilder::module_dropout`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |

@@ -60,7 +60,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSvd<T, L> {
     /// let svd = Kron::new(array![[2.0, 0.0], [0.0, 1.0]], array![[1.0]])?.svd()?;
     /// for lambda in [0.0, 1.0, 12.0] {
     ///     let x = svd.ridge(lambda, &array![2.0, 1.0])?;
-    ///     assert!((x[0] - 4.0 / (4.0 + lambda)).abs() < 1e-15 && (x[1] - 1.0_f64 / (1.0 + lambda)).abs() < 1e-15);
+    ///     let exact: [f64; 2] = [4.0 / (4.0 + lambda), 1.0 / (1.0 + lambda)];
+    ///     assert!((exact[0] - x[0]).abs() < 1e-15 && (exact[1] - x[1]).abs() < 1e-15);
     /// }
     /// # Ok::<(), lokr_core::KronError>(())
     /// ```

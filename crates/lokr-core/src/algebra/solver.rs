@@ -129,7 +129,8 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronSolver<T, L> {
     /// ```
     /// # use lokr_core::KronChain;
     /// # use ndarray::array;
-    /// let chain = KronChain::power(&array![[1e-200, 0.0], [0.0, -1.0]], 3)?; // determinant 1e-2400
+    /// let a = array![[1e-200, 0.0], [0.0, -1.0]];
+    /// let chain = KronChain::power(&a, 3)?; // determinant 1e-2400
     /// let log = chain.lu()?.log_determinant();
     /// assert_eq!(log.sign, 1.0);
     /// assert!((log.ln_abs - -2400.0 * 10.0_f64.ln()).abs() < 1e-11);
