@@ -2,7 +2,7 @@
 
 use lokr_core::Scalar;
 
-use super::update::check_not_negative;
+use super::checks::check_not_negative;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
 

@@ -6,11 +6,12 @@
 //! - `soap`: [`Soap`], Adam in the eigenvectors of Kronecker-factored curvature; `sides`: those of one matrix.
 //! - `groups`: [`Group`], settings of their own for some of the parameters.
 //! - `memory`: what is kept of past gradients, and how it is saved.
-//! - `update`: what all steps are made of, and the checks of settings.
+//! - `update`: what all steps are made of; `checks`: of settings.
 //!
 //! Uses `layer` and the run's `state`.
 
 mod adam;
+mod checks;
 mod groups;
 mod memory;
 mod moments;

@@ -4,7 +4,8 @@ use lokr_core::Scalar;
 
 use super::groups::{Group, Groups, Rates};
 use super::memory::Memory;
-use super::update::{check_below_one, count_parameters, take_front, update};
+use super::checks::check_below_one;
+use super::update::{count_parameters, take_front, update};
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
 use crate::training::state::TrainingState;

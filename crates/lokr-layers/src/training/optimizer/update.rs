@@ -1,4 +1,4 @@
-//! What the steps of all optimizers are made of, and the checks of their settings.
+//! What the steps of all optimizers are made of.
 
 use lokr_core::Scalar;
 use ndarray::{ArrayViewD, ArrayViewMutD};
@@ -43,17 +43,4 @@ pub(super) fn update<T: Scalar, S>(
         }
         _ => values.iter_mut().zip(gradient.iter()).zip(state).for_each(|((v, &g), s)| f(v, g, s)),
     }
-}
-
-/// As a `T`: what an `f64` holds may be infinite as an `f32`.
-pub(super) fn check_not_negative<T: Scalar>(setting: &'static str, value: f64) -> Result<()> {
-    if T::from_f64_lossy(value).is_finite() && value >= 0.0 {
-        Ok(())
-    } else {
-        Err(LayerError::invalid(setting, value, "a number that is finite in the type and not negative"))
-    }
-}
-
-pub(super) fn check_below_one(setting: &'static str, value: f64) -> Result<()> {
-    if (0.0..1.0).contains(&value) { Ok(()) } else { Err(LayerError::invalid(setting, value, "a number in [0, 1)")) }
 }
