@@ -11,7 +11,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use lokr::core::{KronChain, Scalar};
+use lokr::core::{Kron, KronChain, Scalar};
 use ndarray::{Array1, Array2};
 
 use support::{
@@ -19,8 +19,13 @@ use support::{
     naive_gradients, naive_merge,
 };
 
-const SHAPES: [Shape; 4] =
-    [Shape::two(8, 8, 8, 8), Shape::two(32, 32, 32, 32), Shape::two(48, 24, 64, 32), Shape::two(16, 16, 256, 256)];
+const SHAPES: [Shape; 5] = [
+    Shape::two(8, 8, 8, 8),
+    Shape::two(32, 32, 32, 32),
+    Shape::two(48, 24, 64, 32),
+    Shape::two(16, 16, 256, 256),
+    Shape::chain(8, 3),
+];
 
 const BATCHES: [usize; 2] = [1, 128];
 
@@ -96,6 +101,39 @@ fn merge<T: Scalar>(c: &mut Criterion) {
     }
 }
 
+/// Solving `(A ⊗ B + c·I)·x = y` for symmetric factors: with the eigen-decomposition kept, anew each time, and naively,
+/// with the sum formed and decomposed.
+fn eigen_solves<T: Scalar>(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("eigen-solve {}", T::NAME));
+    group.sampling_mode(SamplingMode::Flat);
+    let shift = T::from_f64_lossy(0.5);
+    for side in [16, 32] {
+        let rng = &mut generator();
+        let mut gram = || {
+            let half: Array2<T> = matrix(rng, side, side);
+            half.dot(&half.t())
+        };
+        let k = Kron::new(gram(), gram()).expect("no factor is empty");
+        let eigen = k.symmetric_eigen().expect("the factors are symmetric");
+        let y: Array1<T> = matrix(rng, 1, side * side).row(0).to_owned();
+        let name = format!("{side}x{side}*{side}x{side}");
+        group.bench_function(BenchmarkId::new("kept", &name), |bencher| {
+            bencher.iter(|| black_box(eigen.solve_shifted(shift, &y).expect("it is regular")));
+        });
+        group.bench_function(BenchmarkId::new("anew", &name), |bencher| {
+            bencher.iter(|| black_box(k.solve_shifted(shift, &y).expect("it is regular")));
+        });
+        group.bench_function(BenchmarkId::new("naive", &name), |bencher| {
+            bencher.iter(|| {
+                let mut dense = k.to_dense();
+                dense.diag_mut().mapv_inplace(|value| value + shift);
+                let whole = Kron::new(dense, Array2::ones((1, 1))).expect("no factor is empty");
+                black_box(whole.solve(&y).expect("it is regular"))
+            });
+        });
+    }
+}
+
 /// Qubits of the states that gates are applied to.
 const QUBITS: usize = 20;
 
@@ -149,6 +187,8 @@ fn all(c: &mut Criterion) {
     gradients::<f64>(c);
     merge::<f32>(c);
     merge::<f64>(c);
+    eigen_solves::<f32>(c);
+    eigen_solves::<f64>(c);
     gates::<f32>(c);
     gates::<f64>(c);
 }
