@@ -2,10 +2,10 @@
 
 use lokr_core::Scalar;
 
+use super::checks::check_below_one;
 use super::groups::{Group, Groups, Rates};
 use super::memory::Memory;
 use super::traits::Optimizer;
-use super::checks::check_below_one;
 use super::update::{count_parameters, take_front, update};
 use crate::error::Result;
 use crate::layer::Layer;
