@@ -74,7 +74,7 @@ fn what_is_wrong_is_named() {
     }
     let chain = r#"{"factors": [{"full": {"shape": [0, 3], "values": []}}]}"#;
     let error = serde_json::from_str::<KronChain<'static, f64>>(chain).unwrap_err().to_string();
-    assert!(error.starts_with("factor of a chain has shape (0, 3)"), "{error}");
+    assert!(error.starts_with("factor A₁ has shape (0, 3)"), "{error}");
     let terms = |weights: &str, terms: &str| {
         let json = format!(r#"{{"weights": {weights}, "terms": {terms}}}"#);
         serde_json::from_str::<KronTerms<'static, f64>>(&json).unwrap_err().to_string()

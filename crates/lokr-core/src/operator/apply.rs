@@ -7,6 +7,7 @@ use super::factor_list::FactorList;
 use super::kron::KronBase;
 use super::plan::Plan;
 use super::samples::Samples;
+use super::structure::all_finite;
 use crate::contraction::{Pass, forward};
 use crate::error::Result;
 use crate::gemm::Blend;
@@ -138,7 +139,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
         if x.nrows() == 0 {
             return;
         }
-        let plan = Plan::new(self.factors(), x.nrows(), Pass::Forward);
+        let plan = Plan::new(self.factors(), x.nrows(), Pass::Forward, || all_finite(x));
         forward(&plan.steps(), Blend { alpha, beta }, x, y);
     }
 

@@ -7,6 +7,7 @@ use super::factor::Factor;
 use super::factor_list::FactorList;
 use super::kron::KronBase;
 use super::plan::Plan;
+use super::structure::all_finite;
 use crate::contraction::{Pass, Rows, backward};
 use crate::error::{KronError, Result};
 use crate::gemm::{Blend, Threads, matmul, product};
@@ -169,7 +170,7 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
             blend.keep(rows.dx.view_mut());
             return;
         }
-        let plan = Plan::new(self.factors(), batch, Pass::Backward);
+        let plan = Plan::new(self.factors(), batch, Pass::Backward, || all_finite(&rows.x) && all_finite(&rows.dy));
         let mut targets: SmallVec<[_; 2]> = SmallVec::new();
         let mut parts = gradients.parts.iter_mut();
         for (factor, matrices) in self.factors().iter().zip(&plan.axes) {

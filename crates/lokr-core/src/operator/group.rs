@@ -198,7 +198,7 @@ mod tests {
 
     /// Sizes of the axes that a plan for a batch has in the end.
     fn sizes(factors: &[Factor<'_, f64>], batch: usize) -> Vec<usize> {
-        Plan::new(factors, batch, Pass::Forward).axes.iter().map(|axis| axis.size()).collect()
+        Plan::new(factors, batch, Pass::Forward, || true).axes.iter().map(|axis| axis.size()).collect()
     }
 
     fn full(shapes: &[(usize, usize)]) -> Vec<Factor<'static, f64>> {

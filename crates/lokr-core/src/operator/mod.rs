@@ -32,11 +32,8 @@
 //! # Values at the ends
 //! - `alpha = 0` reads neither factors nor data, as in BLAS: `Y ← β·Y`, whatever they hold. `beta = 0` does not read
 //!   `Y`. [`KronBase::add_to`] with `s = 0` leaves the weight as it is.
-//! - A NaN in a factor or in the data makes NaN of every value that it reaches in the dense product, but for what the
-//!   next point says.
-//! - A factor that is exactly an identity or exactly diagonal makes no sums: its zeros do not read the data, and what
-//!   is not finite there stays on its own place along that axis. The dense product has `0·NaN`, which is NaN, in every
-//!   value of the axis. Gradients of factors are sums over the data as always.
+//! - A NaN in a factor or in the data makes NaN of every value that it reaches in the dense product. Identities and
+//!   diagonals, whose zeros are passed over where all values are finite, are multiplied by like other factors then.
 //! - An infinity makes every value that it reaches in the dense product infinite or NaN; which of the two, may differ
 //!   from the dense product, because sums are made before products with the other factor: with `A = [[∞]]` and
 //!   `B = [[0, 1]]`, [`KronBase::element`] and [`Kron::to_dense`] say `∞·0`, NaN, and `A·(B·x)` is `∞·x₁`.

@@ -7,6 +7,7 @@ use super::axis::{Axes, Axis};
 use super::balance::{AxisMatrices, balance};
 use super::factor::Factor;
 use super::group::group;
+use super::structure::{Structure, all_finite};
 use crate::contraction::{AxisChain, Contraction, Operand, Pass, Sequence, Step, Steps, cheapest_interleaving};
 use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
@@ -31,7 +32,15 @@ impl<'a, T: Scalar> Plan<'a, T> {
     /// The plan for a product: every low-rank factor is either kept in halves or multiplied out first, whichever makes
     /// the whole batch cheaper. Forwards the factors are balanced, identities left out and small neighbours multiplied
     /// together; backwards every matrix is a step, because each has a gradient.
-    pub(super) fn new(factors: &'a [Factor<'_, T>], batch: usize, pass: Pass) -> Self {
+    ///
+    /// Zeros are passed over where all values are finite only, those of the factors and, as `data_is_finite` says, of
+    /// the data: `0·NaN` is NaN.
+    pub(super) fn new(
+        factors: &'a [Factor<'_, T>],
+        batch: usize,
+        pass: Pass,
+        data_is_finite: impl FnOnce() -> bool,
+    ) -> Self {
         let Forms { forms, mut sequence } = Self::forms(factors, batch, pass);
         let matrices = forms.iter().zip(factors).map(|(form, factor)| form.matrices(factor));
         let mut matrices: SmallVec<[AxisMatrices<'a, T>; 2]> = matrices.collect();
@@ -39,7 +48,10 @@ impl<'a, T: Scalar> Plan<'a, T> {
         if pass == Pass::Forward {
             balance(&mut matrices);
         }
-        let mut axes: Axes<'a, T> = matrices.into_iter().map(Axis::new).collect();
+        let has_zeros = |matrices: &AxisMatrices<'a, T>| Axis::structure(matrices) != Structure::Full;
+        let is_exact = || matrices.iter().flatten().all(|matrix| all_finite(matrix)) && data_is_finite();
+        let axis = if matrices.iter().any(has_zeros) && is_exact() { Axis::new } else { Axis::Matrices };
+        let mut axes: Axes<'a, T> = matrices.into_iter().map(axis).collect();
         if pass == Pass::Forward {
             sequence.retain(|c| !matches!(axes[c.axis], Axis::Identity(_)));
             group(&mut axes, &mut sequence, batch);

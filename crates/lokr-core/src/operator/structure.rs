@@ -1,7 +1,9 @@
 //! What a matrix does, as far as its zeros say it: nothing, scaling, or mixing.
 
 use ndarray::{ArrayRef2, ArrayView2};
+use rayon::prelude::*;
 
+use crate::gemm::limits::SCAN_TASK;
 use crate::scalar::Scalar;
 
 /// The kinds of matrices that a plan treats differently.
@@ -35,6 +37,17 @@ impl Structure {
             ones &= row[index] == T::one();
         }
         if ones { Self::Identity } else { Self::Diagonal }
+    }
+}
+
+/// Whether no value is NaN or infinite.
+pub(super) fn all_finite<T: Scalar>(matrix: &ArrayRef2<T>) -> bool {
+    // Without a branch for every value.
+    let finite = |values: &[T]| values.iter().fold(true, |all, value| all & value.is_finite());
+    match matrix.as_slice_memory_order() {
+        Some(values) if values.len() > SCAN_TASK => values.par_chunks(SCAN_TASK).all(finite),
+        Some(values) => finite(values),
+        None => matrix.iter().all(|value| value.is_finite()),
     }
 }
 
