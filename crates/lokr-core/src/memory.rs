@@ -56,6 +56,14 @@ fn length<T>(operation: &'static str, (rows, cols): (usize, usize)) -> Result<us
     Ok(rows * cols)
 }
 
+/// An empty list with memory for so many values.
+///
+/// # Errors
+/// [`KronError::OutOfMemory`].
+pub(crate) fn list<T>(operation: &'static str, length: usize) -> Result<Vec<T>> {
+    reserved(operation, (length, 1), length)
+}
+
 fn reserved<T>(operation: &'static str, shape: (usize, usize), length: usize) -> Result<Vec<T>> {
     let mut data = Vec::new();
     match data.try_reserve_exact(length) {

@@ -7,6 +7,7 @@ use num_traits::One;
 
 use crate::decompose::Scaled;
 use crate::error::{KronError, Result};
+use crate::memory;
 use crate::scalar::Scalar;
 use crate::sums::Extended;
 
@@ -15,10 +16,10 @@ use crate::sums::Extended;
 pub(super) fn products<T: Scalar>(operation: &'static str, lists: &[Scaled<Array1<T>>]) -> Result<Vec<Extended<T>>> {
     let sizes: Vec<usize> = lists.iter().map(|list| list.result.len()).collect();
     // All of it is asked for before the first of the products, which become longer and longer.
-    let _: Vec<Extended<T>> = reserved(operation, KronError::checked_product(operation, &sizes)?)?;
+    let _: Vec<Extended<T>> = memory::list(operation, KronError::checked_product(operation, &sizes)?)?;
     let mut products = vec![Extended::one()];
     for Scaled { result: values, power } in lists.iter().rev() {
-        let mut next = reserved(operation, values.len() * products.len())?;
+        let mut next = memory::list(operation, values.len() * products.len())?;
         for &value in values {
             let value = Extended::new(value).times_two_to(power.exponent());
             next.extend(products.iter().map(|&product| value * product));
@@ -30,17 +31,8 @@ pub(super) fn products<T: Scalar>(operation: &'static str, lists: &[Scaled<Array
 
 /// The places of the values, the largest first; those of equal ones in their order.
 pub(super) fn descending<T: Scalar>(operation: &'static str, values: &Array1<T>) -> Result<Vec<usize>> {
-    let mut places = reserved(operation, values.len())?;
+    let mut places = memory::list(operation, values.len())?;
     places.extend(0..values.len());
     places.sort_unstable_by(|&i, &j| values[j].partial_cmp(&values[i]).unwrap_or(Ordering::Equal).then(i.cmp(&j)));
     Ok(places)
-}
-
-/// Memory for so many values, [`KronError::OutOfMemory`] where it is refused.
-pub(super) fn reserved<V>(operation: &'static str, length: usize) -> Result<Vec<V>> {
-    let mut values = Vec::new();
-    match values.try_reserve_exact(length) {
-        Ok(()) => Ok(values),
-        Err(_) => Err(KronError::OutOfMemory { operation, shape: (length, 1) }),
-    }
 }

@@ -6,9 +6,9 @@ use ndarray::{Array1, Zip};
 use num_complex::Complex;
 
 use super::LogDeterminant;
-use super::sorted::reserved;
 use crate::decompose::PowerOfTwo;
 use crate::error::{KronError, Result};
+use crate::memory;
 use crate::scalar::Scalar;
 use crate::sums::{Extended, exponent, times_two_to, wide_exponent};
 
@@ -246,11 +246,11 @@ fn all<E: Copy>(
     let lists: Vec<_> = lists.collect();
     let sizes: Vec<_> = lists.iter().map(Vec::len).collect();
     // All of it is asked for before the first of the products, which become longer and longer.
-    let _: Vec<E> = reserved(operation, KronError::checked_product(operation, &sizes)?)?;
+    let _: Vec<E> = memory::list(operation, KronError::checked_product(operation, &sizes)?)?;
     let mut lists = lists.into_iter();
     let mut all = lists.next().unwrap_or_default();
     for list in lists {
-        let mut next = reserved(operation, all.len() * list.len())?;
+        let mut next = memory::list(operation, all.len() * list.len())?;
         for &x in &all {
             next.extend(list.iter().map(|&y| combine(x, y)));
         }

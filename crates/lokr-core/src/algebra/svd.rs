@@ -4,9 +4,10 @@ use std::sync::OnceLock;
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, ArrayViewD, Axis};
 
-use super::sorted::{descending, products, reserved};
+use super::sorted::{descending, products};
 use crate::decompose::{Scaled, scaled_thin_svd};
 use crate::error::{KronError, Result};
+use crate::memory;
 use crate::operator::{Factor, FactorList, KronBase};
 use crate::scalar::Scalar;
 
@@ -79,11 +80,11 @@ impl<T: Scalar, L: FactorList<Elem = T>> KronBase<L> {
         let mut right = right.into_iter();
         let right =
             self.try_map((cols, held), |_, _| Ok(right.next().unwrap_or_else(|| Array2::zeros((0, 0))).into()))?;
-        let mut grid = reserved(operation, held)?;
+        let mut grid = memory::list(operation, held)?;
         grid.extend(products(operation, &of_factors)?.into_iter().map(|value| value.value()));
         let grid = Array1::from_vec(grid);
         let places = descending(operation, &grid)?;
-        let mut values = reserved(operation, held)?;
+        let mut values = memory::list(operation, held)?;
         values.extend(places.iter().map(|&place| grid[place]));
         let values = Array1::from_vec(values);
         Ok(KronSvd { left, right, of_factors, grid, values, places, pairs: OnceLock::new() })

@@ -23,9 +23,8 @@ pub(super) enum Axis<'a, T> {
 pub(super) type Axes<'a, T> = SmallVec<[Axis<'a, T>; 2]>;
 
 impl<'a, T: Scalar> Axis<'a, T> {
-    /// The axis of these matrices. One alone is looked at for what it does.
-    pub(super) fn new(mut matrices: AxisMatrices<'a, T>) -> Self {
-        let structure = Self::structure(&matrices);
+    /// The axis of these matrices, which have that structure.
+    pub(super) fn new(mut matrices: AxisMatrices<'a, T>, structure: Structure) -> Self {
         if structure == Structure::Full {
             return Self::Matrices(matrices);
         }
@@ -33,11 +32,6 @@ impl<'a, T: Scalar> Axis<'a, T> {
             Some(matrix) if structure == Structure::Diagonal => Self::Diagonal(matrix.into_diag()),
             matrix => Self::Identity(matrix.map_or(1, |matrix| matrix.nrows())),
         }
-    }
-
-    /// What these matrices do together: of one alone it is known.
-    pub(super) fn structure(matrices: &AxisMatrices<'a, T>) -> Structure {
-        if let [matrix] = &matrices[..] { Structure::of(matrix) } else { Structure::Full }
     }
 
     /// How many matrices act on it.

@@ -48,10 +48,13 @@ impl<'a, T: Scalar> Plan<'a, T> {
         if pass == Pass::Forward {
             balance(&mut matrices);
         }
-        let has_zeros = |matrices: &AxisMatrices<'a, T>| Axis::structure(matrices) != Structure::Full;
+        let mut structures: SmallVec<[Structure; 2]> = matrices.iter().map(Structure::of_axis).collect();
         let is_exact = || matrices.iter().flatten().all(|matrix| all_finite(matrix)) && data_is_finite();
-        let axis = if matrices.iter().any(has_zeros) && is_exact() { Axis::new } else { Axis::Matrices };
-        let mut axes: Axes<'a, T> = matrices.into_iter().map(axis).collect();
+        if structures.iter().any(|&structure| structure != Structure::Full) && !is_exact() {
+            structures.fill(Structure::Full);
+        }
+        let axis = |(matrices, structure)| Axis::new(matrices, structure);
+        let mut axes: Axes<'a, T> = matrices.into_iter().zip(structures).map(axis).collect();
         if pass == Pass::Forward {
             sequence.retain(|c| !matches!(axes[c.axis], Axis::Identity(_)));
             group(&mut axes, &mut sequence, batch);
