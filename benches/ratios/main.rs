@@ -71,7 +71,12 @@ fn main() {
 
 fn run<T: Scalar>(settings: &Settings, form: Form) {
     let mut report = Report::new(form, T::NAME);
-    report.fact("backend", lokr::core::backend());
+    report.fact("processor", support::processor());
+    let backend = lokr::core::backend_details();
+    report.fact("backend", &backend);
+    if let Some(advice) = backend.advice {
+        report.fact("note", advice);
+    }
     report.fact("rayon threads", rayon::current_num_threads());
     for variable in ["OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"] {
         if let Ok(value) = std::env::var(variable) {

@@ -72,7 +72,7 @@
 //! | split a size in two | [`factorization`], [`FactorizationRule`] |
 //! | plan the factors of a layer | [`Planner`], [`FactorChoice`], [`ParameterCounts`] |
 //! | dense products | [`matmul_into`], [`PackedMatrix`] |
-//! | ask which library multiplies | [`backend()`], [`Backend`] |
+//! | ask which library multiplies, and how | [`backend()`], [`backend_details`] |
 //!
 //! The rooms [`operator`], [`algebra`], [`nearest`], [`terms`], [`sizes`] and [`gemm`] have the same items by subject.
 //!
@@ -126,7 +126,7 @@ pub use algebra::{
 };
 pub use contraction::Order;
 pub use error::{KronError, Result};
-pub use gemm::{Backend, PackedMatrix, backend, matmul_into};
+pub use gemm::{Backend, BackendDetails, PackedMatrix, backend, backend_details, matmul_into};
 pub use nearest::{NearestKron, NearestOptions, nearest_kron, nearest_to_sum};
 /// Complex numbers, of the crate `num-complex`.
 pub use num_complex::Complex;

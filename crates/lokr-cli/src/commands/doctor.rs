@@ -19,6 +19,9 @@ const SPAN: Duration = Duration::from_millis(500);
 struct Report {
     version: &'static str,
     backend: &'static str,
+    backend_version: Option<String>,
+    kernels: Option<String>,
+    advice: Option<String>,
     system: &'static str,
     architecture: &'static str,
     threads: usize,
@@ -30,9 +33,13 @@ struct Report {
 }
 
 pub(crate) fn run(reporter: &Reporter) -> Result<(), CliError> {
+    let details = lokr_core::backend_details();
     reporter.result(&Report {
         version: env!("CARGO_PKG_VERSION"),
-        backend: lokr_core::backend().name(),
+        backend: details.backend.name(),
+        backend_version: details.version,
+        kernels: details.kernels,
+        advice: details.advice,
         system: std::env::consts::OS,
         architecture: std::env::consts::ARCH,
         threads: rayon::current_num_threads(),
@@ -63,7 +70,11 @@ fn rate<T: Scalar>() -> Result<f64, CliError> {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "version       {}", self.version)?;
-        writeln!(f, "backend       {}", self.backend)?;
+        let version = self.backend_version.as_deref().unwrap_or_default();
+        writeln!(f, "backend       {}", format!("{} {version}", self.backend).trim_end())?;
+        if let Some(kernels) = &self.kernels {
+            writeln!(f, "kernels       for {kernels}")?;
+        }
         writeln!(f, "system        {} on {}", self.system, self.architecture)?;
         match self.processors {
             Some(processors) => writeln!(f, "threads       {} on {processors} processors", self.threads)?,
@@ -72,7 +83,11 @@ impl fmt::Display for Report {
         writeln!(f, "CPU features  {}", self.cpu_features.join(" "))?;
         writeln!(f, "products      {side} × {side}, the fastest of a second", side = self.product_side)?;
         writeln!(f, "  f32         {:.1} GFLOP/s", self.f32_gflops)?;
-        writeln!(f, "  f64         {:.1} GFLOP/s", self.f64_gflops)
+        writeln!(f, "  f64         {:.1} GFLOP/s", self.f64_gflops)?;
+        match &self.advice {
+            Some(advice) => writeln!(f, "note: {advice}"),
+            None => Ok(()),
+        }
     }
 }
 

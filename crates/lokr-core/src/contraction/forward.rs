@@ -4,7 +4,7 @@ use ndarray::{ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use super::block::block;
-use super::stage::Stage;
+use super::stage::{Stage, Stages};
 use super::step::{Step, Steps};
 use super::walk::Walk;
 use crate::gemm::limits::LARGE_MATRIX_BYTES;
@@ -21,7 +21,11 @@ pub(crate) fn forward<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &Arr
         return blend.keep(y.view_mut());
     }
     let rows = x.nrows();
-    with_scratch(steps.iter().map(|s| s.strip_values(rows) + s.column_values(rows)).sum(), |mut memory| {
+    let values = steps.iter().map(|s| s.strip_values(rows) + s.column_values(rows)).sum();
+    if values == 0 {
+        return all_blocks(steps, blend, x, y);
+    }
+    with_scratch(values, |mut memory| {
         let mut ready = Steps::new();
         for step in steps {
             let (strips, rest) = memory.split_at_mut(step.strip_values(rows));
@@ -37,9 +41,13 @@ fn all_blocks<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T
     // A matrix in strips streams through the caches without being laid out again for every block.
     let large = steps.iter().any(|s| s.strips.is_none() && s.matrix_bytes() > LARGE_MATRIX_BYTES);
     let walk = Walk::new(steps, x.nrows(), large);
-    let stages = if walk.fits { Stage::single(steps) } else { Stage::long(steps) };
+    let stages = if walk.fits { Stages::new() } else { Stage::long(steps) };
     let one_block = |(x, y): (ArrayView2<'_, T>, ArrayViewMut2<'_, T>)| {
-        block(&stages, x.nrows(), blend, x, y, walk.inside);
+        if walk.fits {
+            block(steps, x.nrows(), blend, x, y, walk.inside);
+        } else {
+            block(&stages, x.nrows(), blend, x, y, walk.inside);
+        }
     };
     let (x, y) = (x.axis_chunks_iter(Axis(0), walk.rows), y.axis_chunks_iter_mut(Axis(0), walk.rows));
     match walk.blocks {

@@ -96,16 +96,17 @@ type PerAxis = SmallVec<[usize; 4]>;
 
 /// The cheapest interleaving of the matrices of all axes for a pass, and the flops of that pass per row.
 ///
-/// Matrices of one axis keep their order. With one matrix per axis the optimum is known in closed form: contracting
-/// axis `i` first costs `S·o_i` and scales the row's size `S` by `o_i/d_i`, so that by exchange of neighbours
-/// ascending `1/d − 1/o` is best. With more, all interleavings are tried when they are few, and for the rest the same
-/// rule picks greedily.
+/// Matrices of one axis keep their order. Forwards with one matrix per axis the optimum is known in closed form:
+/// contracting axis `i` first costs `S·o_i` and scales the row's size `S` by `o_i/d_i`, so that by exchange of
+/// neighbours ascending `1/d − 1/o` is best. Else all interleavings are tried when they are few, and for the rest the
+/// same rule picks greedily.
 pub(crate) fn cheapest_interleaving(axes: &[AxisChain], pass: Pass) -> (Sequence, usize) {
     let mut sizes: PerAxis = axes.iter().map(|chain| chain.first().map_or(1, |&(_, d_in)| d_in)).collect();
     let total: usize = axes.iter().map(|chain| chain.len()).sum();
     let mut sequence = Sequence::new();
     let mut next: PerAxis = smallvec![0; axes.len()];
-    if total <= 5 {
+    let rule_is_best = pass == Pass::Forward && axes.iter().all(|chain| chain.len() == 1);
+    if total <= 5 && !rule_is_best {
         return Search { axes, pass, next, sizes, sequence, best: (Sequence::new(), usize::MAX) }.cheapest(total);
     }
     let mut flops = 0;
@@ -219,21 +220,23 @@ mod tests {
     }
 
     #[test]
-    fn the_rule_for_long_chains_is_optimal() {
-        // Six axes use the rule; its cost must equal the best of all 720 orders.
+    fn the_rule_is_optimal() {
+        // Its cost must equal the best of all orders, up to 720.
         let shapes = [(3, 2), (2, 5), (4, 4), (1, 3), (7, 2), (2, 2)];
-        let axes: Vec<AxisChain> = shapes.iter().map(|&s| smallvec![s]).collect();
-        let (sequence, flops) = cheapest_interleaving(&axes, Pass::Forward);
-        let search = Search {
-            axes: &axes,
-            pass: Pass::Forward,
-            next: smallvec![0; 6],
-            sizes: shapes.iter().map(|s| s.1).collect(),
-            sequence: Sequence::new(),
-            best: (Sequence::new(), usize::MAX),
-        };
-        assert_eq!(flops, search.cheapest(6).1);
-        assert_eq!(sequence.len(), 6);
+        for count in 0..=shapes.len() {
+            let axes: Vec<AxisChain> = shapes[..count].iter().map(|&s| smallvec![s]).collect();
+            let (sequence, flops) = cheapest_interleaving(&axes, Pass::Forward);
+            let search = Search {
+                axes: &axes,
+                pass: Pass::Forward,
+                next: smallvec![0; count],
+                sizes: shapes[..count].iter().map(|s| s.1).collect(),
+                sequence: Sequence::new(),
+                best: (Sequence::new(), usize::MAX),
+            };
+            assert_eq!(flops, search.cheapest(count).1);
+            assert_eq!(sequence.len(), count);
+        }
     }
 
     #[test]

@@ -27,11 +27,6 @@ pub(super) struct Stage<'s, 'a, T> {
 pub(super) type Stages<'s, 'a, T> = SmallVec<[Stage<'s, 'a, T>; 4]>;
 
 impl<'s, 'a, T: Scalar> Stage<'s, 'a, T> {
-    /// Every step by itself.
-    pub(super) fn single(steps: &'s [Step<'a, T>]) -> Stages<'s, 'a, T> {
-        steps.chunks(1).map(Self::of).collect()
-    }
-
     /// As few stages as the cache allows, without changing the order of the steps.
     pub(super) fn long(steps: &'s [Step<'a, T>]) -> Stages<'s, 'a, T> {
         let mut stages = Stages::new();
@@ -92,7 +87,7 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
             // Whole pieces, some at a time.
             let steps = self.panel(self.after);
             return chunked(Axis(0), values / self.after, x, y, threads, |x, y| {
-                block(&Stage::single(&steps), x.nrows(), blend, x, y, Threads::One);
+                block(&steps, x.nrows(), blend, x, y, Threads::One);
             });
         }
         // Of every piece some columns at a time, in whole cache lines.
@@ -101,7 +96,7 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
             let (Some(x), Some(y)) = (x.to_slice(), y.as_slice_mut()) else { return };
             let (x, y) = (views::view(x, self.after), views::view_mut(y, self.after));
             chunked(Axis(1), columns, x, y, threads, |x, y| {
-                block(&Stage::single(&self.panel(x.ncols())), 1, blend, x, y, Threads::One);
+                block(&self.panel(x.ncols()), 1, blend, x, y, Threads::One);
             });
         });
     }

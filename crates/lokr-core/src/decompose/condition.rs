@@ -1,8 +1,8 @@
 //! How near to singular is a decomposed matrix?
 
+use lokr_decompose::System;
 use ndarray::{Array1, Array2, ArrayView2, Axis, CowArray, Ix2};
 
-use super::dense::System;
 use super::lu::Lu;
 use super::power_of_two::{PowerOfTwo, Scaled};
 use super::singular::scaled_dense;

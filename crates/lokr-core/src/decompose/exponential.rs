@@ -1,8 +1,8 @@
 //! The exponential of a square matrix.
 
+use lokr_decompose::System;
 use ndarray::{Array2, ArrayView2};
 
-use super::dense::System;
 use super::lu::Lu;
 use super::magnitude::largest_magnitude;
 use crate::scalar::Scalar;

@@ -1,8 +1,8 @@
 //! The LU decomposition of a square matrix.
 
+use lokr_decompose::{LuFactors, Memory, Storage, System};
 use ndarray::{Array2, ArrayView2};
 
-use super::dense::{LuFactors, Memory, Storage, System};
 use super::door::door;
 use super::finite::check_finite;
 use super::magnitude::largest_magnitude;

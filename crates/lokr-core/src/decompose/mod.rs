@@ -1,8 +1,7 @@
-//! How is a small dense matrix, or a factor, decomposed? The one door to the crate `faer`, and what it does not hand
-//! out.
+//! How is a small dense matrix, or a factor, decomposed? The one door to the crate `lokr-decompose`, and what it does not
+//! hand out.
 //!
-//! - `dense`: decompositions of dense matrices by `faer`, from and to `ndarray`.
-//! - `door`: the same for every element type; nothing else calls `dense`.
+//! - `door`: the decompositions of dense matrices for every element type; nothing else reaches for them.
 //! - `scaled`: what goes through the door, for matrices of every size; no decomposition is made otherwise.
 //! - `power_of_two`: [`PowerOfTwo`], by which a matrix is brought into range and its results are scaled back.
 //! - `singular`: singular values and vectors of a [`Factor`](crate::operator::Factor), of a low-rank one by its halves.
@@ -19,7 +18,6 @@
 //! The room uses [`operator`](crate::operator) for the factors and `sums` for powers of two, and no other.
 
 mod condition;
-mod dense;
 mod door;
 mod eigenvalues;
 mod exponential;
@@ -36,13 +34,13 @@ mod singular;
 mod symmetric;
 mod symmetry;
 
-pub(crate) use dense::{Memory, System, ThinSvd};
 pub(crate) use eigenvalues::eigenvalues;
 pub(crate) use exponential::exponential;
 pub(crate) use finite::check_finite;
 pub(crate) use lu::Lu;
 pub(crate) use magnitude::{largest_magnitude, max_or_nan};
 pub(crate) use power_of_two::{Keep, PowerOfTwo, Scaled};
+pub(crate) use lokr_decompose::{Memory, System, ThinSvd};
 pub(crate) use qr::{Qr, full_rank_qr};
 pub(crate) use schur::{Schur, divide};
 pub(crate) use singular::{Core, core, scaled_singular_values, scaled_thin_svd, thin_svd};

@@ -2,10 +2,10 @@
 //! its squares would leave the range of the type, and the power is handed on with the result. No decomposition is made
 //! otherwise.
 
+use lokr_decompose::{Eigen, LuFactors, ThinSvd};
 use ndarray::{Array1, Array2, ArrayView2};
 use num_complex::Complex;
 
-use super::dense::{Eigen, LuFactors, ThinSvd};
 use super::door::door;
 use super::magnitude::largest_magnitude;
 use super::power_of_two::{Keep, PowerOfTwo, Scaled, into_range};
@@ -75,7 +75,7 @@ pub(super) fn lu_of_cholesky<T: Scalar>(lower: ArrayView2<'_, T>, negative: bool
     with_normal_pivots(largest, |power| {
         let power = power.even();
         let lower = power.root().inverse().times_matrix(lower);
-        Scaled { result: LuFactors::of_cholesky(lower.view(), negative), power }
+        Scaled { result: (door().lu_of_cholesky)(lower.view(), negative), power }
     })
 }
 

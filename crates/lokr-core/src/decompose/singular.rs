@@ -1,8 +1,8 @@
 //! Singular values and vectors of a factor.
 
+use lokr_decompose::ThinSvd;
 use ndarray::{Array1, Array2, CowArray, Ix2};
 
-use super::dense::ThinSvd;
 use super::finite::check_finite;
 use super::power_of_two::{Keep, PowerOfTwo, Scaled, into_range};
 use super::scaled;

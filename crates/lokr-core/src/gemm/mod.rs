@@ -3,6 +3,7 @@
 //! - `matmul`: [`matmul_into`], the product as users call it.
 //! - `dispatch`: which library takes a product: BLAS, the strips, or the general embedded product.
 //! - `backend`: [`Backend`], which BLAS was linked, if any.
+//! - `details`: [`BackendDetails`], its version and its kernels on this machine.
 //! - `embedded`: the call of the general embedded product.
 //! - `strips`: products of a batch with a large weight, strip by strip of the result's columns.
 //! - `packed`: [`PackedMatrix`], a weight laid out in strips once.
@@ -17,6 +18,7 @@
 
 mod backend;
 mod blend;
+mod details;
 mod dispatch;
 mod embedded;
 pub(crate) mod kernel;
@@ -29,6 +31,7 @@ mod threads;
 pub(crate) mod views;
 
 pub use backend::{Backend, backend};
+pub use details::{BackendDetails, backend_details};
 pub(crate) use blend::Blend;
 pub(crate) use dispatch::{matmul, prefers_blas, product};
 pub use matmul::matmul_into;

@@ -1,12 +1,14 @@
 //! What acts on one axis of a product.
 
-use ndarray::{CowArray, Ix1};
+use ndarray::{CowArray, Ix1, Ix2};
 use smallvec::SmallVec;
 
-use super::balance::AxisMatrices;
 use super::structure::Structure;
 use crate::contraction::Operand;
 use crate::scalar::Scalar;
+
+/// Matrices acting on one axis, the first to be applied first.
+pub(super) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
 
 /// What acts on one axis.
 #[derive(Debug)]
@@ -23,15 +25,31 @@ pub(super) enum Axis<'a, T> {
 pub(super) type Axes<'a, T> = SmallVec<[Axis<'a, T>; 2]>;
 
 impl<'a, T: Scalar> Axis<'a, T> {
-    /// The axis of these matrices, which have that structure.
-    pub(super) fn new(mut matrices: AxisMatrices<'a, T>, structure: Structure) -> Self {
+    /// The matrices, where it is some that act on it.
+    pub(super) fn matrices(&self) -> &[CowArray<'a, T, Ix2>] {
+        if let Self::Matrices(matrices) = self { matrices } else { &[] }
+    }
+
+    /// [`Axis::matrices`], to be replaced.
+    pub(super) fn matrices_mut(&mut self) -> &mut [CowArray<'a, T, Ix2>] {
+        if let Self::Matrices(matrices) = self { matrices } else { &mut [] }
+    }
+
+    /// What the matrices do together: of one alone it is known.
+    pub(super) fn structure(&self) -> Structure {
+        if let [matrix] = self.matrices() { Structure::of(matrix) } else { Structure::Full }
+    }
+
+    /// Leaves of the matrix what one of that structure does.
+    pub(super) fn simplify(&mut self, structure: Structure) {
+        let Self::Matrices(matrices) = self else { return };
         if structure == Structure::Full {
-            return Self::Matrices(matrices);
+            return;
         }
-        match matrices.pop() {
+        *self = match matrices.pop() {
             Some(matrix) if structure == Structure::Diagonal => Self::Diagonal(matrix.into_diag()),
             matrix => Self::Identity(matrix.map_or(1, |matrix| matrix.nrows())),
-        }
+        };
     }
 
     /// How many matrices act on it.

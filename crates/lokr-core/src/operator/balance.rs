@@ -8,19 +8,17 @@
 use ndarray::{ArrayRef2, CowArray, Ix2};
 use smallvec::{SmallVec, smallvec};
 
+use super::axis::Axis;
 use crate::scalar::Scalar;
 use crate::sums::{exponents, times_two_to, wide_exponent};
 
-/// Matrices acting on one axis, the first to be applied first.
-pub(super) type AxisMatrices<'a, T> = SmallVec<[CowArray<'a, T, Ix2>; 2]>;
-
 /// Brings all matrices to the same scale where one is extremely large and another extremely small, if all their
 /// elements allow that without rounding; else leaves them as they are.
-pub(super) fn balance<T: Scalar>(axes: &mut [AxisMatrices<'_, T>]) {
+pub(super) fn balance<T: Scalar>(axes: &mut [Axis<'_, T>]) {
     if !are_opposite(axes) {
         return;
     }
-    let ranges: SmallVec<[_; 4]> = axes.iter().flatten().map(|matrix| exponents(matrix)).collect();
+    let ranges: SmallVec<[_; 4]> = axes.iter().flat_map(Axis::matrices).map(|matrix| exponents(matrix)).collect();
     let highest = |range: &Option<(i64, i64)>| range.map_or(0, |(_, high)| high);
     let total: i64 = ranges.iter().map(highest).sum();
     let (count, last) = (ranges.len() as i64, ranges.len() - 1);
@@ -33,7 +31,7 @@ pub(super) fn balance<T: Scalar>(axes: &mut [AxisMatrices<'_, T>]) {
         range.is_none_or(|(low, high)| (shift >= 0 || low + shift > -safe) && high + shift < safe)
     };
     if ranges.iter().enumerate().all(exact) {
-        for (index, matrix) in axes.iter_mut().flatten().enumerate() {
+        for (index, matrix) in axes.iter_mut().flat_map(Axis::matrices_mut).enumerate() {
             *matrix = CowArray::from(matrix.mapv(|value| times_two_to(value, shift(index))));
         }
     }
@@ -41,17 +39,18 @@ pub(super) fn balance<T: Scalar>(axes: &mut [AxisMatrices<'_, T>]) {
 
 /// [`balance`] of matrices of one axis each.
 pub(super) fn balanced<T: Scalar>(matrices: Vec<CowArray<'_, T, Ix2>>) -> Vec<CowArray<'_, T, Ix2>> {
-    let mut axes: Vec<AxisMatrices<'_, T>> = matrices.into_iter().map(|matrix| smallvec![matrix]).collect();
+    let mut axes: Vec<Axis<'_, T>> = matrices.into_iter().map(|matrix| Axis::Matrices(smallvec![matrix])).collect();
     balance(&mut axes);
-    axes.into_iter().flatten().collect()
+    let matrices = |axis| if let Axis::Matrices(matrices) = axis { matrices } else { SmallVec::new() };
+    axes.into_iter().flat_map(matrices).collect()
 }
 
 /// Whether an extremely large and an extremely small matrix meet, by three elements of each: this is asked before every
 /// application, and must cost next to nothing.
-fn are_opposite<T: Scalar>(axes: &[AxisMatrices<'_, T>]) -> bool {
+fn are_opposite<T: Scalar>(axes: &[Axis<'_, T>]) -> bool {
     let (large, small) = limits::<T>();
     let (mut any_large, mut any_small) = (false, false);
-    for matrix in axes.iter().flatten() {
+    for matrix in axes.iter().flat_map(Axis::matrices) {
         let magnitude = sample(matrix);
         any_large |= magnitude > large;
         any_small |= magnitude < small && magnitude > T::zero();

@@ -3,12 +3,12 @@
 use ndarray::CowArray;
 use smallvec::{SmallVec, smallvec};
 
-use super::axis::{Axes, Axis};
-use super::balance::{AxisMatrices, balance};
+use super::axis::{Axes, Axis, AxisMatrices};
+use super::balance::balance;
 use super::factor::Factor;
 use super::group::group;
 use super::structure::{Structure, all_finite};
-use crate::contraction::{AxisChain, Contraction, Operand, Pass, Sequence, Step, Steps, cheapest_interleaving};
+use crate::contraction::{AxisChain, Operand, Pass, Sequence, Step, Steps, cheapest_interleaving};
 use crate::gemm::views::either_major;
 use crate::scalar::Scalar;
 
@@ -24,7 +24,7 @@ pub(super) struct Plan<'a, T> {
 
 /// In which form every factor enters a plan, the outermost first, and the order of the contractions.
 pub(super) struct Forms {
-    pub(super) forms: SmallVec<[Form; 2]>,
+    pub(super) forms: SmallVec<[Form; 4]>,
     sequence: Sequence,
 }
 
@@ -42,21 +42,26 @@ impl<'a, T: Scalar> Plan<'a, T> {
         data_is_finite: impl FnOnce() -> bool,
     ) -> Self {
         let Forms { forms, mut sequence } = Self::forms(factors, batch, pass);
-        let matrices = forms.iter().zip(factors).map(|(form, factor)| form.matrices(factor));
-        let mut matrices: SmallVec<[AxisMatrices<'a, T>; 2]> = matrices.collect();
+        let mut axes = Axes::new();
+        for (form, factor) in forms.iter().zip(factors) {
+            axes.push(Axis::Matrices(form.matrices(factor)));
+        }
         // The gradient of a scaled matrix would be scaled as well.
         if pass == Pass::Forward {
-            balance(&mut matrices);
+            balance(&mut axes);
         }
-        let mut structures: SmallVec<[Structure; 2]> = matrices.iter().map(Structure::of_axis).collect();
-        let is_exact = || matrices.iter().flatten().all(|matrix| all_finite(matrix)) && data_is_finite();
-        if structures.iter().any(|&structure| structure != Structure::Full) && !is_exact() {
-            structures.fill(Structure::Full);
+        let mut structures: SmallVec<[Structure; 8]> = SmallVec::new();
+        axes.iter().for_each(|axis| structures.push(axis.structure()));
+        if structures.iter().any(|&structure| structure != Structure::Full) {
+            let mut matrices = axes.iter().flat_map(Axis::matrices);
+            if matrices.all(|matrix| all_finite(matrix)) && data_is_finite() {
+                axes.iter_mut().zip(structures).for_each(|(axis, structure)| axis.simplify(structure));
+                if pass == Pass::Forward {
+                    sequence.retain(|c| !matches!(axes[c.axis], Axis::Identity(_)));
+                }
+            }
         }
-        let axis = |(matrices, structure)| Axis::new(matrices, structure);
-        let mut axes: Axes<'a, T> = matrices.into_iter().zip(structures).map(axis).collect();
         if pass == Pass::Forward {
-            sequence.retain(|c| !matches!(axes[c.axis], Axis::Identity(_)));
             group(&mut axes, &mut sequence, batch);
         }
         Self { axes, sequence }
@@ -64,13 +69,20 @@ impl<'a, T: Scalar> Plan<'a, T> {
 
     /// The cheapest forms of the factors and the order of their contractions.
     pub(super) fn forms(factors: &[Factor<'_, T>], batch: usize, pass: Pass) -> Forms {
-        let mut forms: SmallVec<[Form; 2]> = factors.iter().map(Form::by_itself).collect();
-        let undecided: SmallVec<[usize; 2]> =
-            (0..factors.len()).filter(|&index| Form::candidates(&factors[index]).len() > 1).collect();
+        // Pushed one by one: this is done before every application, and collecting takes its time.
+        let (mut forms, mut undecided): (SmallVec<[Form; 4]>, SmallVec<[usize; 2]>) = Default::default();
+        for (index, factor) in factors.iter().enumerate() {
+            forms.push(Form::by_itself(factor));
+            if Form::candidates(factor).len() > 1 {
+                undecided.push(index);
+            }
+        }
         let order = |forms: &[Form]| {
-            let of_axis = forms.iter().zip(factors);
-            let chains: SmallVec<[AxisChain; 4]> = of_axis.clone().map(|(form, factor)| form.chain(factor)).collect();
-            let forming = of_axis.map(|(form, factor)| form.cost(factor)).fold(0, usize::saturating_add);
+            let (mut chains, mut forming): (SmallVec<[AxisChain; 4]>, usize) = Default::default();
+            for (form, factor) in forms.iter().zip(factors) {
+                chains.push(form.chain(factor));
+                forming = forming.saturating_add(form.cost(factor));
+            }
             let (sequence, flops) = cheapest_interleaving(&chains, pass);
             let cost = batch.saturating_mul(flops).saturating_add(forming.saturating_mul(pass.times_forming()));
             (cost, sequence)
@@ -99,8 +111,11 @@ impl<'a, T: Scalar> Plan<'a, T> {
             let width = self.axes.iter().map(Axis::size).product();
             return smallvec![Step::new(Operand::Identity(width), 1, 1)];
         }
-        let step = |c: &Contraction| Step::new(self.axes[c.axis].operand(c.index), c.before, c.after);
-        self.sequence.iter().map(step).collect()
+        let mut steps = Steps::new();
+        for c in &self.sequence {
+            steps.push(Step::new(self.axes[c.axis].operand(c.index), c.before, c.after));
+        }
+        steps
     }
 }
 

@@ -77,9 +77,11 @@ impl<I: Iterator<Item = usize> + Clone> Samples<I> {
     /// None where the rows are as wide as the sides say.
     pub(crate) fn array<T: Scalar, D: Dimension>(&self, rows: Array2<T>, axes: usize) -> Result<Array<T, D>> {
         let batch = rows.nrows();
+        if axes == 2 {
+            return rows.into_dimensionality().map_err(|_| self.misfit(Some(batch), &[]));
+        }
         let shape: SmallVec<[usize; 4]> = match axes {
             1 => smallvec![self.width],
-            2 => smallvec![batch, self.width],
             _ => std::iter::once(batch).chain(self.sides.clone()).collect(),
         };
         let misfit = |_| self.misfit(Some(batch), &shape);

@@ -3,7 +3,6 @@
 use ndarray::{ArrayRef2, ArrayView2};
 use rayon::prelude::*;
 
-use super::balance::AxisMatrices;
 use crate::gemm::limits::SCAN_TASK;
 use crate::scalar::Scalar;
 
@@ -19,11 +18,6 @@ pub(super) enum Structure {
 }
 
 impl Structure {
-    /// What the matrices of an axis do together: of one alone it is known.
-    pub(super) fn of_axis<T: Scalar>(matrices: &AxisMatrices<'_, T>) -> Self {
-        if let [matrix] = &matrices[..] { Self::of(matrix) } else { Self::Full }
-    }
-
     /// Looks at the elements until one says that the matrix is full: for most matrices at one element. Exact zeros and
     /// ones count, nothing near them.
     pub(super) fn of<T: Scalar>(matrix: &ArrayRef2<T>) -> Self {
