@@ -10,7 +10,7 @@ mod shape;
 
 pub use data::{generator, matrix};
 pub use flops::{backward_flops, forward_flops};
-pub use machine::{join_pool, machine};
+pub use machine::{join_pool, machine, processor};
 pub use naive::{NaiveGradients, naive_apply, naive_gradients, naive_merge};
 pub use operator::Operator;
 pub use shape::Shape;
