@@ -84,4 +84,7 @@ pub use jobs::{
     resize, to_lora, unmerge, verify,
 };
 pub use model::BaseModel;
-pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};
+pub use module::{
+    Change, Difference, DoraAxis, DoraStrength, FactorSize, LohaFactors, LoraFactors, Module, OtherModule, Parameter,
+    ScaleRule, Strength, W1, W2,
+};

@@ -9,6 +9,9 @@ use crate::error::{NameError, Result};
 use crate::file::{Tensor, TensorFile};
 use crate::module::ModuleTensors;
 
+/// A tensor left out as asked: its key, and its algorithm where that is known.
+pub(super) type Skipped = (String, Option<&'static str>);
+
 /// The tensors of a file, sorted out.
 #[derive(Default)]
 pub(super) struct Sorted {
@@ -16,9 +19,11 @@ pub(super) struct Sorted {
     live: bool,
     pub(super) modules: BTreeMap<String, ModuleTensors>,
     pub(super) modules_to_save: BTreeMap<String, Tensor>,
-    /// Modules of other algorithms, whose `alpha` is not ours.
+    /// Modules of algorithms that are not understood, whose `alpha` is not ours.
     foreign_modules: BTreeSet<String>,
-    pub(super) skipped: Vec<String>,
+    pub(super) skipped: Vec<Skipped>,
+    /// Marks of programs that say nothing of a weight.
+    pub(super) marks: Vec<String>,
     pub(super) base_tensors: usize,
 }
 
@@ -34,9 +39,7 @@ impl Sorted {
                 return Err(NameError::TuckerFirstFactor { key: name.to_owned() }.into());
             }
             let tensor = file.tensor(name)?;
-            let key = Key::split(name).filter(|key| {
-                (key.adapter.is_none() || dialect == Dialect::Peft) && dialect.accepts(key.module, prefix)
-            });
+            let key = Key::split(name).filter(|key| belongs(key, dialect, prefix));
             match key {
                 Some(key) if dialect == Dialect::Peft && !key.is_factor() => {
                     return Err(NameError::NotPeft { key: name.to_owned() }.into());
@@ -57,7 +60,7 @@ impl Sorted {
             }
         }
         // What is left of another algorithm's module once its factors are skipped.
-        sorted.modules.retain(|module, tensors| tensors.has_factors() || !sorted.foreign_modules.contains(module));
+        sorted.modules.retain(|module, tensors| tensors.has_changes() || !sorted.foreign_modules.contains(module));
         Ok(sorted)
     }
 
@@ -69,9 +72,13 @@ impl Sorted {
         dialect: Dialect,
         foreign: ForeignTensors,
     ) -> Result<(), NameError> {
-        let error = if let Some((module, algorithm)) = other_algorithm(key) {
+        let other = other_algorithm(key);
+        let error = if let Some((module, algorithm)) = other {
             self.foreign_modules.insert(module.to_owned());
             NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
+        } else if is_mark(key, &tensor, dialect) {
+            self.marks.push(key.to_owned());
+            return Ok(());
         } else if dialect == Dialect::Peft {
             match peft::tensor_to_save(key, self.live) {
                 None => self.base_tensors += 1,
@@ -90,9 +97,28 @@ impl Sorted {
         match foreign {
             ForeignTensors::Refuse => Err(error),
             ForeignTensors::Skip => {
-                self.skipped.push(key.to_owned());
+                self.skipped.push((key.to_owned(), other.map(|(_, algorithm)| algorithm)));
                 Ok(())
             }
         }
     }
+}
+
+/// Whether a key is one of a module in this dialect. Other algorithms beside LoKr have no place in PEFT's files and in
+/// sums of terms.
+fn belongs(key: &Key<'_>, dialect: Dialect, prefix: &str) -> bool {
+    let has_place = match dialect {
+        Dialect::Peft => key.is_lokr(),
+        Dialect::Terms => key.is_lokr() && key.adapter.is_none(),
+        // The name of PEFT's adapter is left in some files of dotted LoRAs.
+        _ => !key.is_factor() || key.adapter.is_none(),
+    };
+    has_place && dialect.accepts(key.module, prefix)
+}
+
+/// Whether a tensor is a mark such as `lokr_factor`, or a bare number, that programs leave beside a module and none
+/// reads.
+fn is_mark(key: &str, tensor: &Tensor, dialect: Dialect) -> bool {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    tensor.element_count() <= 1 && (dialect != Dialect::Peft || last.starts_with("lokr_"))
 }
