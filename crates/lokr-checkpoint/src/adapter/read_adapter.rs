@@ -1,6 +1,6 @@
 //! Reading an adapter of any dialect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::adapter::Adapter;
@@ -164,13 +164,10 @@ impl Reader<'_> {
     fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect, NameError> {
         let names: Vec<_> = file.names().collect();
         detect(names.iter().copied(), evidence).map_err(|error| {
-            let foreign = names.iter().find_map(|key| Some((*key, other_algorithm(key)?.1)));
-            match (error, foreign) {
-                (NameError::NotLokr, Some((key, algorithm))) => {
-                    NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
-                }
-                (error, _) => error,
-            }
+            let foreign = || names.iter().filter_map(|key| Some((*key, other_algorithm(key)?)));
+            let (NameError::NotLokr, Some((key, (_, algorithm)))) = (&error, foreign().next()) else { return error };
+            let modules: BTreeSet<_> = foreign().map(|(_, (module, _))| module.to_owned()).collect();
+            NameError::OtherAlgorithm { key: key.to_owned(), algorithm, modules: modules.into_iter().collect() }
         })
     }
 }

@@ -19,8 +19,10 @@ pub(super) struct Sorted {
     live: bool,
     pub(super) modules: BTreeMap<String, ModuleTensors>,
     pub(super) modules_to_save: BTreeMap<String, Tensor>,
-    /// Modules of algorithms that are not understood, whose `alpha` is not ours.
+    /// Modules of algorithms that are not understood, whose `alpha` is not ours; the first tensor of one where that is
+    /// refused.
     foreign_modules: BTreeSet<String>,
+    refused: Option<(String, &'static str)>,
     pub(super) skipped: Vec<Skipped>,
     /// Marks of programs that say nothing of a weight.
     pub(super) marks: Vec<String>,
@@ -59,6 +61,10 @@ impl Sorted {
                 None => sorted.take_other(name, tensor, dialect, foreign)?,
             }
         }
+        if let Some((key, algorithm)) = sorted.refused.take() {
+            let modules = sorted.foreign_modules.into_iter().collect();
+            return Err(NameError::OtherAlgorithm { key, algorithm, modules }.into());
+        }
         // What is left of another algorithm's module once its factors are skipped.
         sorted.modules.retain(|module, tensors| tensors.has_changes() || !sorted.foreign_modules.contains(module));
         Ok(sorted)
@@ -72,13 +78,14 @@ impl Sorted {
         dialect: Dialect,
         foreign: ForeignTensors,
     ) -> Result<(), NameError> {
-        let other = other_algorithm(key);
-        let error = if let Some((module, algorithm)) = other {
+        if let Some((module, algorithm)) = other_algorithm(key) {
             self.foreign_modules.insert(module.to_owned());
-            NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
+            match foreign {
+                ForeignTensors::Refuse => self.refused = self.refused.take().or(Some((key.to_owned(), algorithm))),
+                ForeignTensors::Skip => self.skipped.push((key.to_owned(), Some(algorithm))),
+            }
         } else if is_mark(key, &tensor, dialect) {
             self.marks.push(key.to_owned());
-            return Ok(());
         } else if dialect == Dialect::Peft {
             match peft::tensor_to_save(key, self.live) {
                 None => self.base_tensors += 1,
@@ -90,17 +97,12 @@ impl Sorted {
                     self.modules_to_save.insert(target, tensor);
                 }
             }
-            return Ok(());
+        } else if foreign == ForeignTensors::Refuse {
+            return Err(NameError::UnknownKey { key: key.to_owned(), dialect });
         } else {
-            NameError::UnknownKey { key: key.to_owned(), dialect }
-        };
-        match foreign {
-            ForeignTensors::Refuse => Err(error),
-            ForeignTensors::Skip => {
-                self.skipped.push((key.to_owned(), other.map(|(_, algorithm)| algorithm)));
-                Ok(())
-            }
+            self.skipped.push((key.to_owned(), None));
         }
+        Ok(())
     }
 }
 

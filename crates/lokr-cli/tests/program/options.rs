@@ -100,13 +100,18 @@ fn a_prefix_and_a_dialect_are_taken_as_said() {
 
 #[test]
 fn what_does_not_belong_is_left_out_only_when_asked_for() {
-    let foreign = [&adapter("lycoris_", 3.0)[..], &[("lycoris_m.lora_up.weight", ones(6, 1))]].concat();
+    let foreign = [&adapter("lycoris_", 3.0)[..], &[("lycoris_m.oft_blocks", ones(6, 1))]].concat();
     let files = Files::new(&foreign);
     let (code, error, _) = files.merge(&[]);
-    assert!(code == Some(3) && error.contains("a tensor of LoRA, not of LoKr (--skip-foreign"), "{error}");
+    assert!(
+        code == Some(3)
+            && error.contains("a tensor of OFT, which cannot be applied")
+            && error.contains("(--skip-foreign"),
+        "{error}"
+    );
     let (code, warning, largest) = files.merge(&["--skip-foreign"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.starts_with("warning: 1 tensors that are not LoKr's skipped"), "{warning}");
+    assert!(warning.contains("1 tensors skipped, whose effect is lost: lycoris_m.oft_blocks (OFT)"), "{warning}");
 
     let gone = [("lycoris_gone.lokr_w1", ones(2, 5)), ("lycoris_gone.lokr_w2", ones(3, 2))];
     let files = Files::new(&[&adapter("lycoris_", 3.0)[..], &gone].concat());
