@@ -33,7 +33,9 @@ impl Adapter {
     /// [`ModuleError::FactorTwice`](crate::ModuleError::FactorTwice),
     /// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite),
     /// [`ModuleError::AlphaNotFinite`](crate::ModuleError::AlphaNotFinite),
-    /// [`ModuleError::AlphaZero`](crate::ModuleError::AlphaZero) and those of [`Module::new`].
+    /// [`ModuleError::AlphaZero`](crate::ModuleError::AlphaZero),
+    /// [`ModuleError::TwoChanges`](crate::ModuleError::TwoChanges) and those of [`Module::new`], which those of other
+    /// algorithms have as well.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let (file, config) = find_files(path, options).in_file(path)?;

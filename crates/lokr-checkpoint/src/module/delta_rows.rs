@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lokr_core::Scalar;
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::other::Change;
 use crate::error::Result;
@@ -47,21 +47,12 @@ impl<T: Scalar> DeltaRows<T> {
         })
     }
 
-    /// `w ← w + s·Δ` on the rows `rows` of the weight, which `w` holds. Each value of `Δ` is summed on its own and then
+    /// `w ← w + scale·Δ` on the rows `rows` of the weight, which `w` holds. Each value of `Δ` is summed on its own and then
     /// added once.
     #[inline(always)] // Into the caller's instruction set.
-    pub(crate) fn add(&self, s: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
+    pub(crate) fn add(&self, scale: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
         let columns = w.ncols();
         let (mut first, mut second) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
-        if let (Self::Stored(tensor, dtype), Some(w)) = (self, w.as_slice_mut()) {
-            let bytes = &tensor.bytes()[rows.start * columns * dtype.size()..rows.end * columns * dtype.size()];
-            for (w, bytes) in w.chunks_mut(BLOCK).zip(bytes.chunks(BLOCK * dtype.size())) {
-                let delta = &mut first[..w.len()];
-                dtype.decode(bytes, delta);
-                w.iter_mut().zip(delta).for_each(|(w, delta)| *w += s * *delta);
-            }
-            return;
-        }
         for start in (0..columns).step_by(BLOCK) {
             let block = start..columns.min(start + BLOCK);
             for (row, mut w) in rows.clone().zip(w.rows_mut()) {
@@ -74,11 +65,13 @@ impl<T: Scalar> DeltaRows<T> {
                         other.row(row, block.clone(), factor);
                         delta.iter_mut().zip(factor).for_each(|(x, y)| *x = *x * *y);
                     }
-                    Self::Stored(..) => return,
+                    Self::Stored(tensor, dtype) => {
+                        let [from, to] = [block.start, block.end].map(|at| (row * columns + at) * dtype.size());
+                        dtype.decode(&tensor.bytes()[from..to], delta);
+                    }
                 }
-                if let Some(w) = w.as_slice_mut() {
-                    w[block.clone()].iter_mut().zip(delta).for_each(|(w, delta)| *w += s * *delta);
-                }
+                let w = w.slice_mut(s![block.clone()]);
+                w.into_iter().zip(delta).for_each(|(w, delta)| *w += scale * *delta);
             }
         }
     }

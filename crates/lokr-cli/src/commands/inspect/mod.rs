@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use self::module::ModuleReport;
 use self::natural_order::natural_order;
-use self::others::{OtherReport, Others, reports};
+use self::others::{OtherReport, Others, instead, reports};
 use self::picture::{Norms, Picture};
 use self::totals::Totals;
 use crate::args::InspectArgs;
@@ -99,7 +99,7 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} dialect\n", self.path, self.dialect)?;
+        writeln!(f, "{}: {} dialect{}\n", self.path, self.dialect, instead(&self.modules, &self.others))?;
         let with_base = self.modules.iter().any(|module| module.target.is_some());
         let mut columns =
             vec![("module", Align::Left), ("kind", Align::Left), ("w1", Align::Left), ("w2", Align::Left)];

@@ -1,12 +1,13 @@
 //! What stands beside the LoKr modules, as it is reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use lokr_checkpoint::{Adapter, BaseModel, OtherModule, Parameter, Resolution};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::module::ModuleReport;
 use super::natural_order::natural_order;
 use crate::error::CliError;
 use crate::table::{Align, Table};
@@ -79,6 +80,15 @@ impl OtherReport {
             relative_norm,
         })
     }
+}
+
+/// What a file is that holds no LoKr.
+pub(super) fn instead(modules: &[ModuleReport], others: &[OtherReport]) -> String {
+    if !modules.is_empty() {
+        return String::new();
+    }
+    let algorithms: BTreeSet<_> = others.iter().map(|module| module.algorithm).collect();
+    algorithms.into_iter().map(|algorithm| format!(", {algorithm}")).collect()
 }
 
 /// The table that follows that of the LoKr modules.
