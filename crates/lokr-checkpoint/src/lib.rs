@@ -9,6 +9,7 @@
 //! | to | use |
 //! |---|---|
 //! | read an adapter of any [`Dialect`] | [`Adapter::read`], [`ReadOptions`]; its parts [`Module`], [`W1`], [`W2`] |
+//! | see what other algorithms change in the same file, LoRA, LoHa and stored differences | [`Adapter::others`] |
 //! | open the model to adapt, one file or shards | [`BaseModel::open`] |
 //! | find each module's weight in it | [`Adapter::resolve`] |
 //! | merge adapters into a model, and take them out again | [`merge()`] and [`unmerge`], at any [`Strength`] |
@@ -84,4 +85,7 @@ pub use jobs::{
     resize, to_lora, unmerge, verify,
 };
 pub use model::BaseModel;
-pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};
+pub use module::{
+    Change, Difference, DoraAxis, DoraStrength, FactorSize, LohaFactors, LoraFactors, Module, OtherModule, Parameter,
+    ScaleRule, Strength, W1, W2,
+};

@@ -83,7 +83,7 @@ pub(crate) fn hint(error: &CliError) -> Option<(&'static str, &'static str)> {
             ("allow-non-finite", "--allow-non-finite reads it")
         }
         CheckpointError::Name(NameError::OtherAlgorithm { .. } | NameError::UnknownKey { .. }) => {
-            ("skip-foreign", "--skip-foreign leaves such tensors out")
+            ("skip-foreign", "--skip-foreign leaves such tensors out, and what they change is lost")
         }
         CheckpointError::Output(OutputError::Exists) => ("force", "--force"),
         CheckpointError::Module(ModuleError::ScaleUnknown { .. }) => {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use super::warning::Warning;
 use crate::dialect::{PeftConfig, peft};
 use crate::dialects::Dialect;
+use crate::error::JobError;
 use crate::file::Tensor;
-use crate::module::Module;
+use crate::module::{Module, OtherModule};
 
 /// An adapter, read or made to be written: its modules by name, and everything else its files hold.
 ///
@@ -31,6 +32,7 @@ pub struct Adapter {
     pub(super) dialect: Dialect,
     pub(super) prefix: String,
     pub(super) modules: BTreeMap<String, Module>,
+    pub(super) others: Vec<OtherModule>,
     pub(super) modules_to_save: BTreeMap<String, Tensor>,
     pub(super) config: Option<PeftConfig>,
     pub(super) metadata: BTreeMap<String, String>,
@@ -71,10 +73,17 @@ impl Adapter {
         &self.prefix
     }
 
-    /// The modules by their names in the file, without suffixes and without PEFT's prefix.
+    /// The LoKr modules by their names in the file, without suffixes and without PEFT's prefix.
     #[must_use]
     pub fn modules(&self) -> &BTreeMap<String, Module> {
         &self.modules
+    }
+
+    /// What other algorithms change beside them: LoRA, LoHa, stored differences, sorted by module and parameter. They are
+    /// applied like the LoKr modules.
+    #[must_use]
+    pub fn others(&self) -> &[OtherModule] {
+        &self.others
     }
 
     /// Tensors that replace whole tensors of the base model (PEFT's `modules_to_save`), by the base model's names.
@@ -100,6 +109,13 @@ impl Adapter {
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    /// An error for a job that is possible for LoKr alone, where there is anything beside it.
+    pub(crate) fn refuse_others(&self, operation: &'static str) -> Result<(), JobError> {
+        let Some(module) = self.others.first() else { return Ok(()) };
+        let (module, algorithm) = (module.name().to_owned(), module.algorithm());
+        Err(JobError::OtherAlgorithm { module, algorithm, operation })
     }
 
     /// What the user should know about how it was read.

@@ -1,51 +1,19 @@
-//! What a stored `alpha` means, and which to store: the factor `s` before the Kronecker product.
+//! What a stored `alpha` means, and which to store: the factor `s` before the product.
 //!
-//! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors
-//! full there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in its
+//! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors of
+//! a LoKr full there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in its
 //! configuration and divides in both cases.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::options::ZeroAlpha;
+use super::stated::{Stated, is_full_marker};
 use super::warning::Warning;
 use crate::error::{ModuleError, Result};
 use crate::file::FloatType;
-use crate::module::Module;
+use crate::module::{Change, Module, OtherModule};
 
-/// Ranks that a file's metadata state: `ss_network_dim`, and `conv_dim` for convolutions.
-#[derive(Debug, Default)]
-pub(super) struct StatedRanks {
-    network_dim: Option<f64>,
-    conv_dim: Option<f64>,
-}
-
-impl StatedRanks {
-    pub(super) fn from_metadata(metadata: &BTreeMap<String, String>) -> Self {
-        let network_dim = metadata.get("ss_network_dim").and_then(|text| text.parse().ok());
-        let args: Option<BTreeMap<String, serde_json::Value>> =
-            metadata.get("ss_network_args").and_then(|text| serde_json::from_str(text).ok());
-        let conv_dim = args.and_then(|args| match args.get("conv_dim")? {
-            serde_json::Value::String(text) => text.parse().ok(),
-            value => value.as_f64(),
-        });
-        Self { network_dim, conv_dim }
-    }
-
-    /// What to store as an `alpha` that is ignored: the rank, so that readers are not warned.
-    pub(super) fn placeholder(&self) -> f64 {
-        self.network_dim.unwrap_or(1.0)
-    }
-
-    /// Whether an ignored `alpha` is what LyCORIS writes there, the rank, up to rounding in bf16.
-    fn explain(&self, alpha: f64) -> bool {
-        let close = |dim: f64| (alpha - dim).abs() <= dim.abs() / 128.0;
-        match self.network_dim {
-            // Half types round placeholders, and f16 rounds whole numbers from 2048 on, but never to fractions.
-            None => alpha.fract() == 0.0,
-            Some(dim) => close(dim) || self.conv_dim.is_some_and(close),
-        }
-    }
-
+impl Stated {
     /// The scale a stored `alpha` means next to low-rank factors of rank `rank`, or next to full ones.
     pub(super) fn scale(
         &self,
@@ -66,13 +34,15 @@ impl StatedRanks {
             (Some(alpha), None) => {
                 if alpha < 0.0 {
                     warnings.push(Warning::AlphaNegative { module: name(), alpha });
-                } else if !self.explain(alpha) {
-                    warnings.push(Warning::AlphaIgnored { module: name(), alpha, network_dim: self.network_dim });
+                } else if !self.explains(alpha) {
+                    let (network_dim, other_scale) = (self.network_dim, self.scale_of_full_factors(alpha));
+                    warnings.push(Warning::AlphaIgnored { module: name(), alpha, network_dim, other_scale });
                 }
                 Ok(1.0)
             }
-            (None, Some(_)) => {
-                warnings.push(Warning::AlphaAbsent { module: name() });
+            (None, Some(rank)) => {
+                let other_scale = self.scale_without_alpha(rank);
+                warnings.push(Warning::AlphaAbsent { module: name(), other_scale });
                 Ok(1.0)
             }
             (Some(f64::INFINITY), Some(_)) => Err(ModuleError::AlphaNotFinite { module: name(), alpha: f64::INFINITY }),
@@ -89,6 +59,54 @@ impl StatedRanks {
             }
         }
     }
+
+    /// The `alpha` and the scale of another algorithm's factors of rank `rank`.
+    ///
+    /// Without an `alpha` of its own a LoRA has that of the header, where its program writes it there, and else scale 1,
+    /// as all readers have it.
+    pub(super) fn scale_of_other(
+        &self,
+        module: &str,
+        change: &Change,
+        alpha: Option<f64>,
+        rank: usize,
+        zero_alpha: ZeroAlpha,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(Option<f64>, f64), ModuleError> {
+        if alpha.is_none() {
+            if let Some((alpha, scale)) = self.lora_scale(module, rank) {
+                return Ok((Some(alpha), scale));
+            }
+            if change.goes_without_alpha() && self.scale_without_alpha(rank).is_none_or(|scale| scale == 1.0) {
+                return Ok((None, 1.0));
+            }
+        }
+        Ok((alpha, self.scale(module, alpha, Some(rank), zero_alpha, warnings)?))
+    }
+}
+
+/// What to say of low-rank factors of different ranks under one `alpha`: the file's rule gives each its own scale, but
+/// trainers that cut a rank down to a layer's size divide by the rank that was asked for.
+pub(super) fn different_ranks<'a>(modules: impl Iterator<Item = &'a Module>, stated: &Stated) -> Vec<Warning> {
+    let mut by_alpha: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
+    for module in modules {
+        if let (Some(alpha), Some(rank)) = (module.alpha().filter(|alpha| *alpha > 0.0), module.rank()) {
+            by_alpha.entry(alpha.to_bits()).or_default().insert(rank);
+        }
+    }
+    let warning = |(alpha, ranks): (u64, BTreeSet<usize>)| {
+        let (alpha, lowest, highest) = (f64::from_bits(alpha), *ranks.first()?, *ranks.last()?);
+        let asked_for = stated.network_dim.filter(|dim| !is_full_marker(*dim));
+        // Of one rank, only an alpha that is as it was set says that the rank is not.
+        let divisor = match asked_for {
+            Some(dim) if lowest < highest || stated.network_alpha == Some(alpha) => dim,
+            _ => highest as f64,
+        };
+        let is_usual = |rank: &usize| *rank as f64 == divisor || stated.conv_dim == Some(*rank as f64);
+        let other_scale = alpha / divisor;
+        (!ranks.iter().all(is_usual)).then_some(Warning::RanksDiffer { alpha, ranks: (lowest, highest), other_scale })
+    };
+    by_alpha.into_iter().filter_map(warning).collect()
 }
 
 /// The `alpha` that the target's own rule turns into the module's scale. The stored one is kept where it does so
@@ -100,6 +118,14 @@ pub(super) fn stored_alpha(module: &Module, placeholder: f64) -> Result<f64, Mod
         (Some(rank), Some(alpha)) if alpha / rank as f64 == s => alpha,
         (Some(rank), _) => s * rank as f64,
     })
+}
+
+/// The same for another algorithm: nothing for differences, and for factors of scale 1 in names that go without.
+pub(super) fn stored_alpha_of(module: &OtherModule) -> Option<f64> {
+    let rank = module.rank()? as f64;
+    let is_usual = module.alpha().is_some() || module.scale() != 1.0 || !module.change().goes_without_alpha();
+    let stored = module.alpha().filter(|alpha| alpha / rank == module.scale());
+    is_usual.then(|| stored.unwrap_or(module.scale() * rank))
 }
 
 /// The type `alpha` is written in: exact for all that programs compute in f32.

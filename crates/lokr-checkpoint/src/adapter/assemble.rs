@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::adapter::Adapter;
 use super::fit::{Surroundings, fit};
-use super::place::{Place, PlacedModule, text_encoders};
+use super::fit_other::fit_other;
+use super::place::{Place, PlacedModule, PlacedOther, place_others, text_encoders};
 use super::rename::Namer;
 use super::targets::{Names, targets};
 use crate::dialect::peft::modules_to_save;
@@ -56,7 +57,7 @@ impl Adapter {
             })
             .collect();
         let namer = Namer { dialect, prefix: None, encoders: text_encoders(&placed) };
-        assemble(placed, &namer, &Origin::default(), ScaleRule::Trained)
+        assemble((placed, Vec::new()), &namer, &Origin::default(), ScaleRule::Trained)
     }
 
     /// An adapter of sums of modules, in [`Dialect::Terms`]: a weight's change is the sum of the modules of its path,
@@ -70,7 +71,8 @@ impl Adapter {
         };
         let placed: Vec<_> = sums.into_iter().enumerate().flat_map(of_term).collect();
         let namer = Namer { dialect: Dialect::Terms, prefix: None, encoders: text_encoders(&placed) };
-        assemble(placed, &namer, &Origin { kept_prefix: Some(""), ..Origin::default() }, ScaleRule::Trained)
+        let origin = Origin { kept_prefix: Some(""), ..Origin::default() };
+        assemble((placed, Vec::new()), &namer, &origin, ScaleRule::Trained)
     }
 
     /// An adapter like this one, in its dialect and with its metadata, of other modules and `modules_to_save`, named as
@@ -95,6 +97,7 @@ impl Adapter {
             dialect: self.dialect,
             prefix: self.prefix.clone(),
             modules,
+            others: self.others.clone(),
             modules_to_save: to_save,
             config,
             metadata: self.metadata.clone(),
@@ -130,7 +133,7 @@ impl Adapter {
         let placed = self.modules.iter().map(placed).collect::<Result<Vec<_>>>()?;
         let namer = Namer { dialect: self.dialect, prefix: None, encoders: text_encoders(&placed) };
         let origin = Origin { adapter: Some(self), kept_prefix: Some(self.prefix()), config: holds };
-        assemble(placed, &namer, &origin, ScaleRule::Trained)
+        assemble((placed, place_others(self, None)?), &namer, &origin, ScaleRule::Trained)
     }
 }
 
@@ -145,7 +148,7 @@ pub(super) struct Origin<'a> {
 }
 
 pub(super) fn assemble(
-    placed: Vec<PlacedModule>,
+    (placed, placed_others): (Vec<PlacedModule>, Vec<PlacedOther>),
     namer: &Namer<'_>,
     origin: &Origin<'_>,
     rule: ScaleRule,
@@ -164,7 +167,18 @@ pub(super) fn assemble(
         modules.insert(name.clone(), fit(module.renamed(&name), surroundings, &mut warnings)?);
         weights.extend(weight.map(|weight| (name, weight)));
     }
-    if modules.is_empty() {
+    let mut others = Vec::new();
+    for placed in placed_others {
+        let old = placed.module.name().to_owned();
+        let other = fit_other(placed, namer, origin.kept_prefix.is_some(), rule)?;
+        let target = other.name().to_owned();
+        if let Some(first) = names.insert(target.clone(), old.clone()).filter(|first| *first != old) {
+            return Err(NameError::DuplicateTarget { first, second: old, target }.into());
+        }
+        others.push(other);
+    }
+    others.sort_by(|a, b| (a.name(), a.parameter()).cmp(&(b.name(), b.parameter())));
+    if modules.is_empty() && others.is_empty() {
         return Err(NameError::NotLokr.into());
     }
     let config = match dialect {
@@ -186,6 +200,7 @@ pub(super) fn assemble(
         dialect,
         prefix: origin.kept_prefix.unwrap_or(namer.file_prefix()).to_owned(),
         modules,
+        others,
         modules_to_save: origin.adapter.map(|adapter| adapter.modules_to_save().clone()).unwrap_or_default(),
         config,
         metadata,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::adapter::Adapter;
 use super::assemble::{Origin, assemble};
-use super::place::{Place, PlacedModule, place_modules, text_encoders};
+use super::place::{Place, PlacedModule, place_modules, place_others, text_encoders};
 use super::rename::Namer;
 use super::resolve::Unmatched;
 use crate::dialect::Holds;
@@ -13,7 +13,7 @@ use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, ModuleError, Result};
 use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
-use crate::module::ScaleRule;
+use crate::module::{OtherModule, ScaleRule};
 
 /// What [`Adapter::convert`] makes of an adapter.
 ///
@@ -77,7 +77,8 @@ impl Adapter {
     /// # Errors
     /// Those of [`Adapter::from_modules`]; [`NameError::BaseNeeded`](crate::NameError::BaseNeeded); with a base those
     /// of [`Adapter::resolve`]; [`JobError::SeveralTerms`] from [`Dialect::Terms`] to another one;
-    /// [`ModuleError::CannotHold`] for `modules_to_save` outside of PEFT; [`ModuleError::NonFinite`] for values that
+    /// [`ModuleError::CannotHold`] for `modules_to_save` outside of PEFT, and for other algorithms than LoKr in PEFT and
+    /// in sums of terms; [`ModuleError::NonFinite`] for values that
     /// overflow the new type.
     pub fn convert(&self, options: &ConvertOptions, base: Option<&BaseModel>) -> Result<Conversion> {
         self.converted(options, base).in_file(self.path())
@@ -90,7 +91,7 @@ impl Adapter {
                 (tensor.clone(), "it replaces a whole tensor of the base model, as PEFT's modules_to_save");
             return Err(ModuleError::CannotHold { module, dialect, reason }.into());
         }
-        let placed = place_modules(self, base)?;
+        let (placed, others) = (place_modules(self, base)?, place_others(self, base)?);
         if self.dialect() == Dialect::Terms && dialect != Dialect::Terms {
             let mut paths = BTreeSet::new();
             let path = |module: &PlacedModule| match &module.place {
@@ -104,7 +105,7 @@ impl Adapter {
         let kept = (dialect == self.dialect() && options.prefix.is_none()).then(|| self.prefix());
         let namer = Namer { dialect, prefix: options.prefix.as_deref(), encoders };
         let origin = Origin { adapter: Some(self), kept_prefix: kept, config: Holds::Everything };
-        let mut adapter = assemble(placed, &namer, &origin, options.scale)?;
+        let mut adapter = assemble((placed, others), &namer, &origin, options.scale)?;
         let roundings = match options.dtype {
             Some(dtype) => adapter.round(dtype)?,
             None => Vec::new(),
@@ -119,22 +120,25 @@ impl Adapter {
     fn round(&mut self, dtype: FloatType) -> Result<Vec<Rounding>> {
         let mut roundings = Vec::new();
         let (mut modules, mut to_save) = (BTreeMap::new(), BTreeMap::new());
+        let mut one = |name: &str, key, tensor: &Tensor| {
+            let (rounded, relative_error) = round(tensor, &format!("{name}.{key}"), dtype)?;
+            if relative_error > 0.0 {
+                roundings.push(Rounding { module: name.to_owned(), key, relative_error });
+            }
+            Ok(rounded)
+        };
         for (name, module) in &self.modules {
-            let rounded = module.clone().map_tensors(|key, tensor| {
-                let (rounded, relative_error) = round(tensor, &format!("{name}.{key}"), dtype)?;
-                if relative_error > 0.0 {
-                    roundings.push(Rounding { module: name.clone(), key, relative_error });
-                }
-                Ok(rounded)
-            })?;
-            modules.insert(name.clone(), rounded);
+            modules.insert(name.clone(), module.clone().map_tensors(|key, tensor| one(name, key, tensor))?);
         }
+        let round_other =
+            |module: &OtherModule| module.clone().map_tensors(|key, tensor| one(module.name(), key, tensor));
+        let others = self.others.iter().map(round_other).collect::<Result<_>>()?;
         for (name, tensor) in &self.modules_to_save {
             let is_float = FloatType::from_dtype(tensor.dtype()).is_some();
             let rounded = if is_float { round(tensor, name, dtype)?.0 } else { tensor.clone() };
             to_save.insert(name.clone(), rounded);
         }
-        (self.modules, self.modules_to_save) = (modules, to_save);
+        (self.modules, self.others, self.modules_to_save) = (modules, others, to_save);
         Ok(roundings)
     }
 }

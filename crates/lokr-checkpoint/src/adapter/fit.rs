@@ -36,12 +36,18 @@ fn check(module: &Module, to: Surroundings<'_>) -> Result<(), ModuleError> {
     match module.w2() {
         _ if peft && module.dora_scale().is_some() => refuse("PEFT's LoKr has no DoRA and ignores dora_scale"),
         w2 if peft && axes(w2, to) == 5 => refuse("PEFT has no LoKr of conv3d"),
-        W2::Full(w2) if peft && module.is_kronecker() && w2.shape().len() == 3 => {
+        W2::Full(w2) if peft && cuts_kernel(w2, to) => refuse("its lokr_w2 is flat and cuts through the kernel"),
+        W2::Full(w2) if peft && module.is_kronecker() && axes(module.w2(), to) == 3 => {
             refuse("PEFT lays a conv1d with a full lokr_w2 out in a way that is no Kronecker product")
         }
         _ if !peft && !module.is_kronecker() => Err(ModuleError::NotKronecker { module: module.name().to_owned() }),
         _ => Ok(()),
     }
+}
+
+/// Whether a flat factor is no whole number of kernels wide.
+fn cuts_kernel(w2: &Tensor, to: Surroundings<'_>) -> bool {
+    to.weight.is_some_and(|weight| !product(&w2.shape()[1..]).is_multiple_of(product(&weight[2..]).max(1)))
 }
 
 /// Axes of the weight, as far as known.
@@ -50,7 +56,7 @@ fn axes(w2: &W2, to: Surroundings<'_>) -> usize {
 }
 
 /// Low-rank halves as matrices; Tucker cores of conv1d with the trailing axis that PEFT alone gives them; full factors
-/// of 1×1 convolutions with the axes of the kernel.
+/// of convolutions with the axes of the kernel, unless they are flat and cut through it.
 fn shape_w2(module: Module, to: Surroundings<'_>) -> Result<Module> {
     let w2 = match module.w2() {
         W2::LowRank { a, b } if b.shape().len() > 2 => {
@@ -63,8 +69,11 @@ fn shape_w2(module: Module, to: Surroundings<'_>) -> Result<Module> {
         },
         W2::Full(w2) if w2.shape().len() == 2 => match to.weight {
             Some(weight) => {
-                let shape = w2.shape().iter().copied().chain(weight[2..].iter().map(|_| 1)).collect();
-                W2::Full(w2.reshaped(shape))
+                let (p, columns, kernel) = (w2.shape()[0], w2.shape()[1], product(&weight[2..]).max(1));
+                if !columns.is_multiple_of(kernel) {
+                    return Ok(module);
+                }
+                W2::Full(w2.reshaped([&[p, columns / kernel], &weight[2..]].concat()))
             }
             None => return Ok(module),
         },

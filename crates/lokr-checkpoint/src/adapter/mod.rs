@@ -1,9 +1,9 @@
 //! A whole adapter: read, found in a base model, made, converted and written.
 //!
 //! - `adapter`: what it holds; `warning`: what the user should know of it.
-//! - `options`, `read_adapter`, `sort_tensors`, `alpha`: from files, in this order.
+//! - `options`, `read_adapter`, `sort_tensors`, `stated`, `alpha`: from files, in this order.
 //! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
-//! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them,
+//! - `place`, `rename`, `fit`, `fit_other`, `assemble`: where modules belong, the names and forms that another dialect has for them,
 //!   and an adapter of such modules.
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
@@ -16,12 +16,14 @@ mod alpha;
 mod assemble;
 mod convert;
 mod fit;
+mod fit_other;
 mod options;
 mod place;
 mod read_adapter;
 mod rename;
 mod resolve;
 mod sort_tensors;
+mod stated;
 mod targets;
 mod warning;
 mod write_adapter;

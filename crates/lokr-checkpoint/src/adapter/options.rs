@@ -27,7 +27,7 @@ pub struct ReadOptions {
     pub only: Vec<String>,
     /// NaN and infinite values in factors.
     pub non_finite: NonFinite,
-    /// Tensors beside LoKr's that are not understood.
+    /// Tensors that are not understood.
     pub foreign: ForeignTensors,
     /// An `alpha` of 0.
     pub zero_alpha: ZeroAlpha,
@@ -43,13 +43,13 @@ pub enum NonFinite {
     Allow,
 }
 
-/// What to do about tensors of other algorithms, and of none that is known, beside LoKr's.
+/// What to do about tensors of algorithms that cannot be applied, and of none that is known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForeignTensors {
-    /// An error naming the tensor and, where known, its algorithm.
+    /// An error naming the tensor and, where known, its algorithm and the modules of all such tensors.
     #[default]
     Refuse,
-    /// Leave them out, with a warning.
+    /// Leave them out, with a warning that lists them.
     Skip,
 }
 

@@ -1,13 +1,14 @@
 //! Where the modules of an adapter belong in a model, as far as is known.
 
 use super::adapter::Adapter;
+use super::resolve::Unmatched;
 use super::targets::{Names, targets};
 use crate::dialect::dotted;
 use crate::dialect::kohya::{self, TextEncoders};
 use crate::dialects::Dialect;
 use crate::error::Result;
 use crate::model::BaseModel;
-use crate::module::Module;
+use crate::module::{Module, OtherModule};
 
 /// The place of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,18 @@ pub(super) fn place_modules(adapter: &Adapter, base: Option<&BaseModel>) -> Resu
         });
         return Ok(placed.collect());
     }
-    let place = |name: &str| match adapter.dialect() {
+    let placed = adapter.modules().iter().map(|(name, module)| PlacedModule {
+        module: module.clone(),
+        name: name.clone(),
+        place: place(adapter, name),
+        weight: None,
+    });
+    Ok(placed.collect())
+}
+
+/// The place that a name itself tells.
+fn place(adapter: &Adapter, name: &str) -> Place {
+    match adapter.dialect() {
         Dialect::Dotted => Place::Path(dotted::strip(name).to_owned()),
         Dialect::Peft | Dialect::Terms => Place::Path(adapter.dialect().path(name).to_owned()),
         Dialect::Lycoris => {
@@ -51,14 +63,29 @@ pub(super) fn place_modules(adapter: &Adapter, base: Option<&BaseModel>) -> Resu
             let rest = name.strip_prefix(kohya::IMAGE_PREFIX).unwrap_or(name);
             Place::Flat { name: name.to_owned(), rest: rest.to_owned() }
         }
+    }
+}
+
+/// What another algorithm changes, on its way to another adapter.
+pub(super) struct PlacedOther {
+    pub(super) module: OtherModule,
+    pub(super) place: Place,
+}
+
+/// What other algorithms change, with the places of their modules, as [`place_modules`] finds them.
+pub(super) fn place_others(adapter: &Adapter, base: Option<&BaseModel>) -> Result<Vec<PlacedOther>> {
+    let placed = |(module, place): (&OtherModule, Place)| PlacedOther { module: module.clone(), place };
+    let Some(base) = base.filter(|_| !adapter.others().is_empty()) else {
+        let own = adapter.others().iter().map(|module| (module, place(adapter, module.name())));
+        return Ok(own.map(placed).collect());
     };
-    let placed = adapter.modules().iter().map(|(name, module)| PlacedModule {
-        module: module.clone(),
-        name: name.clone(),
-        place: place(name),
-        weight: None,
+    let resolution = adapter.resolve(base, Unmatched::Refuse)?;
+    let found = adapter.others().iter().zip(resolution.others()).filter_map(|(module, target)| {
+        let target = target?;
+        let parameter = format!(".{}", module.parameter());
+        Some((module, Place::Path(target.strip_suffix(&parameter).unwrap_or(target).to_owned())))
     });
-    Ok(placed.collect())
+    Ok(found.map(placed).collect())
 }
 
 /// How many text encoders the model of these modules has.

@@ -1,18 +1,19 @@
 //! Reading an adapter of any dialect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::adapter::Adapter;
-use super::alpha::StatedRanks;
+use super::alpha::different_ranks;
 use super::options::{NonFinite, ReadOptions};
 use super::sort_tensors::Sorted;
+use super::stated::Stated;
 use super::warning::Warning;
 use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{TensorFile, pickle};
-use crate::module::{Layout, Module, ModuleTensors, StoredModule, W2};
+use crate::module::{Layout, Module, ModuleTensors, OtherModule, Parameter, StoredChange, StoredModule, W2};
 
 impl Adapter {
     /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`.
@@ -32,7 +33,9 @@ impl Adapter {
     /// [`ModuleError::FactorTwice`](crate::ModuleError::FactorTwice),
     /// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite),
     /// [`ModuleError::AlphaNotFinite`](crate::ModuleError::AlphaNotFinite),
-    /// [`ModuleError::AlphaZero`](crate::ModuleError::AlphaZero) and those of [`Module::new`].
+    /// [`ModuleError::AlphaZero`](crate::ModuleError::AlphaZero),
+    /// [`ModuleError::TwoChanges`](crate::ModuleError::TwoChanges) and those of [`Module::new`], which those of other
+    /// algorithms have as well.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let (file, config) = find_files(path, options).in_file(path)?;
@@ -97,17 +100,24 @@ impl Reader<'_> {
             options: self.options,
             dialect,
             config: config.as_ref(),
-            stated: StatedRanks::from_metadata(file.metadata()),
+            stated: Stated::new(file.metadata(), sorted.modules.values().any(ModuleTensors::has_alpha)),
             warnings: Vec::new(),
         };
-        let mut modules = BTreeMap::new();
+        let (mut modules, mut others) = (BTreeMap::new(), Vec::new());
         for (name, tensors) in sorted.modules {
-            let module = reader.read(&name, tensors.put_together(&name)?)?;
-            modules.insert(name, module);
+            let stored = tensors.put_together(&name)?;
+            others.extend(reader.read_others(&name, &stored)?);
+            if let Some(module) = reader.read(&name, stored)? {
+                modules.insert(name, module);
+            }
         }
-        let mut warnings = reader.warnings;
-        if modules.is_empty() {
+        let ModuleReader { stated, mut warnings, .. } = reader;
+        if modules.is_empty() && others.is_empty() {
             return Err(NameError::NotLokr.into());
+        }
+        warnings.extend(different_ranks(modules.values(), &stated));
+        if !sorted.marks.is_empty() {
+            warnings.push(Warning::MarksIgnored { keys: sorted.marks });
         }
         if !sorted.skipped.is_empty() {
             warnings.push(Warning::Skipped { keys: sorted.skipped });
@@ -125,6 +135,7 @@ impl Reader<'_> {
             dialect,
             prefix,
             modules,
+            others,
             modules_to_save: sorted.modules_to_save,
             config,
             metadata: file.metadata().clone(),
@@ -155,13 +166,10 @@ impl Reader<'_> {
     fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect, NameError> {
         let names: Vec<_> = file.names().collect();
         detect(names.iter().copied(), evidence).map_err(|error| {
-            let foreign = names.iter().find_map(|key| Some((*key, other_algorithm(key)?.1)));
-            match (error, foreign) {
-                (NameError::NotLokr, Some((key, algorithm))) => {
-                    NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
-                }
-                (error, _) => error,
-            }
+            let foreign = || names.iter().filter_map(|key| Some((*key, other_algorithm(key)?)));
+            let (NameError::NotLokr, Some((key, (_, algorithm)))) = (&error, foreign().next()) else { return error };
+            let modules: BTreeSet<_> = foreign().map(|(_, (module, _))| module.to_owned()).collect();
+            NameError::OtherAlgorithm { key: key.to_owned(), algorithm, modules: modules.into_iter().collect() }
         })
     }
 }
@@ -171,13 +179,15 @@ struct ModuleReader<'a> {
     options: &'a ReadOptions,
     dialect: Dialect,
     config: Option<&'a PeftConfig>,
-    stated: StatedRanks,
+    stated: Stated,
     warnings: Vec<Warning>,
 }
 
 impl ModuleReader<'_> {
-    fn read(&mut self, name: &str, stored: StoredModule) -> Result<Module> {
-        let StoredModule { w1, w2, alpha, dora_scale } = stored;
+    /// The LoKr module, where there is one.
+    fn read(&mut self, name: &str, stored: StoredModule) -> Result<Option<Module>> {
+        let StoredModule { lokr, alpha, dora_scale, .. } = stored;
+        let Some((w1, w2)) = lokr else { return Ok(None) };
         let mut module = Module::new(name, w1, w2, 1.0)?;
         if let Some(dora_scale) = dora_scale {
             if self.dialect == Dialect::Terms {
@@ -202,6 +212,30 @@ impl ModuleReader<'_> {
             }
             _ => Layout::Kronecker,
         };
-        Ok(module.with_origin(scale, alpha, layout))
+        Ok(Some(module.with_origin(scale, alpha, layout)))
+    }
+
+    /// What other algorithms change.
+    fn read_others(&mut self, name: &str, stored: &StoredModule) -> Result<Vec<OtherModule>> {
+        let mut read = |StoredChange { parameter, change, is_scaled }: &StoredChange| {
+            let mut module = OtherModule::new(name, *parameter, change.clone());
+            if let Some(rank) = stored.rank().filter(|_| *is_scaled) {
+                let (alpha, scale) = self.stated.scale_of_other(
+                    name,
+                    change,
+                    stored.alpha,
+                    rank,
+                    self.options.zero_alpha,
+                    &mut self.warnings,
+                )?;
+                let norms = stored.dora_scale.clone().filter(|_| *parameter == Parameter::Weight);
+                module = module.with_origin(scale, alpha, norms)?;
+            }
+            if self.options.non_finite == NonFinite::Refuse {
+                module.check_finite()?;
+            }
+            Ok(module)
+        };
+        stored.others.iter().map(&mut read).collect()
     }
 }

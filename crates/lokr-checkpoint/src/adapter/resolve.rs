@@ -10,8 +10,9 @@ use super::adapter::Adapter;
 use crate::dialect::lycoris::flatten;
 use crate::dialect::{dotted, kohya, openclip, sdxl, terms};
 use crate::dialects::Dialect;
-use crate::error::{InFile, NameError, Result};
+use crate::error::{InFile, ModuleError, NameError, Result};
 use crate::model::BaseModel;
+use crate::module::{Change, OtherModule, Parameter};
 
 /// What to do about modules that the base model does not have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub enum Unmatched {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     targets: BTreeMap<String, String>,
+    /// The parameters that [`Adapter::others`] change, in their order.
+    others: Vec<Option<String>>,
     unmatched: Vec<String>,
 }
 
@@ -43,6 +46,11 @@ impl Resolution {
         self.targets.get(module).map(String::as_str)
     }
 
+    /// The parameters that [`Adapter::others`] change, in their order; nothing where the base model does not have it.
+    pub fn others(&self) -> impl ExactSizeIterator<Item = Option<&str>> {
+        self.others.iter().map(Option::as_deref)
+    }
+
     /// The modules left out under [`Unmatched::Allow`].
     #[must_use]
     pub fn unmatched(&self) -> &[String] {
@@ -51,12 +59,14 @@ impl Resolution {
 }
 
 impl Adapter {
-    /// Finds the base model's weight of every module, and checks that each module fits it.
+    /// Finds the base model's weight of every module, and the parameter of everything beside them, and checks that each
+    /// fits it.
     ///
     /// # Errors
     /// In the adapter's file: [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`],
-    /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], and those of
-    /// [`Module::check_weight`](crate::Module::check_weight). In the base model's:
+    /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], [`ModuleError::NoBias`], and those of
+    /// [`Module::check_weight`](crate::Module::check_weight) and
+    /// [`OtherModule::check_shape`](crate::OtherModule::check_shape). In the base model's:
     /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase).
     pub fn resolve(&self, base: &BaseModel, unmatched: Unmatched) -> Result<Resolution> {
         self.find_targets(base, unmatched).in_file(self.path())
@@ -68,17 +78,9 @@ impl Adapter {
         let mut modules_by_target: BTreeMap<String, &str> = BTreeMap::new();
         let (mut targets, mut unmatched) = (BTreeMap::new(), Vec::new());
         for (name, module) in self.modules() {
-            let candidates = names.find(self.dialect(), name, self.prefix(), &mut indexes);
-            let found = match *candidates.iter().collect::<Vec<_>>() {
-                [] => {
-                    unmatched.push(name.clone());
-                    continue;
-                }
-                [only] => only,
-                _ => {
-                    let candidates = candidates.iter().map(|&name| name.to_owned()).collect();
-                    return Err(NameError::AmbiguousModule { module: name.clone(), candidates }.into());
-                }
+            let Some(found) = names.find_one(self, name, &mut indexes)? else {
+                unmatched.push(name.clone());
+                continue;
             };
             let (target, shape) = base.adaptable(found)?;
             module.check_weight(shape)?;
@@ -95,15 +97,62 @@ impl Adapter {
             }
             targets.insert(name.clone(), target);
         }
-        let total = self.modules().len();
-        if targets.is_empty() {
+        let mut others = Vec::new();
+        for module in self.others() {
+            let found = names.find_one(self, module.name(), &mut indexes)?;
+            let target = self.parameter_of(base, module, found)?;
+            match target.as_ref().map(|target| modules_by_target.entry(target.clone())) {
+                None => unmatched.push(module.name().to_owned()),
+                Some(Entry::Occupied(first)) => {
+                    let (first, second) = ((*first.get()).to_owned(), module.name().to_owned());
+                    return Err(NameError::DuplicateTarget { first, second, target: target.unwrap_or_default() }.into());
+                }
+                Some(Entry::Vacant(entry)) => {
+                    entry.insert(module.name());
+                }
+            }
+            others.push(target);
+        }
+        unmatched.sort();
+        unmatched.dedup();
+        let total = self.modules().len() + self.others().len();
+        if targets.is_empty() && others.iter().all(Option::is_none) {
             let example = unmatched.into_iter().next().unwrap_or_default();
             return Err(NameError::NothingMatches { total, example }.into());
         }
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
             return Err(NameError::UnmatchedModules { modules: unmatched, total }.into());
         }
-        Ok(Resolution { targets, unmatched })
+        Ok(Resolution { targets, others, unmatched })
+    }
+
+    /// The parameter that a module of another algorithm changes, which fits it; nothing where the base model has neither
+    /// its layer nor a parameter of its name.
+    fn parameter_of(&self, base: &BaseModel, module: &OtherModule, layer: Option<&str>) -> Result<Option<String>> {
+        let Some(layer) = layer else {
+            // A parameter that is no layer's weight, such as a table of embeddings, has its own name in a dotted file.
+            let is_whole = matches!(module.change(), Change::Difference(_)) && self.dialect() == Dialect::Dotted;
+            let names = std::iter::once(module.name().to_owned()).chain(dotted::alternatives(module.name()));
+            let found = names.into_iter().filter(|_| is_whole).find_map(|name| Some((base.info(&name)?, name)));
+            let Some(((_, shape), name)) = found else { return Ok(None) };
+            base.tensor(&name)?.float_type(&name)?;
+            module.check_shape(shape)?;
+            return Ok(Some(name));
+        };
+        let (target, shape) = match module.parameter() {
+            Parameter::Weight => base.adaptable(layer)?,
+            Parameter::Bias => {
+                let bias = format!("{layer}.bias");
+                let Some((_, shape)) = base.info(&bias) else {
+                    let (module, key, layer) = (module.name().to_owned(), module.tensors()[0].0, layer.to_owned());
+                    return Err(ModuleError::NoBias { module, key, layer }.into());
+                };
+                base.tensor(&bias)?.float_type(&bias)?;
+                (bias, shape)
+            }
+        };
+        module.check_shape(shape)?;
+        Ok(Some(target))
     }
 }
 
@@ -118,6 +167,19 @@ struct BaseNames<'a> {
 impl<'a> BaseNames<'a> {
     fn new(base: &'a BaseModel) -> Self {
         Self { modules: base.modules().collect() }
+    }
+
+    /// The module that a name of the adapter means, or none; an error where it can mean several.
+    fn find_one(&self, adapter: &Adapter, name: &str, indexes: &mut Indexes<'a>) -> Result<Option<&'a str>, NameError> {
+        let candidates = self.find(adapter.dialect(), name, adapter.prefix(), indexes);
+        match *candidates.iter().copied().collect::<Vec<_>>() {
+            [] => Ok(None),
+            [only] => Ok(Some(only)),
+            _ => {
+                let candidates = candidates.iter().map(|&name| name.to_owned()).collect();
+                Err(NameError::AmbiguousModule { module: name.to_owned(), candidates })
+            }
+        }
     }
 
     /// The modules that a name can mean.

@@ -9,6 +9,9 @@ use crate::error::{NameError, Result};
 use crate::file::{Tensor, TensorFile};
 use crate::module::ModuleTensors;
 
+/// A tensor left out as asked: its key, and its algorithm where that is known.
+pub(super) type Skipped = (String, Option<&'static str>);
+
 /// The tensors of a file, sorted out.
 #[derive(Default)]
 pub(super) struct Sorted {
@@ -16,9 +19,13 @@ pub(super) struct Sorted {
     live: bool,
     pub(super) modules: BTreeMap<String, ModuleTensors>,
     pub(super) modules_to_save: BTreeMap<String, Tensor>,
-    /// Modules of other algorithms, whose `alpha` is not ours.
+    /// Modules of algorithms that are not understood, whose `alpha` is not ours; the first tensor of one where that is
+    /// refused.
     foreign_modules: BTreeSet<String>,
-    pub(super) skipped: Vec<String>,
+    refused: Option<(String, &'static str)>,
+    pub(super) skipped: Vec<Skipped>,
+    /// Marks of programs that say nothing of a weight.
+    pub(super) marks: Vec<String>,
     pub(super) base_tensors: usize,
 }
 
@@ -34,9 +41,7 @@ impl Sorted {
                 return Err(NameError::TuckerFirstFactor { key: name.to_owned() }.into());
             }
             let tensor = file.tensor(name)?;
-            let key = Key::split(name).filter(|key| {
-                (key.adapter.is_none() || dialect == Dialect::Peft) && dialect.accepts(key.module, prefix)
-            });
+            let key = Key::split(name).filter(|key| belongs(key, dialect, prefix));
             match key {
                 Some(key) if dialect == Dialect::Peft && !key.is_factor() => {
                     return Err(NameError::NotPeft { key: name.to_owned() }.into());
@@ -56,8 +61,12 @@ impl Sorted {
                 None => sorted.take_other(name, tensor, dialect, foreign)?,
             }
         }
+        if let Some((key, algorithm)) = sorted.refused.take() {
+            let modules = sorted.foreign_modules.into_iter().collect();
+            return Err(NameError::OtherAlgorithm { key, algorithm, modules }.into());
+        }
         // What is left of another algorithm's module once its factors are skipped.
-        sorted.modules.retain(|module, tensors| tensors.has_factors() || !sorted.foreign_modules.contains(module));
+        sorted.modules.retain(|module, tensors| tensors.has_changes() || !sorted.foreign_modules.contains(module));
         Ok(sorted)
     }
 
@@ -69,9 +78,14 @@ impl Sorted {
         dialect: Dialect,
         foreign: ForeignTensors,
     ) -> Result<(), NameError> {
-        let error = if let Some((module, algorithm)) = other_algorithm(key) {
+        if let Some((module, algorithm)) = other_algorithm(key) {
             self.foreign_modules.insert(module.to_owned());
-            NameError::OtherAlgorithm { key: key.to_owned(), algorithm }
+            match foreign {
+                ForeignTensors::Refuse => self.refused = self.refused.take().or(Some((key.to_owned(), algorithm))),
+                ForeignTensors::Skip => self.skipped.push((key.to_owned(), Some(algorithm))),
+            }
+        } else if is_mark(key, &tensor, dialect) {
+            self.marks.push(key.to_owned());
         } else if dialect == Dialect::Peft {
             match peft::tensor_to_save(key, self.live) {
                 None => self.base_tensors += 1,
@@ -83,16 +97,30 @@ impl Sorted {
                     self.modules_to_save.insert(target, tensor);
                 }
             }
-            return Ok(());
+        } else if foreign == ForeignTensors::Refuse {
+            return Err(NameError::UnknownKey { key: key.to_owned(), dialect });
         } else {
-            NameError::UnknownKey { key: key.to_owned(), dialect }
-        };
-        match foreign {
-            ForeignTensors::Refuse => Err(error),
-            ForeignTensors::Skip => {
-                self.skipped.push(key.to_owned());
-                Ok(())
-            }
+            self.skipped.push((key.to_owned(), None));
         }
+        Ok(())
     }
+}
+
+/// Whether a key is one of a module in this dialect. Other algorithms beside LoKr have no place in PEFT's files and in
+/// sums of terms.
+fn belongs(key: &Key<'_>, dialect: Dialect, prefix: &str) -> bool {
+    let has_place = match dialect {
+        Dialect::Peft => key.is_lokr(),
+        Dialect::Terms => key.is_lokr() && key.adapter.is_none(),
+        // The name of PEFT's adapter is left in some files of dotted LoRAs.
+        _ => !key.is_factor() || key.adapter.is_none(),
+    };
+    has_place && dialect.accepts(key.module, prefix)
+}
+
+/// Whether a tensor is a mark such as `lokr_factor`, or a bare number, that programs leave beside a module and none
+/// reads.
+fn is_mark(key: &str, tensor: &Tensor, dialect: Dialect) -> bool {
+    let last = key.rsplit('.').next().unwrap_or(key);
+    tensor.element_count() <= 1 && (dialect != Dialect::Peft || last.starts_with("lokr_"))
 }

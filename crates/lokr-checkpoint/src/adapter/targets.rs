@@ -6,6 +6,7 @@ use super::adapter::Adapter;
 use super::resolve::Unmatched;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, NameError, Result};
+use crate::file::product;
 use crate::model::BaseModel;
 use crate::module::Module;
 
@@ -31,7 +32,9 @@ impl Target<'_> {
     /// The kernel's sizes; of a low-rank factor that is stored flat, none unless the base model tells.
     pub(crate) fn kernel(&self) -> &[usize] {
         match &self.weight {
-            Some(weight) => &weight[2..],
+            // A flat factor may be cut through the kernel, and is then a matrix.
+            Some(weight) if self.module.w2().dim().1.is_multiple_of(product(&weight[2..]).max(1)) => &weight[2..],
+            Some(_) => &[],
             None => self.module.w2().kernel().unwrap_or_default(),
         }
     }

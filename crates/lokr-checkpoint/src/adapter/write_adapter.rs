@@ -7,11 +7,12 @@ use ndarray::{ArrayD, IxDyn};
 use serde_json::Value;
 
 use super::adapter::Adapter;
-use super::alpha::{StatedRanks, alpha_type, stored_alpha};
+use super::alpha::{alpha_type, stored_alpha, stored_alpha_of};
+use super::stated::Stated;
 use crate::dialect::{Holds, config_for, peft};
 use crate::dialects::Dialect;
 use crate::error::{InFile, Result};
-use crate::file::{OutputDirectory, Overwrite, Tensor, write_tensors};
+use crate::file::{FloatType, OutputDirectory, Overwrite, Tensor, write_tensors};
 use crate::module::ALPHA;
 
 impl Adapter {
@@ -21,7 +22,7 @@ impl Adapter {
     /// [`ModuleError::ScaleUnknown`](crate::ModuleError::ScaleUnknown);
     /// [`FileError::OutOfRange`](crate::FileError::OutOfRange) for an `alpha` beyond the type it is stored in.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>> {
-        let placeholder = StatedRanks::from_metadata(self.metadata()).placeholder();
+        let placeholder = Stated::new(self.metadata(), true).placeholder();
         // LyCORIS's prefix is part of its modules' names.
         let prefix = if self.dialect() == Dialect::Peft { self.prefix() } else { "" };
         let mut tensors = BTreeMap::new();
@@ -33,6 +34,16 @@ impl Adapter {
                 let key = format!("{name}.{ALPHA}");
                 let alpha = Tensor::rounded(&key, &alpha, alpha_type(module))?;
                 tensors.insert(key, alpha);
+            }
+        }
+        for module in self.others() {
+            let name = module.name();
+            let own = module.tensors().into_iter();
+            tensors.extend(own.map(|(suffix, tensor)| (format!("{name}.{suffix}"), tensor.clone())));
+            if let Some(alpha) = stored_alpha_of(module) {
+                let key = format!("{name}.{ALPHA}");
+                let alpha = ArrayD::from_elem(IxDyn(&[]), alpha);
+                tensors.insert(key.clone(), Tensor::rounded(&key, &alpha, FloatType::F32)?);
             }
         }
         tensors.extend(self.modules_to_save().iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())));

@@ -31,8 +31,11 @@ pub(crate) fn detect<'a>(
 ) -> Result<Dialect, NameError> {
     let keys = names.filter_map(|name| Some((name, Key::split(name)?)));
     let has_alpha = keys.clone().any(|(_, key)| key.suffix == ALPHA);
+    // Where there is LoKr, its names decide, and what stands beside it must have such names.
+    let has_factors = keys.clone().any(|(_, key)| key.is_factor());
+    let decides = |key: &Key<'_>| if has_factors { key.is_factor() } else { key.is_other() };
     let mut found: Option<(&str, Dialect)> = None;
-    for (name, key) in keys.filter(|(_, key)| key.is_factor()) {
+    for (name, key) in keys.filter(|(_, key)| decides(key)) {
         let dialect = classify(name, &key, evidence, has_alpha)?;
         match found {
             Some((first, first_dialect)) if first_dialect != dialect => {
@@ -63,7 +66,7 @@ pub(crate) fn detect<'a>(
 
 fn classify(name: &str, key: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool) -> Result<Dialect, NameError> {
     let module = key.module;
-    if key.adapter.is_some() || module.starts_with(peft::PREFIX) {
+    if key.is_factor() && key.adapter.is_some() || module.starts_with(peft::PREFIX) {
         return Ok(Dialect::Peft);
     }
     if Dialect::Lycoris.accepts(module, evidence.prefix) {
@@ -74,7 +77,8 @@ fn classify(name: &str, key: &Key<'_>, evidence: &Evidence<'_>, has_alpha: bool)
     }
     match evidence.config {
         ConfigPlace::Given => return Ok(Dialect::Peft),
-        _ if dotted::is_unmistakable(module) || has_alpha => return Ok(Dialect::Dotted),
+        // Without a configuration, other algorithms' scales are read alike everywhere.
+        _ if dotted::is_unmistakable(module) || has_alpha || key.is_other() => return Ok(Dialect::Dotted),
         ConfigPlace::Beside => return Ok(Dialect::Peft),
         ConfigPlace::Nowhere => {}
     }

@@ -115,6 +115,16 @@ pub enum JobError {
         /// What was to be done with it.
         operation: &'static str,
     },
+    /// A job that is possible for LoKr alone, on an adapter that holds other algorithms too.
+    #[error("{module}: a module of another algorithm ({algorithm}) beside those of LoKr cannot be {operation}")]
+    OtherAlgorithm {
+        /// The module.
+        module: String,
+        /// Its algorithm.
+        algorithm: &'static str,
+        /// What was to be done with it.
+        operation: &'static str,
+    },
     /// A job on a weight's change that is possible for a single Kronecker product only.
     #[error("{module}: a sum of several Kronecker products cannot be {operation}; combine it into the best single one")]
     SeveralTerms {

@@ -124,6 +124,56 @@ pub enum ModuleError {
         /// A likely reason, or nothing.
         hint: &'static str,
     },
+    /// The factors of another algorithm than LoKr do not build the weight.
+    #[error(
+        "{module}: the factors of its {algorithm} build a weight of {found:?}, expected {expected:?} (flattened){hint}"
+    )]
+    ProductShape {
+        /// The module.
+        module: String,
+        /// The algorithm.
+        algorithm: &'static str,
+        /// The base weight, `(out, in·K)`.
+        expected: (usize, usize),
+        /// What the factors build.
+        found: (usize, usize),
+        /// A likely reason, or nothing.
+        hint: &'static str,
+    },
+    /// A stored difference that has not the shape of what it is added to.
+    #[error("{module}.{key}: shape {found:?}, expected {expected:?} as in the base model")]
+    DifferenceShape {
+        /// The module.
+        module: String,
+        /// The tensor.
+        key: &'static str,
+        /// The shape in the base model.
+        expected: Vec<usize>,
+        /// The shape of the difference.
+        found: Vec<usize>,
+    },
+    /// A change of the bias of a layer that has none.
+    #[error("{module}.{key}: a change of the bias, but {layer} has none in the base model")]
+    NoBias {
+        /// The module.
+        module: String,
+        /// The tensor.
+        key: &'static str,
+        /// The layer in the base model.
+        layer: String,
+    },
+    /// Two changes of one parameter in one module.
+    #[error("{module}: {first} and {second} would both change its {parameter}, and programs differ in which does")]
+    TwoChanges {
+        /// The module.
+        module: String,
+        /// A key, or an algorithm.
+        first: &'static str,
+        /// Another one.
+        second: &'static str,
+        /// `weight` or `bias`.
+        parameter: &'static str,
+    },
     /// NaN or infinite values in a factor or in `dora_scale`.
     #[error("{module}.{key}: {count} values are NaN or infinite")]
     NonFinite {

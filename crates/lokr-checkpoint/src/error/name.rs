@@ -12,13 +12,15 @@ pub enum NameError {
     /// A file without a single LoKr tensor.
     #[error("no lokr tensors in this file")]
     NotLokr,
-    /// A tensor that belongs to another kind of adapter.
-    #[error("{key}: a tensor of {algorithm}, not of LoKr")]
+    /// Tensors of an algorithm that is not understood, or that the dialect has no place for.
+    #[error("{key}: a tensor of {algorithm}, which cannot be applied; of such modules: {}", list(modules))]
     OtherAlgorithm {
-        /// The tensor.
+        /// The first tensor.
         key: String,
-        /// The kind.
+        /// Its algorithm.
         algorithm: &'static str,
+        /// The modules of all such tensors.
+        modules: Vec<String>,
     },
     /// A Tucker core of the first factor, which LyCORIS has a name for and no program writes.
     #[error("{key}: no program writes a lokr_t1, and what it would mean is not known")]

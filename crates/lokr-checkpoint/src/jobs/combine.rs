@@ -83,7 +83,7 @@ pub struct CombinedModule {
 /// # Errors
 /// [`JobError::Option`] without adapters and for weights that are not finite; [`JobError::CombineDialects`];
 /// [`JobError::CombineShapes`]; [`JobError::Dora`] for DoRA modules, which add up to nothing, unless passed on with
-/// weight 1; [`JobError::CombineModulesToSave`]; [`JobError::KernelUnknown`];
+/// weight 1; [`JobError::CombineModulesToSave`]; [`JobError::OtherAlgorithm`]; [`JobError::KernelUnknown`];
 /// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite); [`FileError::OutOfRange`](crate::FileError::OutOfRange)
 /// for values that the type to store cannot hold; [`JobError::Interrupted`]; those of [`Module::kron`] and
 /// [`Module::scale_by`]; with a base those of [`Adapter::resolve`]; those of [`Adapter::from_modules`] for what the
@@ -119,6 +119,9 @@ pub fn combine(
             };
             summands.entry(name).or_default().push(Summand { target, weight });
         }
+    }
+    for (adapter, _) in adapters {
+        adapter.refuse_others("combined").in_file(adapter.path())?;
     }
     let to_save = modules_to_save(adapters).in_file(first.path())?;
     let summands: Vec<_> = summands.into_iter().collect();

@@ -111,6 +111,7 @@ pub fn to_lora(
         let (option, expected, found) = ("rank", "a positive number", "0".to_owned());
         return Err(JobError::Option { option, expected, found }.into());
     }
+    adapter.refuse_others("written as a LoRA of PEFT").in_file(adapter.path())?;
     let mut targets = targets(adapter, base, Names::Base)?;
     check_kernels(adapter, &targets)?;
     // The terms of a sum side by side.

@@ -21,7 +21,9 @@ impl Module {
         let ((m, n), (p, columns)) = (self.w1().dim(), self.w2().dim());
         let expected = (weight[0], weight[1].saturating_mul(kernel));
         let found = (m.saturating_mul(p), n.saturating_mul(columns));
-        if found != expected || !columns.is_multiple_of(kernel.max(1)) {
+        // A flat full factor is one of the flat weight, which may be cut through the kernel (ComfyUI's trainer).
+        let is_flat = matches!(self.w2(), W2::Full(w2) if w2.shape().len() == 2);
+        if found != expected || !(is_flat || columns.is_multiple_of(kernel.max(1))) {
             let hint = hint(expected, found);
             let (module, w1, w2) = (self.name().to_owned(), self.w1().dim(), self.w2().dim());
             return Err(ModuleError::WeightShape { module, w1, w2, expected, found, hint }.into());
@@ -68,8 +70,8 @@ impl Module {
             (W2::Tucker { .. }, Some([kernel, 1])) if *expected == [*kernel] => return Ok(()),
             (W2::Tucker { .. }, Some(kernel)) => ("lokr_t2", kernel),
             (W2::LowRank { .. }, Some(kernel)) => ("lokr_w2_b", kernel),
-            // Some programs store the factors of 1×1 convolutions as matrices.
-            (W2::Full(_), Some([])) if product(expected) == 1 => return Ok(()),
+            // Some programs store the factors of convolutions as matrices.
+            (W2::Full(_), Some([])) => return Ok(()),
             (W2::Full(w), Some(kernel)) if kernel.len() != expected.len() => {
                 let expected = "as many axes as the base weight";
                 return Err(ModuleError::Axes {
@@ -90,7 +92,7 @@ impl Module {
 }
 
 /// A likely reason why the factors do not build the weight.
-fn hint(expected: (usize, usize), found: (usize, usize)) -> &'static str {
+pub(super) fn hint(expected: (usize, usize), found: (usize, usize)) -> &'static str {
     let ((out, input), (rows, columns)) = (expected, found);
     if expected == found {
         "; but the columns of lokr_w2 do not split into whole kernels"

@@ -3,6 +3,7 @@
 use lokr_core::{Factor, Scalar};
 use ndarray::Array2;
 
+use super::tucker::contracted;
 use crate::error::{ModuleError, Result};
 use crate::file::{Tensor, flattened, product, reshaped};
 
@@ -181,18 +182,7 @@ impl W2 {
                 Ok(Factor::low_rank(matrix(a, "lokr_w2_a")?, flattened(b.to_array("lokr_w2_b")?))?)
             }
             Self::Tucker { core, a, b } => {
-                let (core, b) = (core.to_array::<T>("lokr_t2")?, matrix::<T>(b, "lokr_w2_b")?);
-                let ((rank, q), kernel) = (b.dim(), product(&core.shape()[2..]));
-                let core = reshaped(core, (rank * rank, kernel));
-                let mut right = Array2::zeros((rank, q * kernel));
-                for (i, mut row) in right.rows_mut().into_iter().enumerate() {
-                    for (j, b_row) in b.rows().into_iter().enumerate() {
-                        let core_row = core.row(i * rank + j);
-                        for (mut piece, &y) in row.exact_chunks_mut(kernel).into_iter().zip(b_row) {
-                            piece.scaled_add(y, &core_row);
-                        }
-                    }
-                }
+                let right = contracted(core.to_array::<T>("lokr_t2")?, &matrix(b, "lokr_w2_b")?);
                 Ok(Factor::low_rank(matrix(a, "lokr_w2_a")?.reversed_axes(), right)?)
             }
         }
@@ -203,7 +193,7 @@ fn rank_bound((rows, columns): (usize, usize), rank: Option<usize>) -> usize {
     rows.min(columns).min(rank.unwrap_or(usize::MAX))
 }
 
-fn check_tensor(module: &str, key: &'static str, tensor: &Tensor) -> Result<()> {
+pub(super) fn check_tensor(module: &str, key: &'static str, tensor: &Tensor) -> Result<()> {
     tensor.float_type(&format!("{module}.{key}"))?;
     if tensor.shape().contains(&0) {
         return Err(ModuleError::ZeroAxis { module: module.to_owned(), key, found: tensor.shape().to_vec() }.into());
@@ -211,7 +201,7 @@ fn check_tensor(module: &str, key: &'static str, tensor: &Tensor) -> Result<()> 
     Ok(())
 }
 
-fn check_axes(
+pub(super) fn check_axes(
     module: &str,
     key: &'static str,
     tensor: &Tensor,
@@ -238,7 +228,7 @@ pub(super) fn check_ranks(module: &str, first: Inner<'_>, second: Inner<'_>) -> 
     Err(ModuleError::InnerRank { module, first, first_shape, first_rank, second, second_shape, second_rank })
 }
 
-fn matrix<T: Scalar>(tensor: &Tensor, key: &str) -> Result<Array2<T>> {
+pub(super) fn matrix<T: Scalar>(tensor: &Tensor, key: &str) -> Result<Array2<T>> {
     let shape = (tensor.shape()[0], tensor.shape()[1]);
     Ok(reshaped(tensor.to_array(key)?, shape))
 }

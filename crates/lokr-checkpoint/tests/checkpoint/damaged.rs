@@ -7,7 +7,7 @@ use std::path::Path;
 use lokr_testing::Numbers;
 
 use crate::support::Case;
-use crate::support::build::{Folder, go_on};
+use crate::support::build::{Folder, go_on, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CombineOptions, ConvertOptions, Dialect, ExtractOptions, FactorSize, ForeignTensors, LoraRank,
     MergeOptions, NonFinite, Overwrite, ReadOptions, ResizeOptions, Strength, Unmatched, VerifyOptions, ZeroAlpha,
@@ -137,6 +137,9 @@ fn run_all(adapter: &Path, base: &Path, out: &Path, permissive: bool) {
             let _ = (kron.frobenius_norm(), kron.spectral_norm(), module.scale());
         }
     }
+    for module in adapter.others() {
+        let _ = (module.frobenius_norm(), module.scale(), module.rank(), module.algorithm());
+    }
     let adapters = [(&adapter, Strength::default())];
     let merged = out.join("merged.safetensors");
     let merge_options = MergeOptions { unmatched: Unmatched::Allow, ..MergeOptions::default() };
@@ -207,5 +210,72 @@ fn damaged_base_models_are_refused_or_used() {
             let base = input.write("base.safetensors", damage_file(&file, &mut random));
             run_all(&case.adapter_path(), &base, &output.root(), true);
         }
+    }
+}
+
+/// Every kind of module beside LoKr in one file, and the model for it.
+fn files_of_all_kinds(folder: &Folder) -> (Vec<u8>, std::path::PathBuf) {
+    let kinds = [
+        ("a.lokr_w1", &[2, 5][..]),
+        ("a.lokr_w2", &[3, 2]),
+        ("a.diff_b", &[6]),
+        ("b.lora_up.weight", &[6, 2]),
+        ("b.lora_down.weight", &[2, 10]),
+        ("b.alpha", &[]),
+        ("b.dora_scale", &[6, 1]),
+        ("c.lora_up.weight", &[6, 2, 1, 1]),
+        ("c.lora_mid.weight", &[2, 3, 3, 3]),
+        ("c.lora_down.weight", &[3, 4, 1, 1]),
+        ("d.hada_w1_a", &[6, 2]),
+        ("d.hada_w1_b", &[2, 10]),
+        ("d.hada_w2_a", &[6, 2]),
+        ("d.hada_w2_b", &[2, 10]),
+        ("e.hada_w1_a", &[2, 6]),
+        ("e.hada_w1_b", &[2, 4]),
+        ("e.hada_w2_a", &[2, 6]),
+        ("e.hada_w2_b", &[2, 4]),
+        ("e.hada_t1", &[2, 2, 3, 3]),
+        ("e.hada_t2", &[2, 2, 3, 3]),
+        ("f.diff", &[6, 10]),
+        ("g.w_norm", &[7]),
+        ("g.b_norm", &[7]),
+        ("h.lora_A.weight", &[2, 10]),
+        ("h.lora_B.weight", &[6, 2]),
+        ("h.lora_B.bias", &[6]),
+        ("h.lora_magnitude_vector", &[6]),
+    ];
+    let keys: Vec<_> = kinds.iter().map(|(key, _)| format!("lora_unet_{key}")).collect();
+    let tensors: Vec<_> = keys.iter().zip(kinds).map(|(key, (_, shape))| (&**key, tensor(shape))).collect();
+    let matrix = |name: &'static str| (name, tensor(&[6, 10]));
+    let convolution = |name: &'static str| (name, tensor(&[6, 4, 3, 3]));
+    let base = [
+        ("a.bias", tensor(&[6])),
+        matrix("a.weight"),
+        matrix("b.weight"),
+        convolution("c.weight"),
+        matrix("d.weight"),
+        convolution("e.weight"),
+        matrix("f.weight"),
+        ("g.bias", tensor(&[7])),
+        ("g.weight", tensor(&[7])),
+        ("h.bias", tensor(&[6])),
+        matrix("h.weight"),
+    ];
+    let adapter = folder.tensors("adapter.safetensors", &tensors);
+    (std::fs::read(adapter).unwrap(), folder.tensors("base.safetensors", &base))
+}
+
+#[test]
+fn damaged_modules_of_other_algorithms_are_refused_or_used() {
+    let (input, output) = (Folder::new(), Folder::new());
+    let (file, base) = files_of_all_kinds(&input);
+    let adapter = Adapter::read(input.path("adapter.safetensors"), &ReadOptions::default()).unwrap();
+    assert_eq!((adapter.modules().len(), adapter.others().len()), (1, 10));
+    run_all(&input.path("adapter.safetensors"), &base, &output.root(), false);
+    for seed in 0..20 * damages() {
+        let mut random = Random(Numbers::new(seed * 7919 + 5));
+        random.next(1);
+        let path = input.write("adapter.safetensors", damage_file(&file, &mut random));
+        run_all(&path, &base, &output.root(), random.next(2) == 0);
     }
 }

@@ -12,6 +12,7 @@ mod layers;
 mod lora;
 mod merge;
 mod names;
+mod others;
 mod refusals_file;
 mod refusals_module;
 mod resize;

@@ -260,32 +260,32 @@ fn several_adapters() {
     );
 }
 
-// Other algorithms beside LoKr.
+// Algorithms that are not understood, beside LoKr and alone.
 #[test]
 fn other_algorithm() {
-    for (key, name) in [
-        ("lycoris_x.lora_up.weight", "LoRA"),
-        ("lycoris_x.hada_w1_a", "LoHa"),
-        ("lycoris_x.oft_blocks", "OFT"),
-        ("lycoris_x.diff", "a full difference"),
-        ("lycoris_x.w_norm", "a norm"),
-    ] {
+    for (key, name) in
+        [("lycoris_x.oft_blocks", "OFT"), ("lycoris_x.on_input", "IA3"), ("lycoris_x.b2.weight", "GLoRA")]
+    {
         let mixed = lycoris(&[(key, tensor(&[2, 2])), ("lycoris_x.alpha", filled(&[], 1.0))]);
         cause(
             read(&mixed),
-            |e| matches!(e, E::Name(NameError::OtherAlgorithm { key: k, algorithm }) if k == key && *algorithm == name),
+            |e| matches!(e, E::Name(NameError::OtherAlgorithm { key: k, algorithm, .. }) if k == key && *algorithm == name),
         );
         let options = ReadOptions { foreign: ForeignTensors::Skip, ..ReadOptions::default() };
         let adapter = read_with(&mixed, &options).unwrap();
         assert_eq!(adapter.modules().len(), 1);
-        assert!(matches!(adapter.warnings(), [Warning::Skipped { keys }] if *keys == [key]));
+        assert!(matches!(adapter.warnings(), [Warning::Skipped { keys }] if *keys == [(key.to_owned(), Some(name))]));
     }
-    cause(read(&[("lora_unet_x.lora_up.weight", tensor(&[2, 2]))]), |e| {
+    cause(read(&[("lycoris_x.oft_blocks", tensor(&[2, 2]))]), |e| {
         matches!(e, E::Name(NameError::OtherAlgorithm { .. }))
+    });
+    // A LoRA of PEFT's names has its scale in a configuration of its own kind.
+    cause(read(&[("base_model.model.x.lora_A.weight", tensor(&[2, 2]))]), |e| {
+        matches!(e, E::Name(NameError::OtherAlgorithm { algorithm: "LoRA", .. }))
     });
     // Both algorithms on one module: the LoKr stays.
     let options = ReadOptions { foreign: ForeignTensors::Skip, ..ReadOptions::default() };
-    let adapter = read_with(&lycoris(&[("lycoris_m.lora_up.weight", tensor(&[2, 2]))]), &options).unwrap();
+    let adapter = read_with(&lycoris(&[("lycoris_m.oft_blocks", tensor(&[2, 2]))]), &options).unwrap();
     assert_eq!(adapter.modules()["lycoris_m"].scale(), Some(2.0));
 }
 

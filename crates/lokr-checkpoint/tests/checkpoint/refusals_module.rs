@@ -166,7 +166,7 @@ fn axes() {
         matches!(e, E::Module(ModuleError::Axes { key: "lokr_w2", .. }))
     });
     unfit(&[2, 5], W2::Full(tensor(&[3, 2])), &[6, 10, 3, 3], |e| {
-        matches!(e, E::Module(ModuleError::Axes { key: "lokr_w2", .. }))
+        matches!(e, E::Module(ModuleError::WeightShape { expected: (6, 90), .. }))
     });
     unfit(&[2, 5], W2::Full(tensor(&[3, 2])), &[6], |e| {
         matches!(e, E::Module(ModuleError::Axes { key: "weight", .. }))

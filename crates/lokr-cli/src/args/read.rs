@@ -24,7 +24,7 @@ pub(crate) struct ReadArgs {
     /// Accept NaN and infinite values in factors
     #[arg(long)]
     pub(crate) allow_non_finite: bool,
-    /// Leave out tensors of other algorithms instead of refusing them
+    /// Leave out tensors of algorithms that cannot be applied, such as OFT and IA3, instead of refusing them
     #[arg(long)]
     pub(crate) skip_foreign: bool,
     /// What an alpha of 0 beside a low-rank factor means: alpha = rank (LyCORIS) or scale 0 (ComfyUI); refused

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliErro
         out: &args.output.out,
         from: adapter.dialect().to_string(),
         to: String::new(),
-        modules: adapter.modules().len(),
+        modules: adapter.modules().len() + adapter.others().len(),
         roundings: Vec::new(),
         lora: None,
         warnings: warnings([&adapter]),

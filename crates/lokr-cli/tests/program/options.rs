@@ -100,13 +100,18 @@ fn a_prefix_and_a_dialect_are_taken_as_said() {
 
 #[test]
 fn what_does_not_belong_is_left_out_only_when_asked_for() {
-    let foreign = [&adapter("lycoris_", 3.0)[..], &[("lycoris_m.lora_up.weight", ones(6, 1))]].concat();
+    let foreign = [&adapter("lycoris_", 3.0)[..], &[("lycoris_m.oft_blocks", ones(6, 1))]].concat();
     let files = Files::new(&foreign);
     let (code, error, _) = files.merge(&[]);
-    assert!(code == Some(3) && error.contains("a tensor of LoRA, not of LoKr (--skip-foreign"), "{error}");
+    assert!(
+        code == Some(3)
+            && error.contains("a tensor of OFT, which cannot be applied")
+            && error.contains("(--skip-foreign"),
+        "{error}"
+    );
     let (code, warning, largest) = files.merge(&["--skip-foreign"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.starts_with("warning: 1 tensors that are not LoKr's skipped"), "{warning}");
+    assert!(warning.contains("1 tensors skipped, whose effect is lost: lycoris_m.oft_blocks (OFT)"), "{warning}");
 
     let gone = [("lycoris_gone.lokr_w1", ones(2, 5)), ("lycoris_gone.lokr_w2", ones(3, 2))];
     let files = Files::new(&[&adapter("lycoris_", 3.0)[..], &gone].concat());
@@ -184,4 +189,37 @@ fn a_tolerance_is_a_number() {
         let args = ["verify", "--base", &base, "--merged", &base, "--adapter", &adapter, "--tolerance", tolerance];
         fails(&args, 2);
     }
+}
+
+/// What stands beside LoKr, and a file of nothing else.
+#[test]
+fn other_algorithms_are_listed_merged_and_named() {
+    let lora = [
+        ("lycoris_m.lora_up.weight", ones(6, 2)),
+        ("lycoris_m.lora_down.weight", ones(2, 10)),
+        ("lycoris_m.alpha", number(3.0)),
+    ];
+    let files = Files::new(&lora);
+    assert_eq!(files.merge(&[]), (Some(0), String::new(), 4.0));
+    assert_eq!(files.merge(&["--multiplier", "0.5"]), (Some(0), String::new(), 2.5));
+    assert_eq!(files.merge(&["--scale", "2"]), (Some(0), String::new(), 5.0));
+    let (base, adapter) = (files.path("base.safetensors"), files.path("adapter.safetensors"));
+    let text = succeeds(&["inspect", &adapter]);
+    assert!(text.contains("LyCORIS dialect, LoRA\n") && !text.contains("w1"), "{text}");
+    let row = "lycoris_m  LoRA       weight   6×2·2×10     2      3    1.5      32  F32    23.24\n";
+    assert!(text.contains(row) && text.contains("this file, 1 module"), "{text}");
+    let report = json(&["inspect", &adapter, "--base", &base]);
+    let module = &report["others"][0];
+    assert_eq!(report["modules"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        (&module["target"], &module["algorithm"], &module["parameter"]),
+        (&"m.weight".into(), &"LoRA".into(), &"weight".into())
+    );
+    assert_eq!(module["tensors"]["lora_up.weight"], serde_json::json!([6, 2]));
+    assert!((module["relative_norm"].as_f64().unwrap() - 3.0).abs() < 1e-6, "{module}");
+
+    let both = [&self::adapter("lycoris_", 3.0)[..], &[("lycoris_m.diff_b", ones(1, 6))]].concat();
+    let files = Files::new(&both);
+    let (code, error, _) = files.merge(&[]);
+    assert!(code == Some(3) && error.contains("lycoris_m.diff_b: a change of the bias, but m has none"), "{error}");
 }

@@ -149,7 +149,7 @@ mod tests {
     use super::*;
     use crate::file::{FloatType, Tensor};
     use crate::jobs::merge::steps::Applied;
-    use crate::module::{Module, Strength, W1, W2};
+    use crate::module::{AnyModule, Module, Strength, W1, W2};
     use ndarray::{Array2, ArrayD, IxDyn};
 
     fn matrix(rows: usize, columns: usize, step: usize) -> Array2<f64> {
@@ -162,7 +162,7 @@ mod tests {
 
     /// The verdict on a merged weight.
     fn passes(module: &Module, base: &Array2<f64>, merged: &Array2<f64>) -> bool {
-        let applied = [Applied { adapter: 0, module, strength: Strength::default() }];
+        let applied = [Applied { adapter: 0, module: AnyModule::Lokr(module), strength: Strength::default() }];
         let steps = Steps::<f32>::new(&applied, &stored(base), FloatType::F32).unwrap();
         let expected = Expected::new(&steps).unwrap();
         let product = |w: &Array2<f64>, x: &[f32]| -> Vec<f64> {

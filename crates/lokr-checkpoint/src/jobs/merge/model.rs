@@ -14,7 +14,7 @@ use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output};
 use crate::jobs::progress::Progress;
 use crate::model::BaseModel;
-use crate::module::Strength;
+use crate::module::{AnyModule, Strength};
 
 /// Merges adapters into a base model, one after another: `W ← W + μ·s·(w1 ⊗ w2)` for each, or the formula of DoRA.
 ///
@@ -95,7 +95,9 @@ pub fn unmerge(
 
 /// An error for an adapter whose merge loses what was there.
 fn check_reversible(adapter: &Adapter) -> Result<(), JobError> {
-    let dora = adapter.modules().values().find(|module| module.dora_scale().is_some());
+    let lokr = adapter.modules().values().map(AnyModule::Lokr);
+    let mut modules = lokr.chain(adapter.others().iter().map(AnyModule::Other));
+    let dora = modules.find(|module| module.dora_scale().is_some());
     let (key, reason) = match (dora, adapter.modules_to_save().keys().next()) {
         (Some(module), _) => (module.name().to_owned(), "has the norms of DoRA, and the base's are lost"),
         (None, Some(name)) => (name.clone(), "took the place of the base's tensor"),

@@ -1,6 +1,6 @@
 //! Which adapters change which tensors, checked before anything is computed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{AdapterReport, AppliedModule, WeightReport};
 use super::steps::Applied;
@@ -9,7 +9,7 @@ use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
-use crate::module::{DoraStrength, ScaleRule, Strength};
+use crate::module::{AnyModule, Change, DoraStrength, OtherModule, ScaleRule, Strength};
 
 /// Whether adapters go into a model or out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,13 +52,16 @@ impl<'a> Plan<'a> {
             Direction::Out => Strength { multiplier: -strength.multiplier, ..strength },
         };
         let resolution = adapter.resolve(base, self.policy)?;
-        for (name, target) in resolution.targets() {
-            let module = &adapter.modules()[name];
+        let lokr = resolution.targets().map(|(name, target)| (AnyModule::Lokr(&adapter.modules()[name]), target));
+        let others = adapter.others().iter().zip(resolution.others());
+        let others = others.filter_map(|(module, target)| Some((AnyModule::Other(module), target?)));
+        let before = self.applied.values().map(Vec::len).sum::<usize>();
+        for (module, target) in lokr.chain(others) {
             let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
             check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
             if self.modules_to_save.contains_key(base.stored_in(target)) {
                 let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
-                return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target }.into());
+                return Err(NameError::DuplicateTarget { first, second: module.name().to_owned(), target }.into());
             }
             let applied = self.applied.entry(target.to_owned()).or_default();
             applied.push(Applied { adapter: self.adapters.len(), module, strength: signed });
@@ -66,7 +69,7 @@ impl<'a> Plan<'a> {
         let mut unmatched = resolution.unmatched().to_vec();
         let missing = self.add_modules_to_save(base, adapter)?;
         if self.policy == Unmatched::Refuse && !missing.is_empty() {
-            let total = adapter.modules().len() + adapter.modules_to_save().len();
+            let total = adapter.modules().len() + adapter.others().len() + adapter.modules_to_save().len();
             return Err(NameError::UnmatchedModules { modules: missing, total }.into());
         }
         unmatched.extend(missing);
@@ -75,7 +78,7 @@ impl<'a> Plan<'a> {
             dialect: adapter.dialect().to_string(),
             convention: convention(adapter, strength, self.direction),
             multiplier: strength.multiplier,
-            modules: resolution.targets().len(),
+            modules: self.applied.values().map(Vec::len).sum::<usize>() - before,
             unmatched,
             warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         });
@@ -133,6 +136,7 @@ impl<'a> Plan<'a> {
             modules.push(AppliedModule {
                 adapter: *adapter,
                 module: module.name().to_owned(),
+                algorithm: module.algorithm(),
                 scale: module.scale_by(strength.scale)?,
                 dora: module.dora_scale().is_some(),
             });
@@ -167,7 +171,8 @@ fn convention(adapter: &Adapter, strength: Strength, direction: Direction) -> St
             format!("s from {trained}{square}")
         }
     };
-    let has_dora = adapter.modules().values().any(|module| module.dora_scale().is_some());
+    let has_dora = adapter.modules().values().any(|module| module.dora_scale().is_some())
+        || adapter.others().iter().any(|module| module.dora_scale().is_some());
     let dora = match strength.dora {
         _ if !has_dora => "",
         DoraStrength::FromBase => "; DoRA: W + μ·(V·g − W)",
@@ -178,5 +183,17 @@ fn convention(adapter: &Adapter, strength: Strength, direction: Direction) -> St
         Direction::In => '+',
         Direction::Out => '−',
     };
-    format!("{}: W {sign} μ·{sum}s·(w1 ⊗ w2), {scale}{dora}", adapter.dialect())
+    let lokr = (!adapter.modules().is_empty()).then(|| format!("{sum}s·(w1 ⊗ w2)"));
+    let changes = lokr.into_iter().chain(formulas(adapter)).collect::<Vec<_>>().join(&format!(", W {sign} μ·"));
+    format!("{}: W {sign} μ·{changes}, {scale}{dora}", adapter.dialect())
+}
+
+/// What other algorithms change, each once.
+fn formulas(adapter: &Adapter) -> Vec<String> {
+    let of = |module: &OtherModule| match module.change() {
+        Change::Lora(_) => "s·up·down (LoRA)",
+        Change::Loha(_) => "s·(w1_a·w1_b)∘(w2_a·w2_b) (LoHa)",
+        _ => "Δ (stored differences)",
+    };
+    adapter.others().iter().map(of).collect::<BTreeSet<_>>().into_iter().map(str::to_owned).collect()
 }

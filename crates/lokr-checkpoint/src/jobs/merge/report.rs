@@ -63,7 +63,9 @@ pub struct AppliedModule {
     pub adapter: usize,
     /// The module's name in it.
     pub module: String,
-    /// The scale `s` before its product, without the multiplier.
+    /// Its algorithm: `LoKr`, `LoRA`, `LoCon`, `LoHa`, `difference`, `norm`.
+    pub algorithm: &'static str,
+    /// The scale `s` before its product, without the multiplier; 1 for differences.
     pub scale: f64,
     /// Whether it has the norms of DoRA.
     pub dora: bool,

@@ -6,7 +6,7 @@ use lokr_core::Scalar;
 use pulp::{Arch, Simd, WithSimd};
 
 use super::guard::Expected;
-use super::limits::{BLOCK, LANES, TILE};
+use super::limits::{BLOCK, LANES};
 use super::report::Measured;
 use super::steps::Steps;
 use crate::error::{FileError, JobError, Result};
@@ -53,7 +53,7 @@ impl<T: Scalar> WithSimd for MergeRows<'_, T> {
     fn with_simd<S: Simd>(self, _: S) -> Sums {
         let Self { steps, expected, dtype, rows, base, out } = self;
         let columns = steps.columns;
-        let tile = (TILE / columns).max(1);
+        let tile = steps.merge_tile_rows();
         let row_bytes = columns * dtype.size();
         let sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
         let mut measure = Measure { expected, dtype, norms: Norms::default(), sums };

@@ -6,17 +6,17 @@ use lokr_core::{Kron, Scalar};
 use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
-use super::limits::PASS_TILE;
+use super::limits::{PASS_TILE, TILE};
 use crate::error::Result;
-use crate::file::{FloatType, Tensor, flattened, product};
-use crate::module::{Dora, DoraAxis, Module, Strength, gains, needs_base, squared_norms};
+use crate::file::{FloatType, Tensor, flattened};
+use crate::module::{AnyModule, DeltaRows, Dora, DoraAxis, Strength, flat, gains, needs_base, squared_norms};
 
 /// A module with how it is applied.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::jobs) struct Applied<'a> {
     /// The number of the adapter.
     pub(in crate::jobs) adapter: usize,
-    pub(in crate::jobs) module: &'a Module,
+    pub(in crate::jobs) module: AnyModule<'a>,
     pub(in crate::jobs) strength: Strength,
 }
 
@@ -45,24 +45,19 @@ enum Delta<T> {
     Product { a: Array2<T>, b: Array2<T>, stored: Box<Kron<'static, f64>> },
     /// PEFT's conv1d layout, which is no product.
     Dense(Array2<T>),
+    /// That of another algorithm.
+    Rows(DeltaRows<T>),
 }
 
 impl<T: Scalar> Steps<T> {
     /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
     pub(in crate::jobs) fn new(applied: &[Applied<'_>], base: &Tensor, dtype: FloatType) -> Result<Self> {
         let shape = base.shape();
-        let kernel = product(&shape[2..]);
-        let mut all = Self { steps: Vec::new(), rows: shape[0], columns: shape[1] * kernel, kernel };
+        let (rows, columns, kernel) = flat(shape);
+        let mut all = Self { steps: Vec::new(), rows, columns, kernel };
         for Applied { module, strength, .. } in applied {
-            module.check_weight(shape)?;
-            let delta = if module.is_kronecker() {
-                let stored = module.kron::<f64>()?;
-                // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
-                let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
-                Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
-            } else {
-                Delta::Dense(flattened(module.delta(shape, 1.0)?))
-            };
+            module.check_shape(shape)?;
+            let delta = Delta::new(*module, shape)?;
             let scale = module.scale_by(strength.scale)?;
             let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
             if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
@@ -79,9 +74,17 @@ impl<T: Scalar> Steps<T> {
         Self { steps: Vec::new(), rows: elements, columns: 1, kernel: 1 }
     }
 
-    /// Rows of a tile.
+    /// Rows of a tile of a pass that writes nothing.
     pub(in crate::jobs) fn tile_rows(&self) -> usize {
         (PASS_TILE / self.columns.max(1)).max(1)
+    }
+
+    /// Rows of a tile of the merge itself: where rows of a low-rank product are formed, several for each pass over the
+    /// second half.
+    pub(super) fn merge_tile_rows(&self) -> usize {
+        let has_rows = self.steps.iter().any(|step| matches!(step.delta, Delta::Rows(_)));
+        let tile = if has_rows { PASS_TILE } else { TILE };
+        (tile / self.columns.max(1)).max(1)
     }
 
     /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by
@@ -121,6 +124,22 @@ impl<T: Scalar> Steps<T> {
     }
 }
 
+impl<T: Scalar> Delta<T> {
+    /// The change of a module that fits a weight of this shape.
+    fn new(module: AnyModule<'_>, shape: &[usize]) -> Result<Self> {
+        Ok(match module {
+            AnyModule::Lokr(module) if module.is_kronecker() => {
+                let stored = module.kron::<f64>()?;
+                // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
+                let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
+                Self::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
+            }
+            AnyModule::Lokr(module) => Self::Dense(flattened(module.delta(shape, 1.0)?)),
+            AnyModule::Other(module) => Self::Rows(DeltaRows::new(module.change())?),
+        })
+    }
+}
+
 impl<T: Scalar> Step<T> {
     #[inline(always)]
     fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
@@ -142,6 +161,7 @@ impl<T: Scalar> Step<T> {
     fn add(&self, s: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
         let (a, b) = match &self.delta {
             Delta::Dense(delta) => return w.scaled_add(s, &delta.slice(s![rows, ..])),
+            Delta::Rows(delta) => return delta.add(s, w, rows),
             Delta::Product { a, b, .. } => (a, b),
         };
         for (row, mut w) in rows.zip(w.rows_mut()) {
@@ -163,6 +183,7 @@ impl<T: Scalar> Step<T> {
                 Ok(stored.apply(&x)?.remove_axis(Axis(0)))
             }
             Delta::Dense(delta) => Ok(delta.mapv(T::to_f64_exact).dot(x)),
+            Delta::Rows(delta) => Ok(delta.forward(x)),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! `lokr inspect`.
 //!
 //! - [`module`]: what is told of one module.
+//! - [`others`]: what is told of other algorithms beside LoKr.
 //! - [`totals`]: what is told of all of them, beside other ways to hold such a change; [`size`] is what each takes.
 //! - [`picture`]: the picture of the norms.
 //! - [`mod@natural_order`]: the order in which modules stand.
 
 mod module;
 mod natural_order;
+mod others;
 mod picture;
 mod size;
 mod totals;
@@ -20,6 +22,7 @@ use serde::Serialize;
 
 use self::module::ModuleReport;
 use self::natural_order::natural_order;
+use self::others::{OtherReport, Others, instead, reports};
 use self::picture::{Norms, Picture};
 use self::totals::Totals;
 use crate::args::InspectArgs;
@@ -35,6 +38,8 @@ struct Report {
     prefix: String,
     metadata: BTreeMap<String, String>,
     modules: Vec<ModuleReport>,
+    /// What other algorithms change beside them.
+    others: Vec<OtherReport>,
     unmatched: Vec<String>,
     /// Whole tensors that replace those of the base model, and their shapes.
     replaced: BTreeMap<String, Vec<usize>>,
@@ -65,6 +70,7 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         })
         .collect::<Result<Vec<_>, _>>()?;
     progress.finish_and_clear();
+    let others = reports(&adapter, base.as_ref())?;
     modules.sort_by(|first, second| natural_order(&first.name, &second.name));
     if let Some(picture) = picture {
         let norms = if base.is_some() { Norms::RelativeToWeights } else { Norms::OfChanges };
@@ -77,8 +83,9 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         dialect: adapter.dialect().to_string(),
         prefix: adapter.prefix().to_owned(),
         metadata: adapter.metadata().clone(),
-        totals: Totals::new(&modules, adapter.dialect(), file_bytes),
+        totals: Totals::new(&modules, &others, adapter.dialect(), file_bytes),
         modules,
+        others,
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter
             .modules_to_save()
@@ -92,7 +99,7 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: {} dialect\n", self.path, self.dialect)?;
+        writeln!(f, "{}: {} dialect{}\n", self.path, self.dialect, instead(&self.modules, &self.others))?;
         let with_base = self.modules.iter().any(|module| module.target.is_some());
         let mut columns =
             vec![("module", Align::Left), ("kind", Align::Left), ("w1", Align::Left), ("w2", Align::Left)];
@@ -123,7 +130,12 @@ impl fmt::Display for Report {
             }
             table.row(cells);
         }
-        writeln!(f, "{table}")?;
+        if !self.modules.is_empty() {
+            writeln!(f, "{table}")?;
+        }
+        if !self.others.is_empty() {
+            writeln!(f, "{}", Others(&self.others))?;
+        }
         for module in &self.unmatched {
             writeln!(f, "not in the base model: {module}")?;
         }

@@ -7,6 +7,7 @@ use lokr_checkpoint::Dialect;
 use serde::Serialize;
 
 use super::module::ModuleReport;
+use super::others::OtherReport;
 use super::size::Size;
 use crate::table::{Align, Table};
 use crate::text::{bytes, counted};
@@ -14,6 +15,7 @@ use crate::text::{bytes, counted};
 /// Sizes in bytes are those of the elements, in each module's own type.
 #[derive(Serialize)]
 pub(super) struct Totals {
+    /// Of LoKr and others; what follows compares those of LoKr alone.
     modules: usize,
     parameters: usize,
     file_bytes: u64,
@@ -25,7 +27,7 @@ pub(super) struct Totals {
 }
 
 impl Totals {
-    pub(super) fn new(modules: &[ModuleReport], dialect: Dialect, file_bytes: u64) -> Self {
+    pub(super) fn new(modules: &[ModuleReport], others: &[OtherReport], dialect: Dialect, file_bytes: u64) -> Self {
         // The terms of one module change one weight.
         let mut weights = BTreeMap::new();
         for module in modules {
@@ -34,8 +36,9 @@ impl Totals {
         let lora = |rank: &dyn Fn(&ModuleReport) -> usize| modules.iter().map(|module| module.lora(rank(module))).sum();
         let ranked = modules.iter().all(|module| module.rank.is_some());
         Self {
-            modules: modules.len(),
-            parameters: modules.iter().map(|module| module.parameters).sum(),
+            modules: modules.len() + others.len(),
+            parameters: modules.iter().map(|module| module.parameters).sum::<usize>()
+                + others.iter().map(|module| module.parameters).sum::<usize>(),
             file_bytes,
             lora_same_setting: ranked.then(|| lora(&|module| module.rank.unwrap_or(0))),
             lora_equal_rank: lora(&|module| module.rank_bound),
@@ -52,6 +55,9 @@ impl fmt::Display for Totals {
             self.parameters.to_string(),
             bytes(self.file_bytes),
         ]);
+        if self.full_weights.parameters == 0 {
+            return write!(f, "{table}");
+        }
         let mut row = |name: &str, size: Size| {
             table.row(vec![name.to_owned(), size.parameters.to_string(), bytes(size.bytes)]);
         };
