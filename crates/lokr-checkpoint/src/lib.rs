@@ -64,6 +64,7 @@ pub mod file;
 pub mod jobs;
 pub mod model;
 pub mod module;
+mod quantized;
 
 pub use adapter::{
     Adapter, Conversion, ConvertOptions, ForeignTensors, NonFinite, ReadOptions, Resolution, Rounding, Unmatched,
@@ -79,7 +80,8 @@ pub use jobs::JobProgress;
 pub use jobs::{
     AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
     ExtractOptions, ExtractReport, ExtractedModule, Extraction, Lora, LoraModule, LoraRank, LoraReport, Measured,
-    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, ResizeOptions, ResizeReport, Resized,
+    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, QuantizedOptions, QuantizedRounding,
+    ResizeOptions, ResizeReport, Resized,
     ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport, combine, extract, merge,
     resize, to_lora, unmerge, verify,
 };
