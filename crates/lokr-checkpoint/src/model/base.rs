@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::fused;
 use super::fused::Third;
-use crate::error::{FileError, InFile, Result};
+use crate::error::{CheckpointError, FileError, InFile, Result};
 use crate::file::{Fields, Tensor, TensorFile, parent, pickle};
-use crate::quantized::{Beside, Description, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions};
+use crate::quantized::{Beside, Description, Encoding, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
 ///
@@ -226,6 +226,16 @@ impl BaseModel {
         let find = |name: &str| self.index.contains_key(name).then(|| self.tensor(name).ok()).flatten();
         let beside = Beside { description: &self.description, find: &find, markers: &self.markers };
         layout(tensor, self.info(tensor), &beside).in_file(&self.path)
+    }
+
+    /// How a stored tensor's values follow, or nothing where it holds no values that are read: integers and bytes need
+    /// not be weights.
+    pub(crate) fn encoding(&self, tensor: &str) -> Result<Option<Encoding>> {
+        match self.layout(tensor) {
+            Ok(layout) => Ok(Some(layout.encoding)),
+            Err(error) if matches!(error.cause(), CheckpointError::File(FileError::QuantizedBase { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The tensors that say how others are stored, each with the one that it belongs to.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::options::QuantizedOptions;
 use super::plan::Plan;
-use crate::error::{CheckpointError, FileError, InFile, JobError, Result};
+use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, TensorFile, TensorSpec};
 use crate::model::BaseModel;
 use crate::quantized::{Layout, METADATA, may_be_codes};
@@ -54,11 +54,10 @@ impl Outputs {
                 outputs.still_quantized += usize::from(is_fp8(base, name) || companions.values().any(|of| *of == name));
                 continue;
             }
-            let layout = match base.layout(name) {
-                // Bytes and integers need not be weights.
-                Err(error) if !is_adapted && !is_fp8(base, name) && is_unread(&error) => continue,
-                layout => layout?,
-            };
+            if !is_adapted && base.encoding(name)?.is_none() {
+                continue;
+            }
+            let layout = base.layout(name)?;
             match (float, &layout.scales) {
                 (Some(_), _) => outputs.left_out.extend(layout.companions.iter().cloned()),
                 (None, Some(scales)) => drop(outputs.scales.insert(scales.name.clone(), name.to_owned())),
@@ -118,10 +117,6 @@ fn is_of(module: &str, layer: &str) -> bool {
 
 fn is_fp8(base: &BaseModel, name: &str) -> bool {
     matches!(base.info(name), Some((Dtype::F8_E4M3 | Dtype::F8_E5M2, _)))
-}
-
-fn is_unread(error: &CheckpointError) -> bool {
-    matches!(error.cause(), CheckpointError::File(FileError::QuantizedBase { .. }))
 }
 
 fn check(options: &QuantizedOptions<'_>) -> Result<(), JobError> {

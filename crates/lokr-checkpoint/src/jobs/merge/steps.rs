@@ -75,9 +75,13 @@ impl<T: Scalar> Steps<T> {
         Ok(all)
     }
 
-    /// No steps, for a tensor of any shape taken as a column.
-    pub(in crate::jobs) fn none(elements: usize) -> Self {
-        Self { steps: Vec::new(), rows: elements, columns: 1, kernel: 1 }
+    /// No steps, for a tensor of any shape.
+    pub(in crate::jobs) fn none(shape: &[usize]) -> Self {
+        let (rows, columns) = match shape {
+            [] => (1, 1),
+            [rows, rest @ ..] => (*rows, product(rest)),
+        };
+        Self { steps: Vec::new(), rows, columns: columns.max(1), kernel: 1 }
     }
 
     /// Rows of a tile.
