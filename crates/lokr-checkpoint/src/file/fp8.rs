@@ -66,7 +66,9 @@ impl Fp8 {
             } else if exponent == 0 {
                 mantissa as f32 * self.smallest_step()
             } else {
-                f32::from_bits((exponent + F32_BIAS - self.bias) << F32_MANTISSA | mantissa << (F32_MANTISSA - self.mantissa))
+                f32::from_bits(
+                    (exponent + F32_BIAS - self.bias) << F32_MANTISSA | mantissa << (F32_MANTISSA - self.mantissa),
+                )
             };
             values[code as usize] = size;
             values[code as usize + 128] = -size;
@@ -88,7 +90,8 @@ impl Fp8 {
         // The last bit of a sum with this number is the smallest step: the addition rounds.
         let aligned = (F32_BIAS + 1 + dropped - self.bias) << F32_MANTISSA;
         let subnormal = (f32::from_bits(size) + f32::from_bits(aligned)).to_bits().wrapping_sub(aligned);
-        let code = if size < (F32_BIAS + 1 - self.bias) << F32_MANTISSA { subnormal } else { normal.min(self.overflow) };
+        let code =
+            if size < (F32_BIAS + 1 - self.bias) << F32_MANTISSA { subnormal } else { normal.min(self.overflow) };
         sign | if x.is_nan() { 0x7f } else { code as u8 }
     }
 
@@ -116,7 +119,8 @@ mod tests {
 
     /// By the definition: `(−1)^sign · 2^(exponent − bias) · (1 + mantissa / 2^bits)`, subnormals without the 1.
     fn by_definition(code: u8, bits: i32, bias: i32) -> f64 {
-        let (exponent, mantissa) = (i32::from(code & 127) >> bits, f64::from(i32::from(code & 127) & ((1 << bits) - 1)));
+        let (exponent, mantissa) =
+            (i32::from(code & 127) >> bits, f64::from(i32::from(code & 127) & ((1 << bits) - 1)));
         let fraction = mantissa / 2f64.powi(bits);
         let size = match exponent {
             0 => 2f64.powi(1 - bias) * fraction,
@@ -168,7 +172,10 @@ mod tests {
     #[test]
     fn what_is_too_large_becomes_what_torch_makes_of_it() {
         // 464 lies in the middle between 448 and what would be 480; 61440 between 57344 and 65536.
-        assert_eq!([464.0, 464.1, -464.1, f32::INFINITY, 1e30].map(|x| E4M3.nearest(x)), [0x7e, 0x7f, 0xff, 0x7f, 0x7f]);
+        assert_eq!(
+            [464.0, 464.1, -464.1, f32::INFINITY, 1e30].map(|x| E4M3.nearest(x)),
+            [0x7e, 0x7f, 0xff, 0x7f, 0x7f]
+        );
         assert_eq!([61439.0, 61440.0, -1e30, f32::INFINITY].map(|x| E5M2.nearest(x)), [0x7b, 0x7c, 0xfc, 0x7c]);
         assert_eq!([E4M3, E5M2].map(|kind| kind.nearest(f32::NAN) & 0x7f), [0x7f, 0x7f]);
         assert_eq!([E4M3.nearest(0.0), E4M3.nearest(-0.0), E4M3.nearest(1e-30)], [0, 0x80, 0]);

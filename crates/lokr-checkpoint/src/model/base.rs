@@ -12,7 +12,9 @@ use super::fused;
 use super::fused::Third;
 use crate::error::{CheckpointError, FileError, InFile, Result};
 use crate::file::{Fields, Tensor, TensorFile, parent, pickle};
-use crate::quantized::{Beside, Description, Encoding, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions};
+use crate::quantized::{
+    Beside, Description, Encoding, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions,
+};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
 ///

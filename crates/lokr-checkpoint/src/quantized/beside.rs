@@ -88,7 +88,8 @@ impl Beside<'_> {
         if shape.len() < 2 {
             return None;
         }
-        let is_below = |marker: &&String| name.starts_with(marker.strip_suffix(super::layout::MARKER).unwrap_or(marker));
+        let is_below =
+            |marker: &&String| name.starts_with(marker.strip_suffix(super::layout::MARKER).unwrap_or(marker));
         let config = || self.description.has_config().then(|| "quantization_config in config.json".to_owned());
         self.markers.iter().find(is_below).cloned().or_else(config)
     }

@@ -54,7 +54,9 @@ impl Code {
     pub(super) fn decode<T: Scalar>(self, bytes: &[u8], out: &mut [T]) {
         match self {
             Self::Float(dtype) => dtype.decode(bytes, out),
-            Self::Int8 => out.iter_mut().zip(bytes).for_each(|(x, &code)| *x = T::from_f64_lossy(f64::from(code as i8))),
+            Self::Int8 => {
+                out.iter_mut().zip(bytes).for_each(|(x, &code)| *x = T::from_f64_lossy(f64::from(code as i8)))
+            }
         }
     }
 

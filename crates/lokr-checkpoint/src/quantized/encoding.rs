@@ -105,7 +105,8 @@ impl Encoding {
 
     /// The gap to the next value that can be stored, for an element of that size.
     pub(crate) fn step(&self, element: usize, size: f64) -> f64 {
-        let scale = self.scales.as_ref().map_or(1.0, |scales| scales.values[scales.run(self.offset + element).0].into());
+        let scale =
+            self.scales.as_ref().map_or(1.0, |scales| scales.values[scales.run(self.offset + element).0].into());
         // In another basis, every value of a group is rounded by a part of each.
         scale * self.code.step(size / scale)
     }

@@ -106,7 +106,9 @@ pub(crate) fn layout(name: &str, stored: Option<(Dtype, &[usize])>, beside: &Bes
     let told = beside.layer(module);
     let format = told.as_ref().map(|(_, layer)| layer["format"].as_str().unwrap_or("unknown").to_owned());
     let code = match (dtype, format.as_deref()) {
-        (Dtype::F8_E4M3, None | Some("float8_e4m3fn")) | (Dtype::U8, Some("float8_e4m3fn")) => Code::Float(FloatType::E4m3),
+        (Dtype::F8_E4M3, None | Some("float8_e4m3fn")) | (Dtype::U8, Some("float8_e4m3fn")) => {
+            Code::Float(FloatType::E4m3)
+        }
         (Dtype::F8_E5M2, None | Some("float8_e5m2")) | (Dtype::U8, Some("float8_e5m2")) => Code::Float(FloatType::E5m2),
         (Dtype::I8, None | Some("int8_tensorwise")) => Code::Int8,
         (dtype, None) => return refuse(dtype.to_string()),
@@ -138,7 +140,8 @@ pub(crate) fn layout(name: &str, stored: Option<(Dtype, &[usize])>, beside: &Bes
         }
         (None, _) => match told.as_ref().map(|(by, _)| by.clone()).or_else(|| beside.claims_scale(name, shape)) {
             Some(told_by) => {
-                let expected = if format.is_some() { "weight_scale" } else { "scale_weight, weight_scale or weight_scale_inv" };
+                let expected =
+                    if format.is_some() { "weight_scale" } else { "scale_weight, weight_scale or weight_scale_inv" };
                 return Err(FileError::ScaleMissing { key: name.to_owned(), dtype, expected, told_by }.into());
             }
             None if code == Code::Int8 => return refuse(format!("{dtype} without a scale")),

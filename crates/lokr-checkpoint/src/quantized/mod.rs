@@ -24,5 +24,5 @@ pub(crate) use chance::Chance;
 pub(crate) use code::Rounding;
 pub(crate) use encoding::{Codec, Encoding, Maxima};
 pub(crate) use formats::module_of;
-pub(crate) use scales::Scales;
 pub(crate) use layout::{Layout, Weight, is_marker, layout, may_be_codes, possible_companions};
+pub(crate) use scales::Scales;

@@ -21,9 +21,11 @@ impl Scales {
     pub(super) fn new(values: Vec<f32>, shape: &[usize], weight: &[usize], block: Option<[usize; 2]>) -> Option<Self> {
         let (&rows, rest) = weight.split_first()?;
         let columns = rest.iter().product::<usize>();
-        let (down, across) = match *shape {
-            _ if values.len() == 1 => (1, 1),
-            [down, ref ones @ ..] if ones.iter().all(|&n| n == 1) => (down, 1),
+        // Ones behind are axes that were kept.
+        let ones = shape.iter().rev().take_while(|&&n| n == 1).count();
+        let (down, across) = match shape[..shape.len() - ones] {
+            [] => (1, 1),
+            [down] => (down, 1),
             [down, across] if weight.len() == 2 => (down, across),
             _ => return None,
         };
@@ -67,7 +69,8 @@ impl Scales {
 /// The block of which so many cover a matrix, as the model tells it; else a square one whose side is a power of two, the
 /// usual one before all, or equal groups of each row's columns. Other blocks have to be told: too many would fit.
 fn block_for(sizes: [usize; 2], cells: [usize; 2], told: Option<[usize; 2]>) -> Option<[usize; 2]> {
-    let fits = |block: &[usize; 2]| (0..2).all(|axis| block[axis] > 0 && sizes[axis].div_ceil(block[axis]) == cells[axis]);
+    let fits =
+        |block: &[usize; 2]| (0..2).all(|axis| block[axis] > 0 && sizes[axis].div_ceil(block[axis]) == cells[axis]);
     if told.is_some() {
         return told.filter(fits);
     }
@@ -99,6 +102,7 @@ mod tests {
         assert_eq!(cell(&[3, 3], &[80, 80], None), Some([32, 32]));
         assert_eq!(cell(&[2, 1], &[160, 100], None), Some([128, 128]));
         assert_eq!(cell(&[96, 4], &[96, 64], None), Some([1, 16]));
+        assert_eq!(cell(&[96, 4, 1], &[96, 64], None), Some([1, 16]));
         assert_eq!(cell(&[3, 2], &[96, 64], Some([32, 48])), Some([32, 48]));
         for (shape, weight, block) in [
             (&[5][..], &[6, 10][..], None),

@@ -51,7 +51,8 @@ impl StoredScales {
         if let Some((number, &found)) = values.iter().enumerate().find(|&(_, &x)| !good(x)) {
             return Err(FileError::ScaleValue { key: name, number, found: found * unit }.into());
         }
-        let powers_of_two = kind == Kind::Exponent || values.len() > 1 && values.iter().all(|&x| is_power_of_two(x as f32));
+        let powers_of_two =
+            kind == Kind::Exponent || values.len() > 1 && values.iter().all(|&x| is_power_of_two(x as f32));
         let values = values.into_iter().map(|x| x as f32).collect();
         let Some(scales) = Scales::new(values, tensor.shape(), weight.1, block) else {
             let (key, shape, weight) = (name, tensor.shape().to_vec(), weight.1.to_vec());

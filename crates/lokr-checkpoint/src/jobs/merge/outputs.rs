@@ -45,7 +45,9 @@ impl Outputs {
         let companions = base.companions();
         let is_weight = |name: &&str| {
             let dtype = base.info(name).map(|(dtype, _)| dtype);
-            dtype.is_some_and(may_be_codes) && !companions.contains_key(*name) && !base.markers().iter().any(|m| m == name)
+            dtype.is_some_and(may_be_codes)
+                && !companions.contains_key(*name)
+                && !base.markers().iter().any(|m| m == name)
         };
         for name in base.names().filter(is_weight) {
             let is_adapted = adapted.contains(name);
@@ -78,7 +80,8 @@ impl Outputs {
     fn leave_out_markers(&mut self, base: &BaseModel) {
         for marker in base.markers() {
             let path = marker.strip_suffix("scaled_fp8").unwrap_or(marker);
-            let below = |name: &&str| name.starts_with(path) && is_fp8(base, name) && !base.markers().iter().any(|m| m == name);
+            let below =
+                |name: &&str| name.starts_with(path) && is_fp8(base, name) && !base.markers().iter().any(|m| m == name);
             let mut weights = base.names().filter(below).peekable();
             let is_float = |name| self.weights.get(name).is_some_and(|weight| weight.float.is_some());
             if weights.peek().is_some() && weights.all(is_float) {
@@ -101,7 +104,9 @@ impl Outputs {
         let list = metadata.get(METADATA).and_then(|text| serde_json::from_str::<Value>(text).ok());
         let Some(mut list) = list.filter(|_| !floats.is_empty()) else { return metadata };
         let Some(layers) = list["layers"].as_object_mut() else { return metadata };
-        layers.retain(|layer, _| !floats.iter().any(|(name, _)| name.strip_suffix(".weight").is_some_and(|m| is_of(m, layer))));
+        layers.retain(|layer, _| {
+            !floats.iter().any(|(name, _)| name.strip_suffix(".weight").is_some_and(|m| is_of(m, layer)))
+        });
         match layers.is_empty() {
             true => drop(metadata.remove(METADATA)),
             false => drop(metadata.insert(METADATA.to_owned(), list.to_string())),

@@ -113,7 +113,9 @@ impl<T: Scalar, C: Codec> Measure<'_, T, C> {
         let blocks = base.chunks(BLOCK * from.size()).zip(out.chunks_mut(BLOCK * to.size()));
         let vectors = expected.probe.chunks(BLOCK).zip(vector.chunks(BLOCK));
         let starts = (first..).step_by(BLOCK);
-        for (((first, merged), (base, out)), (probe, vector)) in starts.zip(merged.chunks(BLOCK)).zip(blocks).zip(vectors) {
+        for (((first, merged), (base, out)), (probe, vector)) in
+            starts.zip(merged.chunks(BLOCK)).zip(blocks).zip(vectors)
+        {
             let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
             to.encode(first, merged, out);
             to.decode(first, out, rounded);
@@ -167,7 +169,12 @@ impl Sums {
     }
 
     /// The verdict over a whole weight.
-    pub(super) fn finish<T: Scalar, C: Codec>(self, key: &str, dtype: Dtype, expected: &Expected<T>) -> Result<Measured> {
+    pub(super) fn finish<T: Scalar, C: Codec>(
+        self,
+        key: &str,
+        dtype: Dtype,
+        expected: &Expected<T>,
+    ) -> Result<Measured> {
         if self.overflows > 0 {
             let key = key.to_owned();
             return Err(FileError::OutOfRange { key, dtype, count: self.overflows, too_large: true }.into());

@@ -1,8 +1,6 @@
 //! One weight, from the base to the output: computed in chunks on all threads, each of which writes what it has
 //! computed.
 
-use std::ops::Range;
-
 use lokr_core::Scalar;
 use rayon::prelude::*;
 use safetensors::Dtype;
@@ -28,23 +26,15 @@ pub(super) struct Target<'a> {
 
 /// Computes a weight and writes it: the next bytes of the tensor, all of them or a part.
 pub(super) fn merge_weight(target: Target<'_>, base: &Weight, applied: &[Applied<'_>]) -> Result<Measured> {
-    match base.encoding.unquantized() {
-        Some(FloatType::F64) => merge_as::<f64>(target, base, applied),
-        _ => merge_as::<f32>(target, base, applied),
+    let to = target.encoding;
+    match (base.encoding.unquantized(), to.unquantized()) {
+        (Some(from @ FloatType::F64), Some(to @ FloatType::F64)) => merge_as::<f64, _>(target, base, &from, &to, applied),
+        (Some(from), Some(to)) if from == to => merge_as::<f32, _>(target, base, &from, &to, applied),
+        _ => merge_as::<f32, _>(target, base, &base.encoding, to, applied),
     }
 }
 
-fn merge_as<T: Scalar>(target: Target<'_>, base: &Weight, applied: &[Applied<'_>]) -> Result<Measured> {
-    match (base.encoding.unquantized(), target.encoding.unquantized()) {
-        (Some(from), Some(to)) if from == to => merge_coded::<T, _>(target, base, &from, &to, applied),
-        _ => {
-            let to = target.encoding.clone();
-            merge_coded::<T, _>(target, base, &base.encoding, &to, applied)
-        }
-    }
-}
-
-fn merge_coded<T: Scalar, C: Codec>(
+fn merge_as<T: Scalar, C: Codec>(
     target: Target<'_>,
     base: &Weight,
     from: &C,
@@ -102,33 +92,20 @@ pub(super) fn recode(target: Target<'_>, weight: &Weight) -> Result<()> {
     }
 }
 
-/// The largest values that rows of a weight will have, for each scale of `scaled`, to whose rows from `rows` on they
-/// belong.
+/// The largest values that rows of a weight will have, for each scale of `scaled`, which begins where they do.
 pub(super) fn look_at_rows(
     maxima: &mut Maxima,
     scaled: &Encoding,
     base: &Weight,
     applied: &[Applied<'_>],
 ) -> Result<()> {
-    match base.encoding.unquantized() {
-        Some(FloatType::F64) => look_as::<f64>(maxima, scaled, base, applied),
-        _ => look_as::<f32>(maxima, scaled, base, applied),
-    }
-}
-
-fn look_as<T: Scalar>(
-    maxima: &mut Maxima,
-    scaled: &Encoding,
-    base: &Weight,
-    applied: &[Applied<'_>],
-) -> Result<()> {
-    let steps = Steps::<T>::new(applied, base)?;
+    let steps = Steps::<f32>::new(applied, base)?;
     let rows = (CHUNK / steps.columns.max(1)).clamp(1, steps.rows.max(1));
     let row_bytes = (steps.columns * base.encoding.size()).max(1);
     let look = |(index, stored): (usize, &[u8])| {
-        let range: Range<usize> = index * rows..index * rows + stored.len() / row_bytes;
+        let range = index * rows..index * rows + stored.len() / row_bytes;
         let first = range.start * steps.columns;
-        let mut values = vec![T::zero(); stored.len() / base.encoding.size()];
+        let mut values = vec![0f32; stored.len() / base.encoding.size()];
         base.encoding.decode(first, stored, &mut values);
         steps.apply(&mut rows_mut(&mut values, steps.columns), range.clone());
         let mut largest = Maxima::of_rows(scaled, range);
