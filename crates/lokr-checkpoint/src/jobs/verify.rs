@@ -23,8 +23,8 @@ pub struct VerifyOptions {
     pub unmatched: Unmatched,
     /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the
     /// base's and the exact value. 1 allows for one rounding in each of two programs; programs that compute in half
-    /// types, as PEFT does for such models, need more. Types of eight bits allow a step of theirs, and must besides
-    /// hold the change as a whole.
+    /// types, as PEFT does for such models, need more. Of a type of eight bits, 1 allows for one step to the next value,
+    /// and the change as a whole must be there, too.
     pub tolerance: f64,
 }
 
@@ -358,7 +358,9 @@ impl Pair {
             } else {
                 let error = (got - right).abs();
                 sums.error = sums.error.max(if error.is_nan() { f64::INFINITY } else { error });
-                let size = 0.5 * (before.abs() + right.abs());
+                // Stochastic rounding takes a value to the farther of its neighbours, too.
+                let coarse = to.unquantized().is_none();
+                let size = if coarse { before.abs().max(right.abs()) } else { 0.5 * (before.abs() + right.abs()) };
                 let allowed = steps * to.step(element, size) + floor;
                 sums.wrong += usize::from(error.is_nan() || error > allowed);
             }

@@ -25,6 +25,8 @@ use crate::quantized::{
 /// them, its thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and
 /// so are those of `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
 ///
+/// Weights of eight bits a value (fp8 and int8, with scales or without) are read as what they stand for.
+///
 /// # Examples
 /// ```no_run
 /// let base = lokr_checkpoint::BaseModel::open("model/")?; // or model.safetensors, or model.safetensors.index.json

@@ -5,10 +5,16 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::layout::marked_path;
 use crate::file::Tensor;
 
 /// The header's free text in which `ComfyUI` lists quantised layers.
 pub(crate) const METADATA: &str = "_quantization_metadata";
+
+/// Whether a header's name of a layer, which may be less than its whole path, is that of a module.
+pub(crate) fn names_module(layer: &str, module: &str) -> bool {
+    module.strip_suffix(layer).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
 
 /// What a model tells of its weights in one place.
 #[derive(Debug, Default)]
@@ -40,10 +46,9 @@ impl Description {
         self.config.is_some()
     }
 
-    /// What the header says of a layer, which it may call by less than its whole path.
+    /// What the header says of a layer.
     fn layer(&self, module: &str) -> Option<&Value> {
-        let is_it = |name: &str| module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-        self.layers.iter().find(|(name, _)| is_it(name)).map(|(_, layer)| layer)
+        self.layers.iter().find(|(name, _)| names_module(name, module)).map(|(_, layer)| layer)
     }
 
     /// The size of blocks: `weight_block_size` of transformers, `block_structure` of compressed-tensors.
@@ -88,8 +93,7 @@ impl Beside<'_> {
         if shape.len() < 2 {
             return None;
         }
-        let is_below =
-            |marker: &&String| name.starts_with(marker.strip_suffix(super::layout::MARKER).unwrap_or(marker));
+        let is_below = |marker: &&String| name.starts_with(marked_path(marker));
         let config = || self.description.has_config().then(|| "quantization_config in config.json".to_owned());
         self.markers.iter().find(is_below).cloned().or_else(config)
     }

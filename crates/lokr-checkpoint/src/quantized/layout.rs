@@ -66,7 +66,7 @@ pub(crate) struct Layout {
 }
 
 /// The last part of the name of a tensor that marks a model, or one of its parts, as scaled.
-pub(super) const MARKER: &str = "scaled_fp8";
+const MARKER: &str = "scaled_fp8";
 
 /// Endings of companions, behind the weight's name and behind its module's.
 const BEHIND_WEIGHT: [&str; 4] = ["_scale", "_scale_inv", "_zero_point", "_format"];
@@ -84,6 +84,11 @@ const BEHIND_MODULE: [&str; 8] = [
 /// Whether a tensor only says that others are scaled.
 pub(crate) fn is_marker(name: &str) -> bool {
     name.strip_suffix(MARKER).is_some_and(|path| path.is_empty() || path.ends_with('.'))
+}
+
+/// The path below which a marker says so.
+pub(crate) fn marked_path(marker: &str) -> &str {
+    marker.strip_suffix(MARKER).unwrap_or(marker)
 }
 
 /// The layout of the tensor `name`, or of what is stored in its place if `stored` is nothing.

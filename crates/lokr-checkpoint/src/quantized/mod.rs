@@ -19,10 +19,10 @@ mod rotation;
 mod scales;
 mod stored_scales;
 
-pub(crate) use beside::{Beside, Description, METADATA};
+pub(crate) use beside::{Beside, Description, METADATA, names_module};
 pub(crate) use chance::Chance;
 pub(crate) use code::Rounding;
 pub(crate) use encoding::{Codec, Encoding, Maxima};
 pub(crate) use formats::module_of;
-pub(crate) use layout::{Layout, Weight, is_marker, layout, may_be_codes, possible_companions};
+pub(crate) use layout::{Layout, Weight, is_marker, layout, marked_path, may_be_codes, possible_companions};
 pub(crate) use scales::Scales;

@@ -95,17 +95,19 @@ impl StoredScales {
         }
     }
 
-    /// The bytes to store.
-    pub(crate) fn bytes(&self, scales: &Scales) -> Vec<u8> {
-        match self.kind {
-            Kind::Float(dtype) => {
-                let values: Vec<f64> = scales.values.iter().map(|&x| f64::from(x) * self.unit).collect();
-                let mut bytes = vec![0; values.len() * dtype.size()];
-                dtype.encode(&values, &mut bytes);
-                bytes
+    /// The bytes to store in place of those before; of scales that stay, the same.
+    pub(crate) fn bytes(&self, stored: &Tensor, before: &Scales, after: &Scales) -> Vec<u8> {
+        let mut bytes = stored.bytes().to_vec();
+        let size = bytes.len() / after.values.len().max(1);
+        let changed = before.values.iter().zip(&after.values).map(|(before, after)| (before != after).then_some(after));
+        for (bytes, scale) in bytes.chunks_exact_mut(size.max(1)).zip(changed) {
+            match (scale, self.kind) {
+                (None, _) => {}
+                (Some(&scale), Kind::Float(dtype)) => dtype.encode(&[f64::from(scale) * self.unit], bytes),
+                (Some(scale), Kind::Exponent) => bytes[0] = (scale.to_bits() >> 23) as u8,
             }
-            Kind::Exponent => scales.values.iter().map(|x| (x.to_bits() >> 23) as u8).collect(),
         }
+        bytes
     }
 }
 

@@ -123,7 +123,7 @@ pub(super) struct Job<'a> {
 /// What has been done so far.
 pub(super) struct Done {
     pub(super) report: MergeReport,
-    /// New scales of weights whose scales are written before they are.
+    /// New scales by the names of their weights: in a file, they mostly come before these.
     pub(super) scales: BTreeMap<String, Scales>,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Job<'a> {
             replaced: self.plan.modules_to_save.keys().cloned().collect(),
             unchanged: 0,
             dequantized: self.outputs.dequantized.clone(),
-            still_quantized: if self.outputs.left_out.is_empty() { 0 } else { self.outputs.still_quantized },
+            still_quantized: if self.outputs.makes_floats() { self.outputs.still_quantized } else { 0 },
             left_out_tensors: self.outputs.left_out.iter().cloned().collect(),
             bytes: 0,
             copied_files: Vec::new(),
@@ -181,7 +181,7 @@ impl<'a> Job<'a> {
     /// Copies one of the files beside the tensors; one that describes them fits those that are written.
     fn copy_file(&self, path: &Path, copy: &Path, bytes: u64) -> Result<()> {
         let outputs = &self.outputs;
-        let floats = outputs.weights.values().any(|weight| weight.float.is_some());
+        let floats = outputs.makes_floats();
         let is_index = self.base.index_path().is_some_and(|index| index.file_name() == path.file_name());
         let is_config = self.base.is_quantized_by_config() && path.file_name().is_some_and(|name| name == CONFIG);
         match () {

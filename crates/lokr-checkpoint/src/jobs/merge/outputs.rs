@@ -10,7 +10,7 @@ use super::plan::Plan;
 use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, TensorFile, TensorSpec};
 use crate::model::BaseModel;
-use crate::quantized::{Layout, METADATA, may_be_codes};
+use crate::quantized::{Layout, METADATA, marked_path, may_be_codes, names_module};
 
 /// A weight of eight bits that is not only copied.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ impl Outputs {
     /// Marks of parts of the model in which no weight is scaled any more.
     fn leave_out_markers(&mut self, base: &BaseModel) {
         for marker in base.markers() {
-            let path = marker.strip_suffix("scaled_fp8").unwrap_or(marker);
+            let path = marked_path(marker);
             let below =
                 |name: &&str| name.starts_with(path) && is_fp8(base, name) && !base.markers().iter().any(|m| m == name);
             let mut weights = base.names().filter(below).peekable();
@@ -88,6 +88,11 @@ impl Outputs {
                 self.left_out.insert(marker.clone());
             }
         }
+    }
+
+    /// Whether any weight becomes floats.
+    pub(super) fn makes_floats(&self) -> bool {
+        self.weights.values().any(|weight| weight.float.is_some())
     }
 
     /// What is written for a tensor of the base, if anything.
@@ -105,7 +110,7 @@ impl Outputs {
         let Some(mut list) = list.filter(|_| !floats.is_empty()) else { return metadata };
         let Some(layers) = list["layers"].as_object_mut() else { return metadata };
         layers.retain(|layer, _| {
-            !floats.iter().any(|(name, _)| name.strip_suffix(".weight").is_some_and(|m| is_of(m, layer)))
+            !floats.iter().any(|(name, _)| name.strip_suffix(".weight").is_some_and(|m| names_module(layer, m)))
         });
         match layers.is_empty() {
             true => drop(metadata.remove(METADATA)),
@@ -113,11 +118,6 @@ impl Outputs {
         }
         metadata
     }
-}
-
-/// Whether a header's name of a layer, which may be less than its whole path, is that module's.
-fn is_of(module: &str, layer: &str) -> bool {
-    module.strip_suffix(layer).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 fn is_fp8(base: &BaseModel, name: &str) -> bool {

@@ -37,19 +37,19 @@ impl Job<'_> {
         done: &mut Done,
     ) -> Result<()> {
         let Some(rewritten) = self.outputs.weights.get(weight) else { return Ok(()) };
-        if let Some(scales) = self.scales(weight, rewritten, done)?
-            && let Some(stored) = &rewritten.layout.scales
-        {
-            writer.write(name, &stored.bytes(&scales))?;
-            done.scales.insert(weight.to_owned(), scales);
+        let (Some(stored), Some(before)) = (&rewritten.layout.scales, rewritten.layout.encoding.scales()) else {
+            return Ok(());
+        };
+        match self.scales(weight, rewritten, done)? {
+            Some(scales) => writer.write(name, &stored.bytes(&self.base.tensor(name)?, before, &scales)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The scales of a weight as it will be; nothing for one without scales. One pass over it, once.
     fn scales(&self, name: &str, rewritten: &Rewritten, done: &mut Done) -> Result<Option<Scales>> {
-        if let Some(scales) = done.scales.remove(name) {
-            return Ok(Some(scales));
+        if let Some(scales) = done.scales.get(name) {
+            return Ok(Some(scales.clone()));
         }
         let encoding = &rewritten.layout.encoding;
         let (Some(stored), Some(scales)) = (&rewritten.layout.scales, encoding.scales()) else { return Ok(None) };
@@ -62,7 +62,9 @@ impl Job<'_> {
                 look_at_rows(&mut maxima, &encoding.from_element(first), &piece.source, applied)?;
             }
         }
-        Ok(stored.renewed(encoding, &maxima, &changed))
+        let renewed = stored.renewed(encoding, &maxima, &changed);
+        done.scales.extend(renewed.clone().map(|scales| (name.to_owned(), scales)));
+        Ok(renewed)
     }
 
     /// The rows that adapters change apart, and the numbers of the scales that they change.
@@ -138,7 +140,8 @@ impl Job<'_> {
     /// An error if too little of a change is left, unless chance alone may have taken it.
     fn check_kept(&self, key: &str, measured: Measured, elements: usize) -> Result<(), JobError> {
         let least = self.options.quantized.min_kept;
-        let Some(kept) = measured.kept.filter(|&kept| kept < least) else { return Ok(()) };
+        let too_little = |kept: &f64| least > 0.0 && *kept < least;
+        let Some(kept) = measured.kept.filter(too_little) else { return Ok(()) };
         // Of independent errors of rounding, the product with the change is as large as this.
         let chance = measured.rounding_norm / measured.delta_norm / (elements as f64).sqrt();
         if 1.0 - kept <= CHANCE * chance {

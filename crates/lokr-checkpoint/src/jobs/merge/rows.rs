@@ -128,6 +128,7 @@ impl<T: Scalar, C: Codec> Measure<'_, T, C> {
             }
             if C::COARSE {
                 sums.overlap += overlap([before, merged, rounded]);
+                sums.overflows += overflows(rounded, merged);
             }
         }
         sums.merged_products.push(merged_product.into_iter().sum());
@@ -138,17 +139,16 @@ impl<T: Scalar, C: Codec> Measure<'_, T, C> {
         }
         let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
         sums.largest = sums.largest.max(largest);
-        // Where there are no infinities, what is too large leaves no trace in the sums.
-        if C::COARSE || largest.is_infinite() {
-            sums.overflows += overflows(*to, first, merged, out);
+        if !C::COARSE && largest.is_infinite() {
+            let mut rounded = vec![T::zero(); merged.len()];
+            to.decode(first, out, &mut rounded);
+            sums.overflows += overflows(&rounded, merged);
         }
     }
 }
 
 /// How many values have become infinite or NaN, or have ceased to be.
-pub(super) fn overflows<T: Scalar, C: Codec>(to: &C, first: usize, merged: &[T], out: &[u8]) -> usize {
-    let mut rounded = vec![T::zero(); merged.len()];
-    to.decode(first, out, &mut rounded);
+pub(super) fn overflows<T: Scalar>(rounded: &[T], merged: &[T]) -> usize {
     rounded.iter().zip(merged).filter(|(x, y)| x.is_finite() != y.is_finite()).count()
 }
 

@@ -28,7 +28,9 @@ pub(super) struct Target<'a> {
 pub(super) fn merge_weight(target: Target<'_>, base: &Weight, applied: &[Applied<'_>]) -> Result<Measured> {
     let to = target.encoding;
     match (base.encoding.unquantized(), to.unquantized()) {
-        (Some(from @ FloatType::F64), Some(to @ FloatType::F64)) => merge_as::<f64, _>(target, base, &from, &to, applied),
+        (Some(from @ FloatType::F64), Some(to @ FloatType::F64)) => {
+            merge_as::<f64, _>(target, base, &from, &to, applied)
+        }
         (Some(from), Some(to)) if from == to => merge_as::<f32, _>(target, base, &from, &to, applied),
         _ => merge_as::<f32, _>(target, base, &base.encoding, to, applied),
     }
@@ -79,7 +81,9 @@ pub(super) fn recode(target: Target<'_>, weight: &Weight) -> Result<()> {
             from.decode(first, stored, &mut values);
             to.encode(first, &values, &mut out);
             pieces.write(first * to.size(), &out)?;
-            Ok(overflows(to, first, &values, &out))
+            let mut rounded = vec![0f32; length];
+            to.decode(first, &out, &mut rounded);
+            Ok(overflows(&rounded, &values))
         };
         chunks.map(recode).collect::<Result<_>>()
     })?;
