@@ -65,6 +65,7 @@ pub mod file;
 pub mod jobs;
 pub mod model;
 pub mod module;
+mod quantized;
 
 pub use adapter::{
     Adapter, Conversion, ConvertOptions, ForeignTensors, NonFinite, ReadOptions, Resolution, Rounding, Unmatched,
@@ -80,9 +81,9 @@ pub use jobs::JobProgress;
 pub use jobs::{
     AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
     ExtractOptions, ExtractReport, ExtractedModule, Extraction, Lora, LoraModule, LoraRank, LoraReport, Measured,
-    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, ResizeOptions, ResizeReport, Resized,
-    ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport, combine, extract, merge,
-    resize, to_lora, unmerge, verify,
+    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, QuantizedOptions, QuantizedRounding,
+    ResizeOptions, ResizeReport, Resized, ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport,
+    WeightReport, combine, extract, merge, resize, to_lora, unmerge, verify,
 };
 pub use model::BaseModel;
 pub use module::{

@@ -89,6 +89,11 @@ pub(crate) fn hint(error: &CliError) -> Option<(&'static str, &'static str)> {
         CheckpointError::Module(ModuleError::ScaleUnknown { .. }) => {
             ("config", "--config FILE, or --scale NUMBER where there is such an option")
         }
+        CheckpointError::Job(JobError::ChangeLost { .. }) => (
+            "min-kept",
+            "--rounding stochastic keeps it on average, --out-dtype bf16 and --from-unquantised MODEL hold it; \
+             --min-kept 0 goes on",
+        ),
         CheckpointError::Name(NameError::UnmatchedModules { .. }) => {
             ("allow-unmatched", "--allow-unmatched goes on without them")
         }

@@ -116,24 +116,80 @@ pub enum FileError {
         /// The name.
         key: String,
     },
-    /// A tensor of an adapter, or one to compute with, that is not f16, bf16, f32 or f64.
-    #[error("{key}: {dtype} is not an adapter dtype; expected F16, BF16, F32 or F64")]
+    /// A tensor of an adapter, or one to compute with, that is no float.
+    #[error("{key}: {dtype} is not an adapter dtype; expected F16, BF16, F32, F64, F8_E4M3 or F8_E5M2")]
     TensorDtype {
         /// The tensor.
         key: String,
         /// Its type.
         dtype: Dtype,
     },
-    /// A base weight of a type that a delta cannot be added to without loss.
+    /// A base weight in a layout that is not read.
     #[error(
-        "{key}: the base weight is quantised ({dtype}); a delta added to it would be lost to rounding. Merge into the \
-         unquantised model"
+        "{key}: its values are stored as {format}, which is not read. Merge into the model before it was quantised and \
+         quantise the result; for a program that loads adapters beside a quantised model, such as llama.cpp, convert the \
+         adapter to a LoRA instead"
     )]
     QuantizedBase {
         /// The weight.
         key: String,
-        /// Its element type, or the quantised tensor found in its place.
-        dtype: String,
+        /// How it is stored.
+        format: String,
+    },
+    /// A weight of eight bits without the scale that it is said to have.
+    #[error("{key}: {dtype} without a scale, but {told_by} says that there is one; expected {expected} beside it")]
+    ScaleMissing {
+        /// The weight.
+        key: String,
+        /// Its element type.
+        dtype: Dtype,
+        /// Names of scales.
+        expected: &'static str,
+        /// What says so.
+        told_by: String,
+    },
+    /// A weight with two scales.
+    #[error("{key}: both {first} and {second} are there; expected one of them")]
+    ScalesTwice {
+        /// The weight.
+        key: String,
+        /// A scale.
+        first: String,
+        /// Another.
+        second: String,
+    },
+    /// Scales of a type that is not read.
+    #[error("{key}: scales in {dtype}; expected F32, BF16, F16, F64 or F8_E8M0")]
+    ScaleDtype {
+        /// The scales.
+        key: String,
+        /// Their type.
+        dtype: Dtype,
+    },
+    /// Scales that do not fit their weight.
+    #[error(
+        "{key}: scales {shape:?} do not fit a weight {weight:?}; expected one, one per row, or one per block{}",
+        block.map(|[rows, columns]| format!(" of {rows}x{columns}, as config.json says")).unwrap_or_default()
+    )]
+    ScaleShape {
+        /// The scales.
+        key: String,
+        /// Their shape.
+        shape: Vec<usize>,
+        /// The weight's.
+        weight: Vec<usize>,
+        /// The size of blocks, where the model tells it.
+        block: Option<[usize; 2]>,
+    },
+    /// A scale that no value can be multiplied by.
+    #[error("{key}: scale {number} is {found}; expected a positive finite number")]
+    ScaleValue {
+        /// The scales.
+        key: String,
+        /// Which of them, in row-major order.
+        number: usize,
+        /// What it is.
+        found: f64,
     },
     /// Values that the type to store cannot hold: too large for it, or all so small that nothing is left.
     #[error("{key}: {count} of its values {} {dtype}", if *too_large { "are too large for" } else { "are too small for" })]

@@ -52,6 +52,34 @@ pub enum JobError {
         /// The relative error.
         error: f64,
     },
+    /// A change that is lost to rounding.
+    #[error(
+        "{key}: rounding to its type leaves {:.0} % of the change, less than the {:.0} % asked for", 100.0 * kept, 100.0 * least
+    )]
+    ChangeLost {
+        /// The weight.
+        key: String,
+        /// The share of the change that is left.
+        kept: f64,
+        /// The least share allowed.
+        least: f64,
+    },
+    /// A weight that the model before quantisation does not have, or in another shape.
+    #[error("{key}: expected {expected:?} as in the quantised model, found {}", found.as_ref().map_or("none".to_owned(), |shape| format!("{shape:?}")))]
+    Original {
+        /// The weight.
+        key: String,
+        /// Its shape in the quantised model.
+        expected: Vec<usize>,
+        /// That in the other one, if it is there.
+        found: Option<Vec<usize>>,
+    },
+    /// A model that was given as one before quantisation and is not.
+    #[error("{key}: is quantised here too; expected the model as it was before")]
+    OriginalQuantized {
+        /// The weight.
+        key: String,
+    },
     /// An adapter that cannot be taken out of a model again.
     #[error("{key} cannot be taken out again: it {reason}")]
     CannotUnmerge {

@@ -1,4 +1,4 @@
-//! The four element types that adapters and their arithmetic know.
+//! The element types that adapters and their arithmetic know.
 
 use std::cmp::Ordering;
 
@@ -6,6 +6,8 @@ use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use lokr_core::Scalar;
 use safetensors::Dtype;
+
+use super::fp8::{E4M3, E5M2, Fp8, e4m3_value, e5m2_value};
 
 /// A floating-point element type of a stored tensor.
 ///
@@ -19,6 +21,10 @@ use safetensors::Dtype;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FloatType {
+    /// Eight bits, four of them an exponent: `float8_e4m3fn`, without infinities.
+    E4m3,
+    /// Eight bits, five of them an exponent: the upper half of an f16.
+    E5m2,
     /// IEEE half precision.
     F16,
     /// The upper half of an f32.
@@ -33,10 +39,12 @@ pub enum FloatType {
 const BLOCK: usize = 256;
 
 impl FloatType {
-    /// The type of that name, or `None` for integers, booleans, complex numbers and floats below 16 bits.
+    /// The type of that name, or `None` for integers, booleans, complex numbers and other floats.
     #[must_use]
     pub fn from_dtype(dtype: Dtype) -> Option<Self> {
         match dtype {
+            Dtype::F8_E4M3 => Some(Self::E4m3),
+            Dtype::F8_E5M2 => Some(Self::E5m2),
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::Bf16),
             Dtype::F32 => Some(Self::F32),
@@ -49,6 +57,8 @@ impl FloatType {
     #[must_use]
     pub fn dtype(self) -> Dtype {
         match self {
+            Self::E4m3 => Dtype::F8_E4M3,
+            Self::E5m2 => Dtype::F8_E5M2,
             Self::F16 => Dtype::F16,
             Self::Bf16 => Dtype::BF16,
             Self::F32 => Dtype::F32,
@@ -60,6 +70,7 @@ impl FloatType {
     #[must_use]
     pub fn size(self) -> usize {
         match self {
+            Self::E4m3 | Self::E5m2 => 1,
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
             Self::F64 => 8,
@@ -70,6 +81,8 @@ impl FloatType {
     #[must_use]
     pub fn epsilon(self) -> f64 {
         match self {
+            Self::E4m3 => E4M3.epsilon().into(),
+            Self::E5m2 => E5M2.epsilon().into(),
             Self::F16 => f16::EPSILON.to_f64(),
             Self::Bf16 => bf16::EPSILON.to_f64(),
             Self::F32 => f64::from(f32::EPSILON),
@@ -77,10 +90,33 @@ impl FloatType {
         }
     }
 
-    /// The type that holds the values of both: of f16 and bf16, neither of which holds the other, f32.
+    /// The gap between its values nearest to zero.
+    pub(crate) fn smallest_step(self) -> f64 {
+        match self {
+            Self::E4m3 => E4M3.smallest_step().into(),
+            Self::E5m2 => E5M2.smallest_step().into(),
+            Self::F16 => f16::from_bits(1).to_f64(),
+            Self::Bf16 => bf16::from_bits(1).to_f64(),
+            Self::F32 => f32::from_bits(1).into(),
+            Self::F64 => f64::from_bits(1),
+        }
+    }
+
+    /// How it is made of its bits, if it has eight of them.
+    pub(crate) fn fp8(self) -> Option<Fp8> {
+        match self {
+            Self::E4m3 => Some(E4M3),
+            Self::E5m2 => Some(E5M2),
+            _ => None,
+        }
+    }
+
+    /// The type that holds the values of both: where neither holds the other, f16 of the two kinds of eight bits, and
+    /// f32 of f16 and bf16.
     pub(crate) fn wider(self, other: Self) -> Self {
         match self.size().cmp(&other.size()) {
             _ if self == other => self,
+            Ordering::Equal if self.size() == 1 => Self::F16,
             Ordering::Equal => Self::F32,
             Ordering::Less => other,
             Ordering::Greater => self,
@@ -91,6 +127,8 @@ impl FloatType {
     #[inline(always)] // Into the caller's instruction set.
     pub(crate) fn decode<T: Scalar>(self, bytes: &[u8], out: &mut [T]) {
         match self {
+            Self::E4m3 => fill(bytes, out, |[x]: [u8; 1]| T::from_f64_lossy(e4m3_value(x).into())),
+            Self::E5m2 => fill(bytes, out, |[x]: [u8; 1]| T::from_f64_lossy(e5m2_value(x).into())),
             Self::F16 => {
                 // In blocks, so that the processor's own conversion is chosen once per block, not per element.
                 let (mut halves, mut floats) = ([f16::ZERO; BLOCK], [0f32; BLOCK]);
@@ -110,6 +148,8 @@ impl FloatType {
     #[inline(always)] // Into the caller's instruction set.
     pub(crate) fn encode<T: Scalar>(self, values: &[T], out: &mut [u8]) {
         match self {
+            Self::E4m3 => spread(values, out, |x| [E4M3.nearest(round_to_odd(x.to_f64_exact()))]),
+            Self::E5m2 => spread(values, out, |x| [E5M2.nearest(round_to_odd(x.to_f64_exact()))]),
             Self::F16 => {
                 let (mut floats, mut halves) = ([0f32; BLOCK], [f16::ZERO; BLOCK]);
                 for (values, out) in values.chunks(BLOCK).zip(out.chunks_mut(2 * BLOCK)) {
@@ -125,7 +165,7 @@ impl FloatType {
     }
 }
 
-/// The value as f32, exactly, or else the one of its two neighbours whose last bit is 1. Rounding that to a half type
+/// The value as f32, exactly, or else the one of its two neighbours whose last bit is 1. Rounding that to a smaller type
 /// gives what rounding `x` itself would (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded sums"); the
 /// `half` crate's own conversion from f64 to bf16 ignores the lower 32 bits.
 #[inline(always)]

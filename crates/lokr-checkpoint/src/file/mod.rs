@@ -1,6 +1,6 @@
 //! Tensors as they lie in files: safetensors read, checked and written, and outputs that appear whole or not at all.
 //!
-//! - `dtype`: the element types to compute with, decoded and encoded.
+//! - `dtype`: the element types to compute with, decoded and encoded; `fp8`: those of eight bits.
 //! - `shape`: how many elements and bytes a shape has.
 //! - `matrix`: row-major values as matrices.
 //! - `json`: JSON objects whose keys are unique.
@@ -14,6 +14,7 @@
 //! It knows nothing of adapters and models, and uses no other room but the errors.
 
 mod dtype;
+mod fp8;
 mod json;
 mod matrix;
 mod mmap;

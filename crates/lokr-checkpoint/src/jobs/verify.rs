@@ -1,6 +1,7 @@
 //! Whether a model is what a base and adapters make together.
 
-use std::ops::ControlFlow;
+use std::collections::BTreeSet;
+use std::ops::{ControlFlow, RangeInclusive};
 
 use lokr_core::Scalar;
 use rayon::prelude::*;
@@ -13,6 +14,7 @@ use crate::error::{InFile, JobError, Result};
 use crate::file::{FloatType, Tensor, rows_mut};
 use crate::model::BaseModel;
 use crate::module::Strength;
+use crate::quantized::{Codec, Encoding, Weight};
 
 /// Choices of [`verify`].
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +23,8 @@ pub struct VerifyOptions {
     pub unmatched: Unmatched,
     /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the
     /// base's and the exact value. 1 allows for one rounding in each of two programs; programs that compute in half
-    /// types, as PEFT does for such models, need more.
+    /// types, as PEFT does for such models, need more. Of a type of eight bits, 1 allows for one step to the next value,
+    /// and the change as a whole must be there, too.
     pub tolerance: f64,
 }
 
@@ -37,7 +40,7 @@ impl Default for VerifyOptions {
 pub enum Verdict {
     /// Within the tolerance, or the same bits.
     Match,
-    /// Some values are not, or the tensors have different shapes.
+    /// Some values are not, or the tensors have different shapes, or values of eight bits are, but not the change.
     Mismatch,
 }
 
@@ -90,7 +93,8 @@ pub struct VerifyReport {
 
 /// Compares a merged model with what `base` and `adapters` make together, tensor by tensor, without writing anything.
 ///
-/// A model that is different is no error: the report says so.
+/// A model that is different is no error: the report says so. Of weights of eight bits, what they stand for is compared;
+/// their scales may be others, and either model may hold floats where the other one does not.
 ///
 /// # Cost
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).
@@ -124,19 +128,22 @@ pub fn verify(
         return Err(JobError::Option { option: "tolerance", expected, found: options.tolerance.to_string() }.into());
     }
     let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
-    let (both, missing): (Vec<_>, Vec<_>) = base.names().partition(|name| merged.info(name).is_some());
-    let extra = merged.names().filter(|name| base.info(name).is_none()).map(str::to_owned).collect();
+    let belongings = Belongings::new(base, merged, &plan);
+    let compared = base.names().filter(|name| !belongings.contains(name));
+    let (both, missing): (Vec<_>, Vec<_>) = compared.partition(|name| merged.info(name).is_some());
+    let extra = merged.names().filter(|name| base.info(name).is_none() && !belongings.contains(name));
+    let extra = extra.map(str::to_owned).collect();
     let missing = missing.into_iter().map(str::to_owned).collect();
     let mut tell = |event: Progress<'_>| event.tell(progress);
     let bytes = base.files().iter().map(|file| file.data_bytes() as u64).sum();
     tell(Progress::Started { tensors: both.len(), bytes })?;
     let mut tensors = Vec::with_capacity(both.len());
     for name in both {
-        let (before, found) = (base.tensor(name)?, merged.tensor(name)?);
-        let pieces = plan.pieces(base, name, &before)?;
+        let (before, found) = (Side::new(base, name)?, Side::new(merged, name)?);
+        let pieces = plan.pieces(base, name, &before.tensor)?;
         let check = check(&plan, name, &before, &pieces, &found, options);
         tensors.push(check.in_file(base.path())?);
-        let bytes = before.bytes().len() as u64;
+        let bytes = before.tensor.bytes().len() as u64;
         tell(Progress::Tensor { name, bytes })?;
     }
     tell(Progress::Finishing)?;
@@ -148,35 +155,88 @@ pub fn verify(
     Ok(report)
 }
 
+/// The tensors of two models that only say how weights are stored, where these are compared by their values.
+struct Belongings(BTreeSet<String>);
+
+impl Belongings {
+    fn new(base: &BaseModel, merged: &BaseModel, plan: &Plan<'_>) -> Self {
+        let dtype = |model: &BaseModel, name| model.info(name).map(|(dtype, _)| dtype);
+        let adapted: BTreeSet<_> = plan.applied.keys().map(|weight| base.stored_in(weight)).collect();
+        let all = base.companions().into_iter().chain(merged.companions());
+        let by_value = all.filter(|(_, of)| adapted.contains(of) || dtype(base, of) != dtype(merged, of));
+        let markers = base.markers().iter().chain(merged.markers()).cloned();
+        Self(by_value.map(|(name, _)| name).chain(markers).collect())
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+}
+
+/// A tensor of one of the models, and how its values follow, where it has values to compute with.
+struct Side {
+    tensor: Tensor,
+    encoding: Option<Encoding>,
+}
+
+impl Side {
+    fn new(model: &BaseModel, name: &str) -> Result<Self> {
+        Ok(Self { tensor: model.tensor(name)?, encoding: model.encoding(name)? })
+    }
+
+    fn of(tensor: &Tensor) -> Self {
+        Self { tensor: tensor.clone(), encoding: FloatType::from_dtype(tensor.dtype()).map(Encoding::plain) }
+    }
+
+    /// Its rows from one on, of which `tensor` is a part.
+    fn rows(&self, tensor: &Tensor, first: usize) -> Self {
+        let row = tensor.shape().iter().skip(1).product::<usize>();
+        let encoding = self.encoding.as_ref().map(|encoding| encoding.from_element(first * row));
+        Self { tensor: tensor.clone(), encoding }
+    }
+
+    fn has_same_bits(&self, other: &Self) -> bool {
+        let bits = |side: &Self| (side.tensor.dtype(), side.tensor.shape().to_vec());
+        let scales = |side: &Self| side.encoding.as_ref().and_then(|encoding| encoding.scales().cloned());
+        bits(self) == bits(other) && self.tensor.bytes() == other.tensor.bytes() && scales(self) == scales(other)
+    }
+}
+
 /// Compares a tensor with the base's, which also comes in the pieces that adapters change apart.
 fn check(
     plan: &Plan<'_>,
     name: &str,
-    base: &Tensor,
+    base: &Side,
     pieces: &[(String, Tensor)],
-    found: &Tensor,
+    found: &Side,
     options: &VerifyOptions,
 ) -> Result<TensorCheck> {
     let adapted = pieces.iter().any(|(weight, _)| plan.applied.contains_key(weight));
     let (expected, sums) = match plan.modules_to_save.get(name) {
-        Some(replacement) => (Expectation::Replaced, compare(replacement, found, &[], options)?),
+        Some(replacement) => (Expectation::Replaced, compare(&Side::of(replacement), found, &[], options)?),
         None if !adapted => (Expectation::Unchanged, compare(base, found, &[], options)?),
-        None if base.shape() != found.shape() => (Expectation::Adapted, Sums::incomparable(found)),
+        None if base.tensor.shape() != found.tensor.shape() => {
+            (Expectation::Adapted, Sums::incomparable(&found.tensor))
+        }
         None => {
             let (mut sums, mut first) = (Sums::default(), 0);
-            for (weight, base) in pieces {
-                let rows = first..first + base.shape()[0];
+            for (weight, piece) in pieces {
+                let rows = first..first + piece.shape()[0];
+                let found = found.rows(&found.tensor.rows(rows.clone()), first);
+                let base = base.rows(piece, first);
                 first = rows.end;
                 let applied = plan.applied.get(weight).map_or(&[][..], |applied| applied);
-                sums = sums.and(compare(base, &found.rows(rows), applied, options)?);
+                sums = sums.and(compare(&base, &found, applied, options)?);
             }
             (Expectation::Adapted, sums)
         }
     };
+    let is_coarse = found.encoding.as_ref().is_some_and(|encoding| encoding.unquantized().is_none());
+    let right = sums.wrong == 0 && (!is_coarse || sums.holds_change(found.tensor.element_count()));
     Ok(TensorCheck {
         name: name.to_owned(),
         expected,
-        verdict: if sums.wrong == 0 { Verdict::Match } else { Verdict::Mismatch },
+        verdict: if right { Verdict::Match } else { Verdict::Mismatch },
         wrong: sums.wrong,
         largest_error: sums.error,
         relative_error: if sums.error == 0.0 { 0.0 } else { sums.error / sums.largest },
@@ -185,30 +245,28 @@ fn check(
 }
 
 /// Compares a tensor, or rows of one, with what modules make of the base's.
-fn compare(base: &Tensor, found: &Tensor, applied: &[Applied<'_>], options: &VerifyOptions) -> Result<Sums> {
-    if applied.is_empty() && (base.dtype(), base.shape(), base.bytes()) == (found.dtype(), found.shape(), found.bytes())
-    {
+fn compare(base: &Side, found: &Side, applied: &[Applied<'_>], options: &VerifyOptions) -> Result<Sums> {
+    if applied.is_empty() && base.has_same_bits(found) {
         return Ok(Sums::default());
     }
-    let pair = match (FloatType::from_dtype(base.dtype()), FloatType::from_dtype(found.dtype())) {
-        (Some(from), Some(to)) if base.shape() == found.shape() => {
-            Pair { base, from, found, to, tolerance: options.tolerance }
+    let weight = |side: &Side| Some(Weight { tensor: side.tensor.clone(), encoding: side.encoding.clone()? });
+    let pair = match (weight(base), weight(found)) {
+        (Some(base), Some(found)) if base.tensor.shape() == found.tensor.shape() => {
+            Pair { base, found, tolerance: options.tolerance }
         }
-        _ => return Ok(Sums::incomparable(found)),
+        _ => return Ok(Sums::incomparable(&found.tensor)),
     };
-    match (applied, pair.from) {
-        ([], _) => pair.compare(&Steps::<f64>::none(base.element_count())),
-        (_, FloatType::F64) => pair.compare(&Steps::<f64>::new(applied, base, pair.from)?),
-        (_, _) => pair.compare(&Steps::<f32>::new(applied, base, pair.from)?),
+    match (applied, pair.base.encoding.unquantized()) {
+        ([], _) => pair.compare(&Steps::<f64>::none(base.tensor.shape())),
+        (_, Some(FloatType::F64)) => pair.compare(&Steps::<f64>::new(applied, &pair.base)?),
+        (_, _) => pair.compare(&Steps::<f32>::new(applied, &pair.base)?),
     }
 }
 
 /// A tensor of the base, and the one found in the merged model.
-struct Pair<'a> {
-    base: &'a Tensor,
-    from: FloatType,
-    found: &'a Tensor,
-    to: FloatType,
+struct Pair {
+    base: Weight,
+    found: Weight,
     tolerance: f64,
 }
 
@@ -220,7 +278,16 @@ struct Sums {
     /// `‖expected − base‖²` and `⟨found − base, expected − base⟩`.
     change: f64,
     overlap: f64,
+    /// `‖found − expected‖²`.
+    errors: f64,
 }
+
+/// The least and the most of a change that values of eight bits may hold.
+const HELD: RangeInclusive<f64> = 0.25..=1.75;
+/// How far chance alone takes what they hold, in standard deviations.
+const CHANCE: f64 = 4.0;
+/// Steps of the stored type by which values may be off that were rounded together, in another basis.
+const ROTATED: f64 = 3.0;
 
 impl Sums {
     /// Of a tensor of which no value can be compared.
@@ -235,53 +302,71 @@ impl Sums {
             largest: self.largest.max(next.largest),
             change: self.change + next.change,
             overlap: self.overlap + next.overlap,
+            errors: self.errors + next.errors,
         }
+    }
+
+    /// Whether the change is there, in values of which each alone could be rounded.
+    fn holds_change(&self, elements: usize) -> bool {
+        if self.change == 0.0 {
+            return true;
+        }
+        let chance = CHANCE * (self.errors / self.change / elements as f64).sqrt();
+        let share = self.overlap / self.change;
+        share + chance >= *HELD.start() && share - chance <= *HELD.end()
     }
 }
 
-impl Pair<'_> {
+impl Pair {
     /// Compares tile by tile; the tiles' sums are joined in their order.
     fn compare<T: Scalar>(&self, steps: &Steps<T>) -> Result<Sums> {
         let rows = steps.tile_rows();
         let elements = rows * steps.columns.max(1);
-        let tiles = self.base.bytes().par_chunks(elements * self.from.size());
-        let tiles = tiles.zip(self.found.bytes().par_chunks(elements * self.to.size())).enumerate();
+        let (from, to) = (&self.base.encoding, &self.found.encoding);
+        let tiles = self.base.tensor.bytes().par_chunks(elements * from.size());
+        let tiles = tiles.zip(self.found.tensor.bytes().par_chunks(elements * to.size())).enumerate();
         let sums: Vec<_> = tiles
             .map(|(index, (base, found))| {
-                let length = base.len() / self.from.size();
+                let (row, length) = (index * rows, base.len() / from.size());
+                let first = row * steps.columns;
                 let (mut before, mut right) = (vec![T::zero(); length], vec![T::zero(); length]);
                 // What was found is compared as it is stored, also where arithmetic is in f32.
                 let mut got = vec![0f64; length];
-                self.from.decode(base, &mut before);
-                self.to.decode(found, &mut got);
+                from.decode(first, base, &mut before);
+                to.decode(first, found, &mut got);
                 right.copy_from_slice(&before);
-                let first = index * rows;
-                steps.apply(&mut rows_mut(&mut right, steps.columns), first..first + length / steps.columns);
-                self.sums(&before, &right, &got)
+                steps.apply(&mut rows_mut(&mut right, steps.columns), row..row + length / steps.columns);
+                self.sums(first, &before, &right, &got)
             })
             .collect();
         Ok(sums.into_iter().fold(Sums::default(), Sums::and))
     }
 
-    fn sums<T: Scalar>(&self, before: &[T], right: &[T], got: &[f64]) -> Sums {
+    /// Sums over the elements from `first` on.
+    fn sums<T: Scalar>(&self, first: usize, before: &[T], right: &[T], got: &[f64]) -> Sums {
         let largest = right.iter().fold(0f64, |max, x| max.max(x.to_f64_exact().abs()));
+        let to = &self.found.encoding;
         // Beside the stored type's rounding, that of the arithmetic, and f16's smallest step.
-        let floor =
-            8.0 * T::epsilon().to_f64_exact() * largest + if self.to == FloatType::F16 { 2f64.powi(-24) } else { 0.0 };
+        let f16 = if to.unquantized() == Some(FloatType::F16) { 2f64.powi(-24) } else { 0.0 };
+        let floor = 8.0 * T::epsilon().to_f64_exact() * largest + f16;
+        let steps = self.tolerance * if to.is_rotated() { ROTATED } else { 1.0 };
         let mut sums = Sums { largest, ..Sums::default() };
-        for ((before, right), &got) in before.iter().zip(right).zip(got) {
+        for (element, ((before, right), &got)) in (first..).zip(before.iter().zip(right).zip(got)) {
             let (before, right) = (before.to_f64_exact(), right.to_f64_exact());
             if right.is_nan() && got.is_nan() || right == got {
                 // Also for equal infinities, whose difference is no number.
             } else {
                 let error = (got - right).abs();
                 sums.error = sums.error.max(if error.is_nan() { f64::INFINITY } else { error });
-                let size = 0.5 * (before.abs() + right.abs());
-                let allowed = self.tolerance * self.to.epsilon() * size + floor;
+                // Stochastic rounding takes a value to the farther of its neighbours, too.
+                let coarse = to.unquantized().is_none();
+                let size = if coarse { before.abs().max(right.abs()) } else { 0.5 * (before.abs() + right.abs()) };
+                let allowed = steps * to.step(element, size) + floor;
                 sums.wrong += usize::from(error.is_nan() || error > allowed);
             }
             sums.change += (right - before) * (right - before);
             sums.overlap += (got - before) * (right - before);
+            sums.errors += (got - right) * (got - right);
         }
         sums
     }

@@ -10,8 +10,11 @@ use serde::Deserialize;
 
 use super::fused;
 use super::fused::Third;
-use crate::error::{FileError, InFile, Result};
-use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
+use crate::error::{CheckpointError, FileError, InFile, Result};
+use crate::file::{Fields, Tensor, TensorFile, parent, pickle};
+use crate::quantized::{
+    Beside, Description, Encoding, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions,
+};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
 ///
@@ -21,6 +24,8 @@ use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 /// Where attention's query, key and value lie in one tensor, `….in_proj_weight` as torch's `MultiheadAttention` stores
 /// them, its thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and
 /// so are those of `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
+///
+/// Weights of eight bits a value (fp8 and int8, with scales or without) are read as what they stand for.
 ///
 /// # Examples
 /// ```no_run
@@ -41,14 +46,18 @@ pub struct BaseModel {
     index: BTreeMap<String, usize>,
     /// Thirds of fused tensors by their names.
     fused: BTreeMap<String, Third>,
+    /// What it tells of how weights are stored, beside the tensors next to each.
+    description: Description,
+    /// The tensors that say that others are scaled.
+    markers: Vec<String>,
 }
 
 /// Names of a model's one file, or of its index with `.index.json` behind.
 const NAMES: [&str; 2] = ["model.safetensors", "diffusion_pytorch_model.safetensors"];
 const INDEX_SUFFIX: &str = ".index.json";
 
-/// Names that quantised weights have in place of `weight`.
-const QUANTIZED: [&str; 2] = ["qweight", "weight_packed"];
+/// The file that tells of all weights.
+pub(crate) const CONFIG: &str = "config.json";
 
 #[derive(Deserialize)]
 struct ShardIndex {
@@ -74,7 +83,14 @@ impl BaseModel {
 
     fn new(path: &Path, index_path: Option<&Path>, files: Vec<TensorFile>, index: BTreeMap<String, usize>) -> Self {
         let (path, index_path) = (path.to_owned(), index_path.map(Path::to_owned));
-        let mut model = Self { path, index_path, files, index, fused: BTreeMap::new() };
+        let markers = index.keys().filter(|name| is_marker(name)).cloned().collect();
+        let mut description = Description::default();
+        files.iter().for_each(|file| description.add_header(file.metadata()));
+        let fused = BTreeMap::new();
+        let mut model = Self { path, index_path, files, index, fused, description, markers };
+        if let Some(config) = model.directory().map(|directory| directory.join(CONFIG)) {
+            model.description.add_config(&config);
+        }
         let thirds = model.names().map(|name| model.own_thirds(name));
         // What is stored under a name of its own is that.
         let thirds = thirds.filter(|thirds| !thirds.iter().any(|(name, _)| model.index.contains_key(name)));
@@ -182,42 +198,81 @@ impl BaseModel {
         names.filter(|name| self.fused.contains_key(name)).collect()
     }
 
-    /// A weight's values, to compute with.
+    /// A weight's values, to compute with: where it is stored in eight bits a value with scales, what these stand for.
     ///
     /// # Errors
-    /// [`FileError::TensorMissing`], [`FileError::QuantizedBase`].
+    /// [`FileError::TensorMissing`], [`FileError::QuantizedBase`], [`FileError::ScaleMissing`],
+    /// [`FileError::ScalesTwice`], [`FileError::ScaleDtype`], [`FileError::ScaleShape`], [`FileError::ScaleValue`].
     pub fn weight<T: Scalar>(&self, name: &str) -> Result<ArrayD<T>> {
-        let tensor = self.tensor(name)?;
-        self.check_type(name, tensor.dtype())?;
-        tensor.to_array(name)
+        Ok(self.stored_weight(name)?.to_array())
+    }
+
+    /// The Frobenius norm of a weight's values, in memory for a few of them only.
+    ///
+    /// # Errors
+    /// Those of [`BaseModel::weight`].
+    pub fn frobenius_norm(&self, name: &str) -> Result<f64> {
+        Ok(self.stored_weight(name)?.frobenius_norm())
+    }
+
+    /// A weight as it is stored, or some rows of one.
+    pub(crate) fn stored_weight(&self, name: &str) -> Result<Weight> {
+        let tensor = self.tensor(self.stored_in(name))?;
+        let whole = Weight { encoding: self.layout(self.stored_in(name))?.encoding, tensor };
+        Ok(match self.fused.get(name) {
+            Some(third) => whole.rows(third.rows.clone()),
+            None => whole,
+        })
+    }
+
+    /// How a stored tensor's values follow from what is there.
+    pub(crate) fn layout(&self, tensor: &str) -> Result<Layout> {
+        let find = |name: &str| self.index.contains_key(name).then(|| self.tensor(name).ok()).flatten();
+        let beside = Beside { description: &self.description, find: &find, markers: &self.markers };
+        layout(tensor, self.info(tensor), &beside).in_file(&self.path)
+    }
+
+    /// How a stored tensor's values follow, or nothing where it holds no values that are read: integers and bytes need
+    /// not be weights.
+    pub(crate) fn encoding(&self, tensor: &str) -> Result<Option<Encoding>> {
+        match self.layout(tensor) {
+            Ok(layout) => Ok(Some(layout.encoding)),
+            Err(error) if matches!(error.cause(), CheckpointError::File(FileError::QuantizedBase { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The tensors that say how others are stored, each with the one that it belongs to.
+    pub(crate) fn companions(&self) -> BTreeMap<String, &str> {
+        let codes = self.names().filter(|name| self.info(name).is_some_and(|(dtype, _)| may_be_codes(dtype)));
+        let companions = codes.flat_map(|name| possible_companions(name).map(move |companion| (companion, name)));
+        companions.filter(|(companion, _)| self.index.contains_key(companion)).collect()
+    }
+
+    /// The tensors that say that others are scaled.
+    pub(crate) fn markers(&self) -> &[String] {
+        &self.markers
+    }
+
+    /// Whether its configuration says that its weights are quantised, all in one way.
+    pub(crate) fn is_quantized_by_config(&self) -> bool {
+        self.description.has_config()
     }
 
     /// The modules that have a weight, quantised or not, on its own or as a third of a fused one.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &str> {
-        self.names().chain(self.fused.keys().map(String::as_str)).filter_map(|name| {
-            let (module, parameter) = name.rsplit_once('.')?;
-            (parameter == "weight" || QUANTIZED.contains(&parameter)).then_some(module)
-        })
+        self.names().chain(self.fused.keys().map(String::as_str)).filter_map(module_of)
     }
 
-    /// The weight's name and shape of a module, where it is one that can be adapted.
+    /// The weight's name and shape of a module, where its values are stored in a way that is read.
     pub(crate) fn adaptable(&self, module: &str) -> Result<(String, &[usize])> {
         let weight = format!("{module}.weight");
-        if let Some((dtype, shape)) = self.info(&weight) {
-            self.check_type(&weight, dtype)?;
-            return Ok((weight, shape));
+        let stored = self.stored_in(&weight);
+        self.layout(stored)?;
+        match self.info(&weight) {
+            Some((_, shape)) => Ok((weight, shape)),
+            None => Err(FileError::TensorMissing { key: weight }.in_file(&self.path)),
         }
-        let quantized = QUANTIZED.iter().map(|parameter| format!("{module}.{parameter}"));
-        let dtype = quantized.into_iter().find(|name| self.index.contains_key(name)).unwrap_or_default();
-        Err(FileError::QuantizedBase { key: weight, dtype }.in_file(&self.path))
-    }
-
-    fn check_type(&self, name: &str, dtype: Dtype) -> Result<()> {
-        if FloatType::from_dtype(dtype).is_some() {
-            return Ok(());
-        }
-        let error = FileError::QuantizedBase { key: name.to_owned(), dtype: dtype.to_string() };
-        Err(error.in_file(&self.path))
     }
 }
 

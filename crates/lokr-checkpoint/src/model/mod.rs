@@ -4,10 +4,11 @@
 //! - `fused`: weights that a model stores in one tensor and adapters change apart.
 //! - `layer`: its weights as layers of `lokr-layers`.
 //!
-//! It uses the files of `file`, and knows nothing of adapters.
+//! It uses the files of `file` and the layouts of `quantized`, and knows nothing of adapters.
 
 mod base;
 mod fused;
 mod layer;
 
 pub use base::BaseModel;
+pub(crate) use base::CONFIG;

@@ -357,7 +357,7 @@ fn quantized_base() {
     for (key, weight) in [
         ("m.weight", raw(Dtype::U8, &[30, 1], 30)),
         ("m.weight", raw(Dtype::I8, &[6, 10], 60)),
-        ("m.weight", raw(Dtype::F8_E4M3, &[6, 10], 60)),
+        ("m.weight", raw(Dtype::F8_E8M0, &[6, 10], 60)),
         ("m.qweight", raw(Dtype::I32, &[2, 10], 80)),
     ] {
         let folder = Folder::new();

@@ -309,7 +309,7 @@ fn dora_shape() {
     module(&[6], &[2, 5]).check_weight(&[6, 10]).unwrap();
 }
 
-// Factor types other than f32, f16, bf16, f64.
+// Factor types other than f32, f16, bf16, f64 and the two of eight bits.
 #[test]
 fn tensor_dtype() {
     for (dtype, bytes) in [
@@ -318,8 +318,8 @@ fn tensor_dtype() {
         (Dtype::BOOL, 10),
         (Dtype::I32, 40),
         (Dtype::I64, 80),
-        (Dtype::F8_E4M3, 10),
-        (Dtype::F8_E5M2, 10),
+        (Dtype::F8_E8M0, 10),
+        (Dtype::F8_E4M3FNUZ, 10),
         (Dtype::F4, 5),
     ] {
         cause(

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use lokr_checkpoint::{DoraStrength, ScaleRule, Unmatched};
+use lokr_checkpoint::{DoraStrength, QuantizedRounding, ScaleRule, Unmatched};
 
 use super::output::{OutputArgs, out_is};
 use super::read::ReadArgs;
-use super::values::{finite, scale, unmatched};
+use super::values::{FloatArg, finite, scale, unmatched};
 
 /// Merge adapters into a model: W + μ·s·(w1 ⊗ w2), each weight rounded once to its stored type
 ///
@@ -17,11 +17,16 @@ use super::values::{finite, scale, unmatched};
 #[command(after_help = "\
 Examples:
   lokr merge --base model/ --adapter adapter.safetensors --out merged/
-  lokr merge --base model.safetensors --adapter a/ --multiplier 0.8 --adapter b/ --multiplier 0.5 --out merged.safetensors")]
+  lokr merge --base model.safetensors --adapter a/ --multiplier 0.8 --adapter b/ --multiplier 0.5 --out merged.safetensors
+  lokr merge --base fp8.safetensors --adapter adapter.safetensors --rounding stochastic --out merged.safetensors")]
 pub(crate) struct MergeArgs {
     /// The model: a file, an index of shards or a directory
     #[arg(long, value_name = "MODEL")]
     pub(crate) base: PathBuf,
+    /// Merge into the weights of this model, which the base was made of, and round to the base's eight bits once: this
+    /// keeps the whole change
+    #[arg(long, value_name = "MODEL", alias = "from-unquantized")]
+    pub(crate) from_unquantised: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
 }
@@ -76,7 +81,41 @@ pub(crate) struct ChangeArgs {
     #[arg(long, display_order = 3)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
+    pub(crate) quantized: QuantizedArgs,
+    #[command(flatten)]
     pub(crate) apply: ApplyArgs,
+}
+
+/// What becomes of weights that are stored in eight bits a value.
+#[derive(Debug, Args)]
+pub(crate) struct QuantizedArgs {
+    /// Write weights of eight bits (fp8, int8) that change as this type, without scales; otherwise they stay what they are
+    #[arg(long, value_name = "DTYPE")]
+    pub(crate) out_dtype: Option<FloatArg>,
+    /// How values are rounded to eight bits
+    #[arg(long, value_name = "HOW", default_value = "nearest")]
+    pub(crate) rounding: RoundingArg,
+    /// The least share of the change in a weight of eight bits that rounding must leave, or nothing is written; 0 allows
+    /// any
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
+    pub(crate) min_kept: f64,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoundingArg {
+    /// To the nearest value: loses changes that are small beside the gaps between values
+    Nearest,
+    /// To either neighbour, by chance, which keeps every change on average; the same file gives the same bits
+    Stochastic,
+}
+
+impl From<RoundingArg> for QuantizedRounding {
+    fn from(rounding: RoundingArg) -> Self {
+        match rounding {
+            RoundingArg::Nearest => Self::Nearest,
+            RoundingArg::Stochastic => Self::Stochastic,
+        }
+    }
 }
 
 /// Which adapters, and how strongly.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, Run, WeightReport, merge, unmerge};
+use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, QuantizedOptions, Run, WeightReport, merge, unmerge};
 use serde::Serialize;
 
 use super::applied::{Applied, write_adapters};
@@ -30,21 +30,34 @@ enum Direction {
 }
 
 pub(crate) fn run(args: &MergeArgs, reporter: &Reporter) -> Result<(), CliError> {
-    change(Direction::Merge, &args.base, &args.change, reporter)
+    change(Direction::Merge, &args.base, args.from_unquantised.as_deref(), &args.change, reporter)
 }
 
 pub(crate) fn run_unmerge(args: &UnmergeArgs, reporter: &Reporter) -> Result<(), CliError> {
-    change(Direction::Unmerge, &args.merged, &args.change, reporter)
+    change(Direction::Unmerge, &args.merged, None, &args.change, reporter)
 }
 
-fn change(direction: Direction, model: &Path, args: &ChangeArgs, reporter: &Reporter) -> Result<(), CliError> {
+fn change(
+    direction: Direction,
+    model: &Path,
+    original: Option<&Path>,
+    args: &ChangeArgs,
+    reporter: &Reporter,
+) -> Result<(), CliError> {
     begin(&args.output)?;
     let adapters = Applied::read(&args.apply)?;
     let model = BaseModel::open(model)?;
+    let original = original.map(BaseModel::open).transpose()?;
     let options = MergeOptions {
         unmatched: args.apply.unmatched(),
         overwrite: args.output.overwrite(),
         run: if args.dry_run { Run::Dry } else { Run::Real },
+        quantized: QuantizedOptions {
+            out_dtype: args.quantized.out_dtype.map(Into::into),
+            rounding: args.quantized.rounding.into(),
+            original: original.as_ref(),
+            min_kept: args.quantized.min_kept,
+        },
     };
     let (pairs, out) = (adapters.pairs(), &args.output.out);
     let merge = reporter.job_over_bytes(|progress| match direction {
@@ -54,6 +67,7 @@ fn change(direction: Direction, model: &Path, args: &ChangeArgs, reporter: &Repo
     adapters.warn(reporter);
     reporter.warnings(&not_finite(&merge));
     reporter.warnings(&without_effect(&merge));
+    reporter.warnings(&of_eight_bits(&merge, args));
     reporter.summary(&Report { out, dry_run: args.dry_run, merge })
 }
 
@@ -76,7 +90,7 @@ fn without_effect(merge: &MergeReport) -> Vec<String> {
     if unchanged > 0 && !asked_for {
         warnings.push(format!("the adapters change nothing in {unchanged} of {}", counted(all, "weight")));
     }
-    let lost = measured().filter(|m| m.lost >= 1.0).count();
+    let lost = measured().filter(|m| m.kept.is_none() && m.lost >= 1.0).count();
     if lost > 0 {
         let weights = counted(all, "weight");
         warnings.push(format!("the change is smaller than what its type rounds in {lost} of {weights}"));
@@ -85,6 +99,26 @@ fn without_effect(merge: &MergeReport) -> Vec<String> {
         let (path, left_out) = (&adapter.path, adapter.unmatched.len());
         if left_out > 0 {
             warnings.push(format!("{path}: {} left out, not in the base model", counted(left_out, "module")));
+        }
+    }
+    warnings
+}
+
+/// What to say of weights of eight bits.
+fn of_eight_bits(merge: &MergeReport, args: &ChangeArgs) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let all = counted(merge.weights.len(), "weight");
+    let noisy = merge.weights.iter().filter_map(|weight| weight.measured).filter(|m| m.kept.is_some() && m.lost >= 1.0);
+    let noisy = noisy.count();
+    if noisy > 0 {
+        warnings.push(format!(
+            "rounding to eight bits adds more than the adapters do in {noisy} of {all}; --out-dtype bf16 holds the change"
+        ));
+    }
+    if args.quantized.out_dtype.is_some() && merge.left_out_tensors.is_empty() && merge.dequantized.is_empty() {
+        let floats = merge.weights.iter().filter(|weight| weight.dtype.contains('→')).count();
+        if floats == 0 {
+            warnings.push("no weight that changes is of eight bits; --out-dtype has no effect".to_owned());
         }
     }
     warnings
@@ -99,6 +133,10 @@ impl fmt::Display for Report<'_> {
         if !self.dry_run {
             columns.extend([("‖change‖", Align::Right), ("lost to rounding", Align::Right)]);
         }
+        let of_eight_bits = self.merge.weights.iter().any(|weight| weight.measured.is_some_and(|m| m.kept.is_some()));
+        if of_eight_bits {
+            columns.push(("share kept", Align::Right));
+        }
         let mut table = Table::new(columns);
         for weight in &self.merge.weights {
             let scales: Vec<_> = weight.applied.iter().map(|module| number(Some(module.scale))).collect();
@@ -108,12 +146,31 @@ impl fmt::Display for Report<'_> {
                 let measured = weight.measured;
                 cells.push(number(measured.map(|m| m.delta_norm)));
                 cells.push(number(measured.map(|m| m.lost)));
+                if of_eight_bits {
+                    cells.push(number(measured.and_then(|m| m.kept)));
+                }
             }
             table.row(cells);
         }
         writeln!(f, "{table}")?;
         for name in &self.merge.replaced {
             writeln!(f, "replaced {name}")?;
+        }
+        let floats = self.merge.dequantized.len();
+        if floats > 0 {
+            let weights = counted(floats, "other weight");
+            writeln!(f, "{weights} made floats too, because config.json describes all at once")?;
+        }
+        if self.merge.still_quantized > 0 {
+            writeln!(
+                f,
+                "{} of eight bits that nothing changes: as before",
+                counted(self.merge.still_quantized, "weight")
+            )?;
+        }
+        if !self.merge.left_out_tensors.is_empty() {
+            let tensors = counted(self.merge.left_out_tensors.len(), "tensor");
+            writeln!(f, "{tensors} left out: scales and marks of weights that are floats now")?;
         }
         let guards = self.merge.weights.iter().filter_map(|weight| weight.measured).map(|m| m.guard_error);
         match guards.reduce(f64::max) {

@@ -8,6 +8,7 @@ mod inspect;
 mod interrupt;
 mod models;
 mod options;
+mod quantized;
 mod recorded_cases;
 mod support;
 mod transcripts;

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use regex::Regex;
-use safetensors::Dtype;
 
 use super::difference::difference;
 use super::options::ExtractOptions;
@@ -11,6 +10,7 @@ use super::report::NotAdaptedReason;
 use crate::error::{InFile, JobError, Result};
 use crate::file::FloatType;
 use crate::model::BaseModel;
+use crate::quantized::Encoding;
 
 /// A weight that may be adapted, if it differs.
 pub(super) struct Candidate {
@@ -47,7 +47,14 @@ impl<'a> Survey<'a> {
             let example = self.tuned.names().next().unwrap_or_default().to_owned();
             return Err(JobError::NothingShared { example }.in_file(self.tuned.path()));
         }
-        Ok(base.union(&tuned).flat_map(|name| weights(self.base, self.tuned, name)).collect())
+        // How weights are stored is no difference.
+        let companions = [self.base.companions(), self.tuned.companions()];
+        let markers = [self.base.markers(), self.tuned.markers()].concat();
+        let is_value = |name: &&&str| {
+            !companions.iter().any(|companions| companions.contains_key(**name)) && !markers.iter().any(|m| m == **name)
+        };
+        let names = base.union(&tuned).filter(is_value);
+        Ok(names.flat_map(|name| weights(self.base, self.tuned, name)).collect())
     }
 
     /// Looks at one of them. Those that differ in no bit, or in the type alone, are found here; a candidate's values
@@ -63,24 +70,28 @@ impl<'a> Survey<'a> {
             return Ok(Finding::NotAdapted(NotAdaptedReason::Shape));
         }
         let same = base_stored == stored && base.tensor(name)?.bytes() == tuned.tensor(name)?.bytes();
-        if same || shape.contains(&0) {
+        let (base_encoding, encoding) = (base.encoding(base.stored_in(name))?, tuned.encoding(tuned.stored_in(name))?);
+        let scales = |encoding: &Option<Encoding>| encoding.as_ref().and_then(|encoding| encoding.scales().cloned());
+        if same && scales(&base_encoding) == scales(&encoding) || shape.contains(&0) {
             return Ok(Finding::Unchanged);
         }
-        let (Some(base_dtype), Some(dtype)) = (FloatType::from_dtype(base_stored), FloatType::from_dtype(stored))
-        else {
+        let (Some(base_encoding), Some(encoding)) = (base_encoding, encoding) else {
             return Ok(Finding::NotAdapted(NotAdaptedReason::ElementType));
         };
         let module = name.strip_suffix(".weight").filter(|_| (2..=5).contains(&shape.len()));
         let reason = match module {
             Some(module) if self.wanted.take(module) => {
-                let wide = base_dtype == FloatType::F64 || dtype == FloatType::F64;
+                let wide = [&base_encoding, &encoding].map(Encoding::unquantized).contains(&Some(FloatType::F64));
+                // Eight bits are too few for factors.
+                let dtype = encoding.unquantized().unwrap_or(FloatType::Bf16);
                 let (module, tensor) = (module.to_owned(), name.to_owned());
                 return Ok(Finding::Candidate(Candidate { module, tensor, dtype, wide }));
             }
             Some(_) => NotAdaptedReason::Excluded,
             None => NotAdaptedReason::NotAWeight,
         };
-        let equal = equal(base, tuned, name, (base_stored, stored))?;
+        // Those of one type and without scales have been compared as bytes.
+        let equal = (base_stored != stored || encoding.scales().is_some()) && equal(base, tuned, name)?;
         Ok(if equal { Finding::Unchanged } else { Finding::NotAdapted(reason) })
     }
 }
@@ -92,9 +103,9 @@ fn weights(base: &BaseModel, tuned: &BaseModel, tensor: &str) -> Vec<String> {
     if !thirds.is_empty() && thirds.iter().all(is_weight) { thirds } else { vec![tensor.to_owned()] }
 }
 
-/// Whether values of different types are the same; those of one type have been compared as bytes.
-fn equal(base: &BaseModel, tuned: &BaseModel, name: &str, types: (Dtype, Dtype)) -> Result<bool> {
-    Ok(types.0 != types.1 && difference::<f64>(base, tuned, name)?.0.iter().all(|&x| x == 0.0))
+/// Whether values that are stored in different ways are the same.
+fn equal(base: &BaseModel, tuned: &BaseModel, name: &str) -> Result<bool> {
+    Ok(difference::<f64>(base, tuned, name)?.0.iter().all(|&x| x == 0.0))
 }
 
 struct Patterns {

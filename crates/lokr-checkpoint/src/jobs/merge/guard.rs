@@ -150,6 +150,7 @@ mod tests {
     use crate::file::{FloatType, Tensor};
     use crate::jobs::merge::steps::Applied;
     use crate::module::{AnyModule, Module, Strength, W1, W2};
+    use crate::quantized::{Encoding, Weight};
     use ndarray::{Array2, ArrayD, IxDyn};
 
     fn matrix(rows: usize, columns: usize, step: usize) -> Array2<f64> {
@@ -160,10 +161,14 @@ mod tests {
         Tensor::from_array(matrix, FloatType::F32)
     }
 
+    fn weight(matrix: &Array2<f64>) -> Weight {
+        Weight { tensor: stored(matrix), encoding: Encoding::plain(FloatType::F32) }
+    }
+
     /// The verdict on a merged weight.
     fn passes(module: &Module, base: &Array2<f64>, merged: &Array2<f64>) -> bool {
         let applied = [Applied { adapter: 0, module: AnyModule::Lokr(module), strength: Strength::default() }];
-        let steps = Steps::<f32>::new(&applied, &stored(base), FloatType::F32).unwrap();
+        let steps = Steps::<f32>::new(&applied, &weight(base)).unwrap();
         let expected = Expected::new(&steps).unwrap();
         let product = |w: &Array2<f64>, x: &[f32]| -> Vec<f64> {
             w.rows().into_iter().map(|row| row.iter().zip(x).map(|(w, &x)| w * f64::from(x)).sum()).collect()

@@ -5,21 +5,26 @@
 //! - `steps`: what adapters do to one weight, on any of its rows.
 //! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
-//! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model.
+//! - `outputs`: what becomes of weights of eight bits and of what belongs to them; `rewrite`: one of them.
+//! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model; `described`: which of it
+//!   tells of the tensors.
 
+mod described;
 mod guard;
 mod limits;
 mod model;
 mod options;
 mod other_files;
+mod outputs;
 mod plan;
 mod report;
+mod rewrite;
 mod rows;
 mod steps;
 mod weight;
 
 pub use model::{merge, unmerge};
-pub use options::{MergeOptions, Run};
+pub use options::{MergeOptions, QuantizedOptions, QuantizedRounding, Run};
 pub(super) use plan::{Direction, Plan};
 pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, WeightReport};
 pub(super) use steps::{Applied, Steps};

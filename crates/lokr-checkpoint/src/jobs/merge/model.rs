@@ -1,20 +1,23 @@
 //! Merging adapters into a base model, and taking them out again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::described::{copy_config, copy_index};
 use super::options::{MergeOptions, Run};
 use super::other_files::{file_name, other_files};
+use super::outputs::{Outputs, check_original};
 use super::plan::{Direction, Plan};
 use super::report::MergeReport;
-use super::weight::merge_weight;
+use super::weight::{Target, merge_weight};
 use crate::adapter::Adapter;
 use crate::error::{InFile, JobError, Result};
-use crate::file::{FloatType, OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output};
+use crate::file::{OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output, product};
 use crate::jobs::progress::Progress;
-use crate::model::BaseModel;
+use crate::model::{BaseModel, CONFIG};
 use crate::module::{AnyModule, Strength};
+use crate::quantized::{Encoding, Scales, Weight};
 
 /// Merges adapters into a base model, one after another: `W ← W + μ·s·(w1 ⊗ w2)` for each, or the formula of DoRA.
 ///
@@ -23,6 +26,10 @@ use crate::module::{AnyModule, Strength};
 /// the tokenizer. Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
 /// that no adapter changes are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's
 /// `modules_to_save` take the place of the base's, rounded to its types.
+///
+/// Weights of eight bits a value (F8_E4M3, F8_E5M2, or integers, with or without scales) keep their layout: scales are
+/// made anew, so that the largest value fills the type, and values are rounded as [`QuantizedOptions`] say; so do the
+/// scales of weights that other rows of a fused tensor share. A change of which rounding leaves too little is refused.
 ///
 /// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters'
 /// own forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is
@@ -33,7 +40,7 @@ use crate::module::{AnyModule, Strength};
 /// # Cost
 /// One read and one write of the model. Weights are worked on in blocks of rows on all threads, each of which writes
 /// what it has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model.
-/// DoRA takes one more pass over the weights it changes. The bytes written do not depend on the number of threads.
+/// DoRA takes one more pass over the weights it changes, and so do scales. The bytes written do not depend on the number of threads.
 ///
 /// # Errors
 /// Before anything is written: those of [`Adapter::resolve`],
@@ -41,7 +48,8 @@ use crate::module::{AnyModule, Strength};
 /// arithmetic's type cannot hold, [`JobError::ReplacementShape`],
 /// [`NameError::DuplicateTarget`](crate::NameError::DuplicateTarget) for a tensor both adapted and replaced,
 /// [`OutputError::Exists`](crate::OutputError::Exists), [`OutputError::InTheWay`](crate::OutputError::InTheWay),
-/// [`OutputError::DiskSpace`](crate::OutputError::DiskSpace). Later: [`JobError::Guard`],
+/// [`OutputError::DiskSpace`](crate::OutputError::DiskSpace), [`JobError::Original`],
+/// [`JobError::OriginalQuantized`]. Later: [`JobError::Guard`], [`JobError::ChangeLost`],
 /// [`FileError::OutOfRange`](crate::FileError::OutOfRange), [`JobError::Interrupted`],
 /// [`CheckpointError::Io`](crate::CheckpointError::Io); those of [`OutputDirectory::finish`].
 ///
@@ -63,11 +71,11 @@ pub fn merge(
     base: &BaseModel,
     adapters: &[(&Adapter, Strength)],
     out: impl AsRef<Path>,
-    options: &MergeOptions,
+    options: &MergeOptions<'_>,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<MergeReport> {
     let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
-    Job { base, plan: &plan, out: out.as_ref(), options }.run(progress)
+    Job::new(base, &plan, out.as_ref(), options)?.run(progress)
 }
 
 /// Takes merged adapters out of a model again, in the reverse order: `W ← W − μ·s·(w1 ⊗ w2)`.
@@ -82,7 +90,7 @@ pub fn unmerge(
     merged: &BaseModel,
     adapters: &[(&Adapter, Strength)],
     out: impl AsRef<Path>,
-    options: &MergeOptions,
+    options: &MergeOptions<'_>,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<MergeReport> {
     let reversed: Vec<_> = adapters.iter().rev().copied().collect();
@@ -90,7 +98,7 @@ pub fn unmerge(
         check_reversible(adapter).in_file(adapter.path())?;
     }
     let plan = Plan::new(merged, &reversed, options.unmatched, Direction::Out)?;
-    Job { base: merged, plan: &plan, out: out.as_ref(), options }.run(progress)
+    Job::new(merged, &plan, out.as_ref(), options)?.run(progress)
 }
 
 /// An error for an adapter whose merge loses what was there.
@@ -106,51 +114,88 @@ fn check_reversible(adapter: &Adapter) -> Result<(), JobError> {
     Err(JobError::CannotUnmerge { key, reason })
 }
 
-struct Job<'a> {
-    base: &'a BaseModel,
-    plan: &'a Plan<'a>,
+pub(super) struct Job<'a> {
+    pub(super) base: &'a BaseModel,
+    pub(super) plan: &'a Plan<'a>,
     out: &'a Path,
-    options: &'a MergeOptions,
+    pub(super) options: &'a MergeOptions<'a>,
+    pub(super) outputs: Outputs,
 }
 
-impl Job<'_> {
+/// What has been done so far.
+pub(super) struct Done {
+    pub(super) report: MergeReport,
+    /// New scales by the names of their weights: in a file, they mostly come before these.
+    pub(super) scales: BTreeMap<String, Scales>,
+}
+
+impl<'a> Job<'a> {
+    fn new(base: &'a BaseModel, plan: &'a Plan<'a>, out: &'a Path, options: &'a MergeOptions<'a>) -> Result<Self> {
+        let outputs = Outputs::new(base, plan, &options.quantized)?;
+        if let Some(original) = options.quantized.original {
+            check_original(base, original, &outputs)?;
+        }
+        Ok(Self { base, plan, out, options, outputs })
+    }
+
     fn run(&self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<MergeReport> {
-        let mut report = MergeReport {
+        let report = MergeReport {
             adapters: self.plan.adapters.clone(),
             weights: Vec::new(),
             replaced: self.plan.modules_to_save.keys().cloned().collect(),
             unchanged: 0,
+            dequantized: self.outputs.dequantized.clone(),
+            still_quantized: if self.outputs.makes_floats() { self.outputs.still_quantized } else { 0 },
+            left_out_tensors: self.outputs.left_out.iter().cloned().collect(),
             bytes: 0,
             copied_files: Vec::new(),
             left_out: Vec::new(),
         };
+        let mut done = Done { report, scales: BTreeMap::new() };
         let directory = self.base.directory();
         let others = directory.map(|directory| other_files(directory, self.base)).transpose()?.unwrap_or_default();
-        (report.copied_files, report.left_out) = (others.copied.iter().map(file_name).collect(), others.left_out);
-        let (mut tensors, mut bytes) = (0, others.bytes);
-        for file in self.base.files() {
-            tensors += file.names().len();
-            bytes += file.data_bytes() as u64;
-        }
+        done.report.copied_files = others.copied.iter().map(file_name).collect();
+        done.report.left_out = others.left_out;
+        let specs: Vec<_> = self.base.files().iter().flat_map(|file| self.specs(file)).collect();
+        let (tensors, tensor_bytes) = (specs.len(), specs.iter().map(bytes_of).sum::<u64>());
+        let bytes = others.bytes + tensor_bytes;
         self.check_output(directory.is_some(), bytes, &others.copied).in_file(self.out)?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
-            self.describe_all(&mut report)?;
-            return Ok(report);
+            self.describe_all(&mut done)?;
+            return Ok(done.report);
         }
         if directory.is_none() {
-            self.write_all(&mut report, None, &mut tell)?;
-            return Ok(report);
+            self.write_all(&mut done, None, &mut tell)?;
+            return Ok(done.report);
         }
         let folder = OutputDirectory::create(self.out, self.options.overwrite)?;
-        self.write_all(&mut report, Some(folder.path()), &mut tell)?;
+        self.write_all(&mut done, Some(folder.path()), &mut tell)?;
         for path in others.copied {
             let copy = folder.path().join(path.file_name().unwrap_or_default());
-            std::fs::copy(&path, copy).in_file(&path)?;
+            self.copy_file(&path, &copy, tensor_bytes)?;
         }
         folder.finish()?;
-        Ok(report)
+        Ok(done.report)
+    }
+
+    /// Copies one of the files beside the tensors; one that describes them fits those that are written.
+    fn copy_file(&self, path: &Path, copy: &Path, bytes: u64) -> Result<()> {
+        let outputs = &self.outputs;
+        let floats = outputs.makes_floats();
+        let is_index = self.base.index_path().is_some_and(|index| index.file_name() == path.file_name());
+        let is_config = self.base.is_quantized_by_config() && path.file_name().is_some_and(|name| name == CONFIG);
+        match () {
+            () if floats && is_index => copy_index(path, copy, &outputs.left_out, bytes),
+            () if floats && is_config && outputs.none_left => copy_config(path, copy),
+            () => std::fs::copy(path, copy).map(drop).in_file(path),
+        }
+    }
+
+    /// The tensors of the output in place of a file of the base.
+    fn specs(&self, file: &TensorFile) -> Vec<TensorSpec> {
+        file.names().filter_map(|name| self.outputs.spec(file, name)).collect()
     }
 
     fn check_output(&self, is_directory: bool, bytes: u64, copied: &[PathBuf]) -> Result<()> {
@@ -168,10 +213,10 @@ impl Job<'_> {
     }
 
     /// What would be done to every tensor.
-    fn describe_all(&self, report: &mut MergeReport) -> Result<()> {
+    fn describe_all(&self, done: &mut Done) -> Result<()> {
         for file in self.base.files() {
-            for name in file.names() {
-                self.one_tensor(None, name, &file.tensor(name)?, report).in_file(file.path())?;
+            for spec in self.specs(file) {
+                self.one_tensor(None, &spec, &file.tensor(&spec.name)?, done).in_file(file.path())?;
             }
         }
         Ok(())
@@ -180,7 +225,7 @@ impl Job<'_> {
     /// Every tensor of every file.
     fn write_all(
         &self,
-        report: &mut MergeReport,
+        done: &mut Done,
         folder: Option<&Path>,
         tell: &mut dyn FnMut(Progress<'_>) -> Result<(), JobError>,
     ) -> Result<()> {
@@ -193,13 +238,12 @@ impl Job<'_> {
                 Some(folder) => folder.join(file.path().file_name().unwrap_or_default()),
                 None => self.out.to_owned(),
             };
-            let specs = file.names().filter_map(|name| spec(file, name)).collect();
-            let mut writer = TensorWriter::create(path, specs, file.metadata(), self.options.overwrite)?;
-            for TensorSpec { name, .. } in writer.specs().to_vec() {
-                let tensor = file.tensor(&name)?;
-                let bytes = tensor.bytes().len() as u64;
-                self.one_tensor(Some(&mut writer), &name, &tensor, report).in_file(file.path())?;
-                tell(Progress::Tensor { name: &name, bytes })?;
+            let metadata = self.outputs.metadata(file);
+            let mut writer = TensorWriter::create(path, self.specs(file), &metadata, self.options.overwrite)?;
+            for spec in writer.specs().to_vec() {
+                let tensor = file.tensor(&spec.name)?;
+                self.one_tensor(Some(&mut writer), &spec, &tensor, done).in_file(file.path())?;
+                tell(Progress::Tensor { name: &spec.name, bytes: bytes_of(&spec) })?;
             }
             last = Some(writer);
         }
@@ -211,34 +255,39 @@ impl Job<'_> {
     fn one_tensor(
         &self,
         mut writer: Option<&mut TensorWriter>,
-        name: &str,
+        spec: &TensorSpec,
         base: &Tensor,
-        report: &mut MergeReport,
+        done: &mut Done,
     ) -> Result<()> {
-        report.bytes += base.bytes().len() as u64;
-        let changes = report.weights.len();
+        let name = &spec.name;
+        done.report.bytes += bytes_of(spec);
+        if let Some(weight) = self.outputs.scales.get(name) {
+            return writer.map_or(Ok(()), |writer| self.write_scales(writer, name, weight, done));
+        }
+        if let Some(rewritten) = self.outputs.weights.get(name) {
+            return self.rewrite(writer, spec, rewritten, done);
+        }
+        let changes = done.report.weights.len();
         for (weight, base) in self.plan.pieces(self.base, name, base)? {
             if let Some(applied) = self.plan.applied.get(&weight) {
                 let mut described = self.plan.describe(&weight, &base)?;
                 if let Some(writer) = &mut writer {
-                    let dtype = base.float_type(name)?;
-                    described.measured = Some(match dtype {
-                        FloatType::F64 => merge_weight::<f64>(writer, name, &base, dtype, applied)?,
-                        _ => merge_weight::<f32>(writer, name, &base, dtype, applied)?,
-                    });
+                    let encoding = Encoding::plain(base.float_type(name)?);
+                    let target = Target { writer, name, dtype: spec.dtype, encoding: &encoding };
+                    let base = Weight { tensor: base, encoding: encoding.clone() };
+                    described.measured = Some(merge_weight(target, &base, applied)?);
                 }
-                report.weights.push(described);
+                done.report.weights.push(described);
             } else if let Some(writer) = &mut writer {
                 writer.write(name, self.plan.modules_to_save.get(name).unwrap_or(&base).bytes())?;
             }
         }
-        let changed = report.weights.len() > changes || self.plan.modules_to_save.contains_key(name);
-        report.unchanged += usize::from(!changed);
+        let changed = done.report.weights.len() > changes || self.plan.modules_to_save.contains_key(name);
+        done.report.unchanged += usize::from(!changed);
         Ok(())
     }
 }
 
-fn spec(file: &TensorFile, name: &str) -> Option<TensorSpec> {
-    let (dtype, shape) = file.info(name)?;
-    Some(TensorSpec { name: name.to_owned(), dtype, shape: shape.to_vec() })
+fn bytes_of(spec: &TensorSpec) -> u64 {
+    (product(&spec.shape) * spec.dtype.bitsize() / 8) as u64
 }

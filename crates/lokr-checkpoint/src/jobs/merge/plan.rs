@@ -106,8 +106,8 @@ impl<'a> Plan<'a> {
             }
             let tensor = match FloatType::from_dtype(dtype) {
                 _ if tensor.dtype() == dtype => tensor.clone(),
-                Some(dtype) => tensor.scaled(name, 1.0, dtype)?,
-                None => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
+                Some(dtype) if dtype.fp8().is_none() => tensor.scaled(name, 1.0, dtype)?,
+                _ => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
             };
             self.modules_to_save.insert(name.clone(), tensor);
         }

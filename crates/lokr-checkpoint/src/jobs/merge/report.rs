@@ -13,6 +13,12 @@ pub struct MergeReport {
     pub replaced: Vec<String>,
     /// How many tensors are the base model's, bit for bit.
     pub unchanged: usize,
+    /// Weights of eight bits that no adapter changes and that are written as floats all the same.
+    pub dequantized: Vec<String>,
+    /// How many weights of eight bits stay as they are, where others are written as floats.
+    pub still_quantized: usize,
+    /// Tensors of the base that are left out: scales and marks of weights that are floats now.
+    pub left_out_tensors: Vec<String>,
     /// Bytes of all tensors written.
     pub bytes: u64,
     /// Other files copied into an output directory.
@@ -48,7 +54,7 @@ pub struct WeightReport {
     pub weight: String,
     /// Its shape.
     pub shape: Vec<usize>,
-    /// The type it is stored in.
+    /// The type it is stored in; both, if it is stored in another one than the base's.
     pub dtype: String,
     /// The modules applied, in order.
     pub applied: Vec<AppliedModule>,
@@ -81,6 +87,10 @@ pub struct Measured {
     /// The share of the change lost: `‖rounded − exact‖ / ‖exact − base‖`; above 1 the change drowns in rounding. 0
     /// where nothing changes.
     pub lost: f64,
+    /// Of a weight that is, was or becomes one of eight bits: the share of the change that is in it, by least squares;
+    /// below 1 where values stay what they were, because the next one is too far away. Nothing for other weights, and
+    /// where nothing changes.
+    pub kept: Option<f64>,
     /// The largest error of rounding in one value.
     pub largest_error: f64,
     /// The guard: how far the merged weight (before rounding) times a probe vector is from the base weight times it

@@ -4,13 +4,15 @@ use std::ops::Range;
 
 use lokr_core::Scalar;
 use pulp::{Arch, Simd, WithSimd};
+use safetensors::Dtype;
 
 use super::guard::Expected;
 use super::limits::{BLOCK, LANES};
 use super::report::Measured;
 use super::steps::Steps;
 use crate::error::{FileError, JobError, Result};
-use crate::file::{FloatType, rows_mut};
+use crate::file::rows_mut;
+use crate::quantized::Codec;
 
 /// Sums over some rows.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(in crate::jobs) struct Sums {
     merged: f64,
     delta: f64,
     rounding: f64,
+    /// Products of the change with the rounding, where it is coarse.
+    overlap: f64,
     largest: f64,
     overflows: usize,
     /// Products of the rows with the guard's vectors.
@@ -26,10 +30,12 @@ pub(in crate::jobs) struct Sums {
 }
 
 /// The task of one thread.
-pub(super) struct MergeRows<'a, T> {
+pub(super) struct MergeRows<'a, T, C> {
     pub(in crate::jobs) steps: &'a Steps<T>,
     pub(super) expected: &'a Expected<T>,
-    pub(super) dtype: FloatType,
+    /// How the base's values are stored, and how the merged ones are to be.
+    pub(super) from: &'a C,
+    pub(super) to: &'a C,
     /// The rows of the weight.
     pub(super) rows: Range<usize>,
     /// Their stored bytes.
@@ -38,7 +44,7 @@ pub(super) struct MergeRows<'a, T> {
     pub(super) out: &'a mut [u8],
 }
 
-impl<T: Scalar> MergeRows<'_, T> {
+impl<T: Scalar, C: Codec> MergeRows<'_, T, C> {
     /// Applies the steps to the rows, in the widest registers there are. The compiler makes a version of all that is
     /// inlined here for each instruction set; they do the same operations in the same order.
     pub(super) fn run(self) -> Sums {
@@ -46,27 +52,27 @@ impl<T: Scalar> MergeRows<'_, T> {
     }
 }
 
-impl<T: Scalar> WithSimd for MergeRows<'_, T> {
+impl<T: Scalar, C: Codec> WithSimd for MergeRows<'_, T, C> {
     type Output = Sums;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) -> Sums {
-        let Self { steps, expected, dtype, rows, base, out } = self;
+        let Self { steps, expected, from, to, rows, base, out } = self;
         let columns = steps.columns;
         let tile = steps.merge_tile_rows();
-        let row_bytes = columns * dtype.size();
+        let (row_bytes, out_bytes) = (columns * from.size(), columns * to.size());
         let sums = Sums { base_products: vec![Vec::new(); expected.vectors.len()], ..Sums::default() };
-        let mut measure = Measure { expected, dtype, norms: Norms::default(), sums };
+        let mut measure = Measure { expected, from, to, norms: Norms::default(), sums };
         let mut merged = vec![T::zero(); tile.min(rows.len()) * columns];
-        let tiles = base.chunks(tile * row_bytes).zip(out.chunks_mut(tile * row_bytes));
+        let tiles = base.chunks(tile * row_bytes).zip(out.chunks_mut(tile * out_bytes));
         for (first, (base, out)) in rows.step_by(tile).zip(tiles) {
-            let merged = &mut merged[..base.len() / dtype.size()];
-            dtype.decode(base, merged);
+            let merged = &mut merged[..base.len() / from.size()];
+            from.decode(first * columns, base, merged);
             let rows = first..first + base.len() / row_bytes;
-            steps.apply(&mut rows_mut(merged, columns), rows);
-            let stored = base.chunks_exact(row_bytes).zip(out.chunks_exact_mut(row_bytes));
-            for (merged, (base, out)) in merged.chunks_exact(columns).zip(stored) {
-                measure.row(base, merged, out);
+            steps.apply(&mut rows_mut(merged, columns), rows.clone());
+            let stored = base.chunks_exact(row_bytes).zip(out.chunks_exact_mut(out_bytes));
+            for (row, (merged, (base, out))) in rows.zip(merged.chunks_exact(columns).zip(stored)) {
+                measure.row(row * columns, base, merged, out);
             }
         }
         let Measure { norms, mut sums, .. } = measure;
@@ -85,58 +91,65 @@ struct Norms {
 }
 
 /// What is measured row by row.
-struct Measure<'a, T> {
+struct Measure<'a, T, C> {
     expected: &'a Expected<T>,
-    dtype: FloatType,
+    from: &'a C,
+    to: &'a C,
     norms: Norms,
     sums: Sums,
 }
 
-impl<T: Scalar> Measure<'_, T> {
+impl<T: Scalar, C: Codec> Measure<'_, T, C> {
     /// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the
-    /// cache.
+    /// cache. `first` is the number of its first element.
     #[inline(always)]
-    fn row(&mut self, base: &[u8], merged: &[T], out: &mut [u8]) {
-        let Self { expected, dtype, norms, sums } = self;
-        let block_bytes = BLOCK * dtype.size();
+    fn row(&mut self, first: usize, base: &[u8], merged: &[T], out: &mut [u8]) {
+        let Self { expected, from, to, norms, sums } = self;
         let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
         let mut largest = [T::zero(); LANES];
         let [mut merged_product, mut base_product] = [[0.0; LANES]; 2];
         // There is always one: without DoRA over inputs, the probe.
         let (vector, others) = (&expected.vectors[0], &expected.vectors[1..]);
-        let blocks = base.chunks(block_bytes).zip(out.chunks_mut(block_bytes));
+        let blocks = base.chunks(BLOCK * from.size()).zip(out.chunks_mut(BLOCK * to.size()));
         let vectors = expected.probe.chunks(BLOCK).zip(vector.chunks(BLOCK));
-        for ((merged, (base, out)), (probe, vector)) in merged.chunks(BLOCK).zip(blocks).zip(vectors) {
+        let starts = (first..).step_by(BLOCK);
+        for (((first, merged), (base, out)), (probe, vector)) in
+            starts.zip(merged.chunks(BLOCK)).zip(blocks).zip(vectors)
+        {
             let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
-            dtype.encode(merged, out);
-            dtype.decode(out, rounded);
-            dtype.decode(base, before);
+            to.encode(first, merged, out);
+            to.decode(first, out, rounded);
+            from.decode(first, base, before);
             let of_block = sums_of_block([before, merged, rounded], [probe, vector], &mut largest);
             let totals =
                 [&mut norms.merged, &mut norms.delta, &mut norms.rounding, &mut merged_product, &mut base_product];
             for (total, lanes) in totals.into_iter().zip(of_block) {
                 add(total, lanes);
             }
+            if C::COARSE {
+                sums.overlap += overlap([before, merged, rounded]);
+                sums.overflows += overflows(rounded, merged);
+            }
         }
         sums.merged_products.push(merged_product.into_iter().sum());
         sums.base_products[0].push(base_product.into_iter().sum());
         for (vector, products) in others.iter().zip(&mut sums.base_products[1..]) {
-            let blocks = base.chunks(block_bytes).zip(vector.chunks(BLOCK));
-            products.push(blocks.map(|(base, vector)| dot(*dtype, base, vector, &mut before)).sum());
+            let blocks = base.chunks(BLOCK * from.size()).zip(vector.chunks(BLOCK)).zip((first..).step_by(BLOCK));
+            products.push(blocks.map(|((base, vector), first)| dot(*from, first, base, vector, &mut before)).sum());
         }
         let largest = largest.into_iter().fold(T::zero(), T::max).to_f64_exact();
         sums.largest = sums.largest.max(largest);
-        if largest.is_infinite() {
-            sums.overflows += overflows(*dtype, merged, out);
+        if !C::COARSE && largest.is_infinite() {
+            let mut rounded = vec![T::zero(); merged.len()];
+            to.decode(first, out, &mut rounded);
+            sums.overflows += overflows(&rounded, merged);
         }
     }
 }
 
-/// How many finite values have become infinite.
-fn overflows<T: Scalar>(dtype: FloatType, merged: &[T], out: &[u8]) -> usize {
-    let mut rounded = vec![T::zero(); merged.len()];
-    dtype.decode(out, &mut rounded);
-    rounded.iter().zip(merged).filter(|(x, y)| x.is_infinite() && y.is_finite()).count()
+/// How many values have become infinite or NaN, or have ceased to be.
+pub(super) fn overflows<T: Scalar>(rounded: &[T], merged: &[T]) -> usize {
+    rounded.iter().zip(merged).filter(|(x, y)| x.is_finite() != y.is_finite()).count()
 }
 
 impl Sums {
@@ -145,6 +158,7 @@ impl Sums {
         self.merged += next.merged;
         self.delta += next.delta;
         self.rounding += next.rounding;
+        self.overlap += next.overlap;
         self.largest = self.largest.max(next.largest);
         self.overflows += next.overflows;
         self.base_products.resize(next.base_products.len(), Vec::new());
@@ -155,9 +169,14 @@ impl Sums {
     }
 
     /// The verdict over a whole weight.
-    pub(super) fn finish<T: Scalar>(self, key: &str, dtype: FloatType, expected: &Expected<T>) -> Result<Measured> {
+    pub(super) fn finish<T: Scalar, C: Codec>(
+        self,
+        key: &str,
+        dtype: Dtype,
+        expected: &Expected<T>,
+    ) -> Result<Measured> {
         if self.overflows > 0 {
-            let (key, dtype) = (key.to_owned(), dtype.dtype());
+            let key = key.to_owned();
             return Err(FileError::OutOfRange { key, dtype, count: self.overflows, too_large: true }.into());
         }
         // `‖W‖` is no larger than these two.
@@ -168,7 +187,8 @@ impl Sums {
         }
         let (delta_norm, rounding_norm) = (self.delta.sqrt(), self.rounding.sqrt());
         let lost = if delta_norm == 0.0 { 0.0 } else { rounding_norm / delta_norm };
-        Ok(Measured { delta_norm, rounding_norm, lost, largest_error: self.largest, guard_error })
+        let kept = (C::COARSE && delta_norm > 0.0).then(|| 1.0 + self.overlap / self.delta);
+        Ok(Measured { delta_norm, rounding_norm, lost, kept, largest_error: self.largest, guard_error })
     }
 }
 
@@ -199,9 +219,16 @@ fn sums_of_block<T: Scalar>(values: [&[T]; 3], vectors: [&[T]; 2], largest: &mut
     [squares, deltas, roundings, merged_products, base_products]
 }
 
+/// The product of a block's change with its rounding.
+#[inline(always)]
+fn overlap<T: Scalar>([before, merged, rounded]: [&[T]; 3]) -> f64 {
+    let values = before.iter().zip(merged).zip(rounded);
+    values.map(|((&before, &merged), &rounded)| (merged - before) * (rounded - merged)).sum::<T>().to_f64_exact()
+}
+
 /// The product of a stored block with a vector, in the arithmetic's type.
-fn dot<T: Scalar>(dtype: FloatType, stored: &[u8], vector: &[T], block: &mut [T; BLOCK]) -> f64 {
-    dtype.decode(stored, block);
+fn dot<T: Scalar, C: Codec>(from: &C, first: usize, stored: &[u8], vector: &[T], block: &mut [T; BLOCK]) -> f64 {
+    from.decode(first, stored, &mut block[..vector.len()]);
     block.iter().zip(vector).map(|(&w, &x)| w * x).sum::<T>().to_f64_exact()
 }
 

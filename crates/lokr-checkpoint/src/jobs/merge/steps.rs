@@ -8,8 +8,9 @@ use rayon::prelude::*;
 
 use super::limits::{PASS_TILE, TILE};
 use crate::error::Result;
-use crate::file::{FloatType, Tensor, flattened};
+use crate::file::{flattened, product};
 use crate::module::{AnyModule, DeltaRows, Dora, DoraAxis, Strength, flat, gains, needs_base, squared_norms};
+use crate::quantized::{Codec, Weight};
 
 /// A module with how it is applied.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +52,8 @@ enum Delta<T> {
 
 impl<T: Scalar> Steps<T> {
     /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
-    pub(in crate::jobs) fn new(applied: &[Applied<'_>], base: &Tensor, dtype: FloatType) -> Result<Self> {
-        let shape = base.shape();
+    pub(in crate::jobs) fn new(applied: &[Applied<'_>], base: &Weight) -> Result<Self> {
+        let shape = base.tensor.shape();
         let (rows, columns, kernel) = flat(shape);
         let mut all = Self { steps: Vec::new(), rows, columns, kernel };
         for Applied { module, strength, .. } in applied {
@@ -61,7 +62,7 @@ impl<T: Scalar> Steps<T> {
             let scale = module.scale_by(strength.scale)?;
             let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
             if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
-                let gains = gains(norms, &all.squared_norms(&step, axis, base, dtype))?;
+                let gains = gains(norms, &all.squared_norms(&step, axis, base))?;
                 step.dora = Some(Dora { axis, gains, strength: strength.dora });
             }
             all.steps.push(step);
@@ -69,9 +70,13 @@ impl<T: Scalar> Steps<T> {
         Ok(all)
     }
 
-    /// No steps, for a tensor of any shape taken as a column.
-    pub(in crate::jobs) fn none(elements: usize) -> Self {
-        Self { steps: Vec::new(), rows: elements, columns: 1, kernel: 1 }
+    /// No steps, for a tensor of any shape.
+    pub(in crate::jobs) fn none(shape: &[usize]) -> Self {
+        let (rows, columns) = match shape {
+            [] => (1, 1),
+            [rows, rest @ ..] => (*rows, product(rest)),
+        };
+        Self { steps: Vec::new(), rows, columns: columns.max(1), kernel: 1 }
     }
 
     /// Rows of a tile of a pass that writes nothing.
@@ -89,17 +94,18 @@ impl<T: Scalar> Steps<T> {
 
     /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by
     /// tile in a fixed order.
-    fn squared_norms(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, dtype: FloatType) -> Array1<f64> {
-        let row_bytes = self.columns * dtype.size();
+    fn squared_norms(&self, next: &Step<T>, axis: DoraAxis, base: &Weight) -> Array1<f64> {
+        let row_bytes = self.columns * base.encoding.size();
         let tile = self.tile_rows();
         let sums: Vec<_> = base
+            .tensor
             .bytes()
             .par_chunks(tile * row_bytes)
             .enumerate()
             .map(|(index, bytes)| {
                 let mut v = Array2::zeros((bytes.len() / row_bytes, self.columns));
                 if let Some(values) = v.as_slice_mut() {
-                    dtype.decode(bytes, values);
+                    base.encoding.decode(index * tile * self.columns, bytes, values);
                 }
                 let rows = index * tile..index * tile + v.nrows();
                 self.apply(&mut v.view_mut(), rows.clone());

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 pub(crate) mod build;
+pub(crate) mod quantized;
 
 use std::path::{Path, PathBuf};
 

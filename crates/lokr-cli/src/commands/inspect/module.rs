@@ -48,7 +48,7 @@ impl ModuleReport {
         }
         let target = base.and_then(|(base, resolution)| Some((base, resolution.target(name)?)));
         let relative_norm = match (target, frobenius_norm) {
-            (Some((base, target)), Some(norm)) => Some(norm / base.tensor(target)?.frobenius_norm(target)?),
+            (Some((base, target)), Some(norm)) => Some(norm / base.frobenius_norm(target)?),
             _ => None,
         };
         let tensors = module.tensors();
