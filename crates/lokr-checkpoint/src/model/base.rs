@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use lokr_core::Scalar;
 use ndarray::ArrayD;
 use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::fused;
-use super::fused::Third;
-use crate::error::{FileError, InFile, Result};
+use super::views::{FUSED, Piece, Views};
+use crate::error::{FileError, InFile, NameError, Result};
 use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
@@ -18,9 +18,10 @@ use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 /// Headers are read and checked at once; data are mapped and read tensor by tensor, so that a model of any size takes
 /// no memory of its own.
 ///
-/// Where attention's query, key and value lie in one tensor, `….in_proj_weight` as torch's `MultiheadAttention` stores
-/// them, its thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and
-/// so are those of `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
+/// Its tensors have other names, too: those that programs give the modules of its architecture, whole ones, parts of a
+/// tensor in which a program keeps several modules (`….attention.to_q.weight`, the first rows of
+/// `….attention.qkv.weight`), and several tensors one below the other where it keeps them apart. Which model it is shows
+/// in its own names. [`BaseModel::names`] lists what is stored; a name that is stored comes first.
 ///
 /// # Examples
 /// ```no_run
@@ -39,8 +40,8 @@ pub struct BaseModel {
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
-    /// Thirds of fused tensors by their names.
-    fused: BTreeMap<String, Third>,
+    /// Its tensors by other names, once one is asked for.
+    views: OnceLock<Views>,
 }
 
 /// Names of a model's one file, or of its index with `.index.json` behind.
@@ -74,16 +75,14 @@ impl BaseModel {
 
     fn new(path: &Path, index_path: Option<&Path>, files: Vec<TensorFile>, index: BTreeMap<String, usize>) -> Self {
         let (path, index_path) = (path.to_owned(), index_path.map(Path::to_owned));
-        let mut model = Self { path, index_path, files, index, fused: BTreeMap::new() };
-        let thirds = model.names().map(|name| model.own_thirds(name));
-        // What is stored under a name of its own is that.
-        let thirds = thirds.filter(|thirds| !thirds.iter().any(|(name, _)| model.index.contains_key(name)));
-        model.fused = thirds.flatten().collect();
-        model
+        Self { path, index_path, files, index, views: OnceLock::new() }
     }
 
-    fn own_thirds(&self, tensor: &str) -> Vec<(String, Third)> {
-        self.info(tensor).map_or_else(Vec::new, |(_, shape)| fused::thirds(tensor, shape))
+    pub(super) fn views(&self) -> &Views {
+        self.views.get_or_init(|| {
+            let stored = self.index.iter();
+            Views::new(stored.filter_map(|(name, &file)| Some((name.as_str(), self.files[file].info(name)?.1))))
+        })
     }
 
     fn open_shards(path: &Path, index_path: &Path) -> Result<Self> {
@@ -148,38 +147,63 @@ impl BaseModel {
         self.index.keys().map(String::as_str)
     }
 
-    /// Type and shape of a tensor, from the header alone.
+    /// Type and shape of a tensor, from the headers alone. Of several tensors one below the other, the first one's type.
     #[must_use]
     pub fn info(&self, name: &str) -> Option<(Dtype, &[usize])> {
-        if let Some(third) = self.fused.get(name) {
-            return self.info(&third.tensor).map(|(dtype, _)| (dtype, &third.shape[..]));
+        if let Some(&file) = self.index.get(name) {
+            return self.files[file].info(name);
         }
-        self.index.get(name).and_then(|&file| self.files[file].info(name))
+        let view = self.views().tensors.get(name)?;
+        let (dtype, _) = self.info(&view.pieces.first()?.tensor)?;
+        Some((dtype, &view.shape))
     }
 
-    /// A tensor, or a third of a fused one; its data stay where they are.
+    /// A tensor; its data stay where they are, unless it is put together from several ones.
     ///
     /// # Errors
-    /// [`FileError::TensorMissing`].
+    /// [`FileError::TensorMissing`]; [`FileError::TensorDtype`] for parts of different types.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        if let Some(third) = self.fused.get(name) {
-            return Ok(self.tensor(&third.tensor)?.rows(third.rows.clone()));
+        if let Some(&file) = self.index.get(name) {
+            return self.files[file].tensor(name);
         }
+        let Some(pieces) = self.pieces(name) else {
+            return Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
+        };
+        let part = |piece: &Piece| Ok(self.tensor(&piece.tensor)?.rows(piece.rows.clone()));
+        let parts = pieces.iter().map(part).collect::<Result<Vec<_>>>()?;
+        match &parts[..] {
+            [only] => Ok(only.clone()),
+            _ => Tensor::stacked(name, &parts).in_file(&self.path),
+        }
+    }
+
+    /// Which rows of stored tensors a tensor is, one below the other.
+    pub(crate) fn pieces(&self, name: &str) -> Option<Vec<Piece>> {
         match self.index.get(name) {
-            Some(&file) => self.files[file].tensor(name),
-            None => Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path)),
+            Some(&file) => {
+                let rows = self.files[file].info(name)?.1.first().copied().unwrap_or(1);
+                Some(vec![Piece { tensor: name.to_owned(), rows: 0..rows }])
+            }
+            None => self.views().tensors.get(name).map(|view| view.pieces.clone()),
         }
     }
 
-    /// The name of the tensor that a weight is stored in: its own, or that of a fused one.
-    pub(crate) fn stored_in<'a>(&'a self, name: &'a str) -> &'a str {
-        self.fused.get(name).map_or(name, |third| &third.tensor)
+    /// Whether a tensor is stored under this name.
+    pub(crate) fn stores(&self, name: &str) -> bool {
+        self.index.contains_key(name)
     }
 
-    /// The names of a fused tensor's thirds, in the order of their rows.
+    /// The names of query, key and value, of a tensor that holds the three and is no module's by its own name.
     pub(crate) fn thirds(&self, tensor: &str) -> Vec<String> {
-        let names = self.own_thirds(tensor).into_iter().map(|(name, _)| name);
-        names.filter(|name| self.fused.contains_key(name)).collect()
+        let Some((path, parameter)) =
+            FUSED.iter().find_map(|(stored, name)| Some((tensor.strip_suffix(stored)?, name.rsplit_once('.')?.1)))
+        else {
+            return Vec::new();
+        };
+        let names = ["q_proj", "k_proj", "v_proj"].map(|part| format!("{path}{part}.{parameter}"));
+        let third =
+            |name: &&String| self.pieces(name).is_some_and(|pieces| pieces.len() == 1 && pieces[0].tensor == tensor);
+        names.iter().filter(third).cloned().collect()
     }
 
     /// A weight's values, to compute with.
@@ -192,24 +216,45 @@ impl BaseModel {
         tensor.to_array(name)
     }
 
-    /// The modules that have a weight, quantised or not, on its own or as a third of a fused one.
+    /// The modules that are stored with a weight, quantised or not.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &str> {
-        self.names().chain(self.fused.keys().map(String::as_str)).filter_map(|name| {
+        self.names().filter_map(|name| {
             let (module, parameter) = name.rsplit_once('.')?;
             (parameter == "weight" || QUANTIZED.contains(&parameter)).then_some(module)
         })
+    }
+
+    /// The other names of modules, also those under which nothing fits.
+    pub(crate) fn other_modules(&self) -> impl Iterator<Item = &str> {
+        let views = self.views();
+        let names = views.tensors.keys().filter_map(|name| name.strip_suffix(".weight"));
+        names.chain(views.misfits.keys().map(String::as_str))
     }
 
     /// The weight's name and shape of a module, where it is one that can be adapted.
     pub(crate) fn adaptable(&self, module: &str) -> Result<(String, &[usize])> {
         let weight = format!("{module}.weight");
         if let Some((dtype, shape)) = self.info(&weight) {
+            if let Some(candidates) = self.views().doubtful.get(module).filter(|_| !self.index.contains_key(&weight)) {
+                let (module, candidates) = (module.to_owned(), candidates.iter().cloned().collect());
+                return Err(NameError::AmbiguousModule { module, candidates }.into());
+            }
             self.check_type(&weight, dtype)?;
             return Ok((weight, shape));
+        }
+        if let Some(misfit) = self.views().misfits.get(module) {
+            let ((rows, columns), tensor) = (misfit.size, misfit.module.clone());
+            let (module, parts) = (module.to_owned(), misfit.parts.clone());
+            return Err(NameError::RowsDoNotAddUp { module, tensor, rows, columns, parts }.in_file(&self.path));
         }
         let quantized = QUANTIZED.iter().map(|parameter| format!("{module}.{parameter}"));
         let dtype = quantized.into_iter().find(|name| self.index.contains_key(name)).unwrap_or_default();
         Err(FileError::QuantizedBase { key: weight, dtype }.in_file(&self.path))
+    }
+
+    /// The families of models that its names are recognised as.
+    pub(crate) fn families(&self) -> impl Iterator<Item = &'static str> {
+        self.views().families.iter().copied()
     }
 
     fn check_type(&self, name: &str, dtype: Dtype) -> Result<()> {

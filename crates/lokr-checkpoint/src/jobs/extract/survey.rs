@@ -40,14 +40,16 @@ impl<'a> Survey<'a> {
         Ok(Self { base, tuned, wanted: Patterns::new(options)? })
     }
 
-    /// The names of both models' tensors, sorted; in place of a fused weight those of its thirds.
+    /// The names of both models' tensors, sorted, each by the base's where it has one; in place of a fused weight those of its thirds.
     pub(super) fn names(&self) -> Result<Vec<String>> {
-        let (base, tuned): (BTreeSet<_>, BTreeSet<_>) = (self.base.names().collect(), self.tuned.names().collect());
-        if base.is_disjoint(&tuned) {
-            let example = self.tuned.names().next().unwrap_or_default().to_owned();
-            return Err(JobError::NothingShared { example }.in_file(self.tuned.path()));
+        let (base, tuned) = (self.base, self.tuned);
+        if !base.names().any(|name| tuned.info(name).is_some()) {
+            let example = tuned.names().next().unwrap_or_default().to_owned();
+            return Err(JobError::NothingShared { example }.in_file(tuned.path()));
         }
-        Ok(base.union(&tuned).flat_map(|name| weights(self.base, self.tuned, name)).collect())
+        // The same tensor may have another name there.
+        let names: BTreeSet<_> = base.names().chain(tuned.names().filter(|name| base.info(name).is_none())).collect();
+        Ok(names.into_iter().flat_map(|name| weights(base, tuned, name)).collect())
     }
 
     /// Looks at one of them. Those that differ in no bit, or in the type alone, are found here; a candidate's values
@@ -88,7 +90,8 @@ impl<'a> Survey<'a> {
 /// A tensor's thirds, if it is a fused weight in both models, else itself.
 fn weights(base: &BaseModel, tuned: &BaseModel, tensor: &str) -> Vec<String> {
     let thirds = base.thirds(tensor);
-    let is_weight = |third: &String| third.ends_with(".weight") && tuned.stored_in(third) == tensor;
+    let thirds_there = tuned.thirds(tensor);
+    let is_weight = |third: &String| third.ends_with(".weight") && thirds_there.contains(third);
     if !thirds.is_empty() && thirds.iter().all(is_weight) { thirds } else { vec![tensor.to_owned()] }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::report::{AdapterReport, AppliedModule, WeightReport};
-use super::steps::Applied;
+use super::steps::{Applied, Window, norms};
 use crate::adapter::{Adapter, Unmatched};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{FloatType, Tensor};
-use crate::model::BaseModel;
+use crate::model::{BaseModel, Piece};
 use crate::module::{DoraStrength, ScaleRule, Strength};
 
 /// Whether adapters go into a model or out of it.
@@ -23,7 +23,7 @@ pub(in crate::jobs) enum Direction {
 pub(in crate::jobs) struct Plan<'a> {
     policy: Unmatched,
     direction: Direction,
-    /// By the names of weights, which may be thirds of a fused tensor.
+    /// By the names of stored tensors, which a module may change some rows of.
     pub(in crate::jobs) applied: BTreeMap<String, Vec<Applied<'a>>>,
     /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
     pub(in crate::jobs) modules_to_save: BTreeMap<String, Tensor>,
@@ -54,14 +54,26 @@ impl<'a> Plan<'a> {
         let resolution = adapter.resolve(base, self.policy)?;
         for (name, target) in resolution.targets() {
             let module = &adapter.modules()[name];
-            let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
-            check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
-            if self.modules_to_save.contains_key(base.stored_in(target)) {
-                let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
-                return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target }.into());
+            let (pieces, weight) = match (base.pieces(target), base.info(target)) {
+                (Some(pieces), Some((_, shape))) => (pieces, shape.to_vec()),
+                _ => return Err(FileError::TensorMissing { key: target.to_owned() }.in_file(base.path())),
+            };
+            let mut first = 0;
+            for Piece { tensor, rows } in pieces {
+                let wide =
+                    base.info(&tensor).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
+                check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
+                if self.modules_to_save.contains_key(&tensor) {
+                    let first = "a tensor in modules_to_save".to_owned();
+                    return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target: tensor }.into());
+                }
+                let length = rows.len();
+                let window = Window { rows, first, weight: weight.clone() };
+                norms(module, &window)?;
+                let applied = self.applied.entry(tensor).or_default();
+                applied.push(Applied { adapter: self.adapters.len(), module, strength: signed, window });
+                first += length;
             }
-            let applied = self.applied.entry(target.to_owned()).or_default();
-            applied.push(Applied { adapter: self.adapters.len(), module, strength: signed });
         }
         let mut unmatched = resolution.unmatched().to_vec();
         let missing = self.add_modules_to_save(base, adapter)?;
@@ -70,6 +82,11 @@ impl<'a> Plan<'a> {
             return Err(NameError::UnmatchedModules { modules: missing, total }.into());
         }
         unmatched.extend(missing);
+        let placeholder = |(module, other): &(String, String)| {
+            format!("{module}: changes nothing, beside {other} of the same rows; left out")
+        };
+        let warnings = adapter.warnings().iter().map(ToString::to_string);
+        let warnings = warnings.chain(resolution.placeholders().iter().map(placeholder)).collect();
         self.adapters.push(AdapterReport {
             path: adapter.path().display().to_string(),
             dialect: adapter.dialect().to_string(),
@@ -77,7 +94,7 @@ impl<'a> Plan<'a> {
             multiplier: strength.multiplier,
             modules: resolution.targets().len(),
             unmatched,
-            warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
+            warnings,
         });
         Ok(())
     }
@@ -86,7 +103,7 @@ impl<'a> Plan<'a> {
     fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for (name, tensor) in adapter.modules_to_save() {
-            let stored = base.info(name).filter(|_| base.stored_in(name) == name);
+            let stored = base.info(name).filter(|_| base.stores(name));
             let Some((dtype, shape)) = stored else {
                 missing.push(name.clone());
                 continue;
@@ -95,7 +112,7 @@ impl<'a> Plan<'a> {
                 let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
                 return Err(JobError::ReplacementShape { key, expected, found }.into());
             }
-            let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
+            let adapted = self.applied.contains_key(name);
             if adapted || self.modules_to_save.contains_key(name) {
                 let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
                 let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
@@ -111,30 +128,16 @@ impl<'a> Plan<'a> {
         Ok(missing)
     }
 
-    /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself;
-    /// each with the name of the weight it is, and in the order of their rows.
-    pub(in crate::jobs) fn pieces(
-        &self,
-        base: &BaseModel,
-        name: &str,
-        tensor: &Tensor,
-    ) -> Result<Vec<(String, Tensor)>> {
-        let thirds = base.thirds(name);
-        if !thirds.iter().any(|third| self.applied.contains_key(third)) {
-            return Ok(vec![(name.to_owned(), tensor.clone())]);
-        }
-        thirds.into_iter().map(|third| base.tensor(&third).map(|tensor| (third, tensor))).collect()
-    }
-
     /// The report's line of a weight, nothing measured yet.
     pub(super) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
         let mut modules = Vec::new();
-        for Applied { adapter, module, strength } in self.applied.get(name).into_iter().flatten() {
+        for Applied { adapter, module, strength, window } in self.applied.get(name).into_iter().flatten() {
             modules.push(AppliedModule {
                 adapter: *adapter,
                 module: module.name().to_owned(),
                 scale: module.scale_by(strength.scale)?,
                 dora: module.dora_scale().is_some(),
+                rows: window.part_of(base.shape()),
             });
         }
         let (weight, shape, dtype) = (name.to_owned(), base.shape().to_vec(), base.dtype().to_string());

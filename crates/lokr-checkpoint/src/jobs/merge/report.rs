@@ -67,6 +67,8 @@ pub struct AppliedModule {
     pub scale: f64,
     /// Whether it has the norms of DoRA.
     pub dora: bool,
+    /// The rows of the weight that it changes, the first and the one after the last; nothing for all of them.
+    pub rows: Option<(usize, usize)>,
 }
 
 /// Norms and errors of one merged weight, before and after it was rounded to its type. Norms are Frobenius norms.

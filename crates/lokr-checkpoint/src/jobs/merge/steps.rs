@@ -7,17 +7,65 @@ use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 use super::limits::PASS_TILE;
-use crate::error::Result;
+use crate::error::{JobError, Result};
 use crate::file::{FloatType, Tensor, flattened, product};
 use crate::module::{Dora, DoraAxis, Module, Strength, gains, needs_base, squared_norms};
 
-/// A module with how it is applied.
-#[derive(Debug, Clone, Copy)]
+/// A module with how it is applied, and where.
+#[derive(Debug, Clone)]
 pub(in crate::jobs) struct Applied<'a> {
     /// The number of the adapter.
     pub(in crate::jobs) adapter: usize,
     pub(in crate::jobs) module: &'a Module,
     pub(in crate::jobs) strength: Strength,
+    pub(in crate::jobs) window: Window,
+}
+
+/// Where the rows of a module's weight lie in a stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::jobs) struct Window {
+    /// The rows of the tensor.
+    pub(in crate::jobs) rows: Range<usize>,
+    /// The row of the module's weight that is the first of them.
+    pub(in crate::jobs) first: usize,
+    /// The shape of the module's weight, other rows of which may lie in other tensors.
+    pub(in crate::jobs) weight: Vec<usize>,
+}
+
+impl Window {
+    /// The rows of a tensor of this shape, unless they are all.
+    pub(super) fn part_of(&self, tensor: &[usize]) -> Option<(usize, usize)> {
+        let Range { start, end } = self.rows;
+        (tensor.first() != Some(&self.rows.len())).then_some((start, end))
+    }
+
+    /// The rows of the module's weight.
+    fn own(&self) -> Range<usize> {
+        self.first..self.first + self.rows.len()
+    }
+
+    /// Whether the tensor has all rows of the module's weight.
+    fn is_whole(&self) -> bool {
+        self.rows.len() == self.weight[0]
+    }
+}
+
+/// The norms of DoRA of these rows of a module's weight, and what they are the norms of.
+///
+/// # Errors
+/// [`JobError::Dora`] for norms over all rows of the weight, others of which lie in other tensors.
+pub(super) fn norms(module: &Module, window: &Window) -> Result<Option<(DoraAxis, Tensor)>> {
+    let (Some(axis), Some(norms)) = (module.dora_axis(&window.weight)?, module.dora_scale()) else {
+        return Ok(None);
+    };
+    if window.is_whole() {
+        return Ok(Some((axis, norms.clone())));
+    }
+    if axis == DoraAxis::Output {
+        return Ok(Some((axis, norms.rows(window.own()))));
+    }
+    let operation = "merged into several tensors, because its norms are over the rows of all of them";
+    Err(JobError::Dora { module: module.name().to_owned(), operation }.into())
 }
 
 /// The modules of one weight, in order, ready to be applied.
@@ -32,6 +80,7 @@ pub(in crate::jobs) struct Steps<T> {
 #[derive(Debug)]
 pub(in crate::jobs) struct Step<T> {
     delta: Delta<T>,
+    pub(super) window: Window,
     /// `s`, without the multiplier.
     pub(in crate::jobs) scale: f64,
     pub(in crate::jobs) multiplier: f64,
@@ -53,20 +102,21 @@ impl<T: Scalar> Steps<T> {
         let shape = base.shape();
         let kernel = product(&shape[2..]);
         let mut all = Self { steps: Vec::new(), rows: shape[0], columns: shape[1] * kernel, kernel };
-        for Applied { module, strength, .. } in applied {
-            module.check_weight(shape)?;
+        for Applied { module, strength, window, .. } in applied {
+            let weight = &window.weight;
+            module.check_weight(weight)?;
             let delta = if module.is_kronecker() {
                 let stored = module.kron::<f64>()?;
                 // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
                 let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
                 Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
             } else {
-                Delta::Dense(flattened(module.delta(shape, 1.0)?))
+                Delta::Dense(flattened(module.delta(weight, 1.0)?))
             };
-            let scale = module.scale_by(strength.scale)?;
-            let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
-            if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
-                let gains = gains(norms, &all.squared_norms(&step, axis, base, dtype))?;
+            let (scale, window) = (module.scale_by(strength.scale)?, window.clone());
+            let mut step = Step { delta, window, scale, multiplier: strength.multiplier, dora: None };
+            if let Some((axis, norms)) = norms(module, &step.window)? {
+                let gains = gains(&norms, &all.squared_norms(&step, axis, base, dtype))?;
                 step.dora = Some(Dora { axis, gains, strength: strength.dora });
             }
             all.steps.push(step);
@@ -84,13 +134,12 @@ impl<T: Scalar> Steps<T> {
         (PASS_TILE / self.columns.max(1)).max(1)
     }
 
-    /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by
-    /// tile in a fixed order.
+    /// The squares of the norms of `V`, the rows of the weight that the next step changes, after the steps so far and
+    /// with the next one's change. Summed tile by tile in a fixed order.
     fn squared_norms(&self, next: &Step<T>, axis: DoraAxis, base: &Tensor, dtype: FloatType) -> Array1<f64> {
         let row_bytes = self.columns * dtype.size();
-        let tile = self.tile_rows();
-        let sums: Vec<_> = base
-            .bytes()
+        let (tile, Range { start, end }) = (self.tile_rows(), next.window.rows.clone());
+        let sums: Vec<_> = base.bytes()[start * row_bytes..end * row_bytes]
             .par_chunks(tile * row_bytes)
             .enumerate()
             .map(|(index, bytes)| {
@@ -98,7 +147,8 @@ impl<T: Scalar> Steps<T> {
                 if let Some(values) = v.as_slice_mut() {
                     dtype.decode(bytes, values);
                 }
-                let rows = index * tile..index * tile + v.nrows();
+                let first = start + index * tile;
+                let rows = first..first + v.nrows();
                 self.apply(&mut v.view_mut(), rows.clone());
                 next.add(T::from_f64_lossy(next.scale), &mut v.view_mut(), rows);
                 squared_norms(axis, &v.view(), self.kernel)
@@ -122,11 +172,18 @@ impl<T: Scalar> Steps<T> {
 }
 
 impl<T: Scalar> Step<T> {
+    /// The step on some rows of the tensor, as far as they are its.
     #[inline(always)]
     fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
+        let Range { start, end } = &self.window.rows;
+        let own = rows.start.max(*start)..rows.end.min(*end);
+        if own.is_empty() {
+            return;
+        }
+        let mut w = w.slice_mut(s![own.start - rows.start..own.end - rows.start, ..]);
         match &self.dora {
-            None => self.add(T::from_f64_lossy(self.multiplier * self.scale), w, rows),
-            Some(dora) => self.apply_dora(dora, w, rows, kernel),
+            None => self.add(T::from_f64_lossy(self.multiplier * self.scale), &mut w, own),
+            Some(dora) => self.apply_dora(dora, &mut w, own, kernel),
         }
     }
 
@@ -134,12 +191,15 @@ impl<T: Scalar> Step<T> {
         let base = needs_base(dora.strength, self.multiplier).then(|| w.to_owned());
         self.add(T::from_f64_lossy(self.scale), w, rows.clone());
         let base = base.as_ref().map(|base| base.view());
-        dora.apply(w, base.as_ref(), rows.start, self.multiplier, kernel);
+        dora.apply(w, base.as_ref(), rows.start - self.window.rows.start, self.multiplier, kernel);
     }
 
-    /// `w ← w + s·Δ` on some rows.
+    /// `w ← w + s·Δ` on some rows of the tensor, all of them its own.
     #[inline(always)]
     fn add(&self, s: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
+        // Where the rows lie in the module's weight.
+        let own = |row: usize| row - self.window.rows.start + self.window.first;
+        let rows = own(rows.start)..own(rows.end);
         let (a, b) = match &self.delta {
             Delta::Dense(delta) => return w.scaled_add(s, &delta.slice(s![rows, ..])),
             Delta::Product { a, b, .. } => (a, b),
@@ -155,14 +215,15 @@ impl<T: Scalar> Step<T> {
         }
     }
 
-    /// The adapter's own forward pass, without forming the product: `Δ·x` without scale.
+    /// The adapter's own forward pass, without forming the product: `Δ·x` without scale, on the rows of the window.
     pub(super) fn forward(&self, x: &Array1<f64>) -> Result<Array1<f64>> {
-        match &self.delta {
+        let all = match &self.delta {
             Delta::Product { stored, .. } => {
                 let x = x.view().insert_axis(Axis(0));
-                Ok(stored.apply(&x)?.remove_axis(Axis(0)))
+                stored.apply(&x)?.remove_axis(Axis(0))
             }
-            Delta::Dense(delta) => Ok(delta.mapv(T::to_f64_exact).dot(x)),
-        }
+            Delta::Dense(delta) => delta.mapv(T::to_f64_exact).dot(x),
+        };
+        Ok(all.slice(s![self.window.own()]).to_owned())
     }
 }
