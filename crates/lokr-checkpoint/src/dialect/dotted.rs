@@ -18,7 +18,8 @@ const PREFIXES: [&str; 9] = [
 
 /// What stands before the modules of text encoders, and their places in checkpoints of several models: as ComfyUI,
 /// diffusers and `OneTrainer` write them.
-const TEXT: [(&str, &[&str]); 9] = [
+const TEXT: [(&str, &[&str]); 10] = [
+    ("text_encoders.qwen3_06b.transformer.model.", &["", "model.", "text_encoder.model."]),
     ("text_encoders.clip_l.transformer.", &FIRST_TEXT),
     ("text_encoders.clip_g.transformer.", &SECOND_TEXT),
     ("text_encoders.t5xxl.transformer.", &THIRD_TEXT),

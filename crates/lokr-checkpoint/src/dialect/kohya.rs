@@ -41,7 +41,18 @@ const COMPONENTS: [Component; 7] = [
     ("lora_te3_", &THIRD_TEXT),
     (
         "lora_te_",
-        &["", "text_encoder.", "cond_stage_model.transformer.", "cond_stage_model.model.", "cond_stage_model.", "te."],
+        // The last three are those of language models, such as Anima's.
+        &[
+            "",
+            "text_encoder.",
+            "cond_stage_model.transformer.",
+            "cond_stage_model.model.",
+            "cond_stage_model.",
+            "te.",
+            "model.",
+            "text_encoder.model.",
+            "text_encoders.qwen3_06b.transformer.model.",
+        ],
     ),
 ];
 

@@ -133,7 +133,8 @@ pub fn verify(
     let mut tensors = Vec::with_capacity(both.len());
     for name in both {
         let (before, found) = (base.tensor(name)?, merged.tensor(name)?);
-        let check = check(&plan, name, &before, &found, options);
+        let pieces = plan.pieces(base, name, &before)?;
+        let check = check(&plan, name, &before, &pieces, &found, options);
         tensors.push(check.in_file(base.path())?);
         let bytes = before.bytes().len() as u64;
         tell(Progress::Tensor { name, bytes })?;
@@ -147,12 +148,30 @@ pub fn verify(
     Ok(report)
 }
 
-/// Compares a tensor with the base's and what adapters make of that.
-fn check(plan: &Plan<'_>, name: &str, base: &Tensor, found: &Tensor, options: &VerifyOptions) -> Result<TensorCheck> {
-    let (expected, sums) = match (plan.modules_to_save.get(name), plan.applied.get(name)) {
-        (Some(replacement), _) => (Expectation::Replaced, compare(replacement, found, &[], options)?),
-        (None, Some(applied)) => (Expectation::Adapted, compare(base, found, applied, options)?),
-        (None, None) => (Expectation::Unchanged, compare(base, found, &[], options)?),
+/// Compares a tensor with the base's, which also comes in the pieces that adapters change apart.
+fn check(
+    plan: &Plan<'_>,
+    name: &str,
+    base: &Tensor,
+    pieces: &[(String, Tensor)],
+    found: &Tensor,
+    options: &VerifyOptions,
+) -> Result<TensorCheck> {
+    let adapted = pieces.iter().any(|(weight, _)| plan.applied.contains_key(weight));
+    let (expected, sums) = match plan.modules_to_save.get(name) {
+        Some(replacement) => (Expectation::Replaced, compare(replacement, found, &[], options)?),
+        None if !adapted => (Expectation::Unchanged, compare(base, found, &[], options)?),
+        None if base.shape() != found.shape() => (Expectation::Adapted, Sums::incomparable(found)),
+        None => {
+            let (mut sums, mut first) = (Sums::default(), 0);
+            for (weight, base) in pieces {
+                let rows = first..first + base.shape()[0];
+                first = rows.end;
+                let applied = plan.applied.get(weight).map_or(&[][..], |applied| applied);
+                sums = sums.and(compare(base, &found.rows(rows), applied, options)?);
+            }
+            (Expectation::Adapted, sums)
+        }
     };
     Ok(TensorCheck {
         name: name.to_owned(),
@@ -165,7 +184,7 @@ fn check(plan: &Plan<'_>, name: &str, base: &Tensor, found: &Tensor, options: &V
     })
 }
 
-/// Compares a tensor with what modules make of the base's.
+/// Compares a tensor, or rows of one, with what modules make of the base's.
 fn compare(base: &Tensor, found: &Tensor, applied: &[Applied<'_>], options: &VerifyOptions) -> Result<Sums> {
     if applied.is_empty() && (base.dtype(), base.shape(), base.bytes()) == (found.dtype(), found.shape(), found.bytes())
     {

@@ -188,6 +188,12 @@ impl BaseModel {
         }
     }
 
+    /// The name of the tensor that a weight is stored in: its own, or the first that it is rows of.
+    pub(crate) fn stored_in<'a>(&'a self, name: &'a str) -> &'a str {
+        let view = || self.views().tensors.get(name)?.pieces.first();
+        if self.stores(name) { name } else { view().map_or(name, |piece| &piece.tensor) }
+    }
+
     /// Whether a tensor is stored under this name.
     pub(crate) fn stores(&self, name: &str) -> bool {
         self.index.contains_key(name)

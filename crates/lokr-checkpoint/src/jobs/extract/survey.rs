@@ -90,8 +90,7 @@ impl<'a> Survey<'a> {
 /// A tensor's thirds, if it is a fused weight in both models, else itself.
 fn weights(base: &BaseModel, tuned: &BaseModel, tensor: &str) -> Vec<String> {
     let thirds = base.thirds(tensor);
-    let thirds_there = tuned.thirds(tensor);
-    let is_weight = |third: &String| third.ends_with(".weight") && thirds_there.contains(third);
+    let is_weight = |third: &String| third.ends_with(".weight") && tuned.stored_in(third) == tensor;
     if !thirds.is_empty() && thirds.iter().all(is_weight) { thirds } else { vec![tensor.to_owned()] }
 }
 

@@ -175,7 +175,7 @@ mod tests {
     /// The verdict on a merged weight.
     fn passes(module: &Module, base: &Array2<f64>, merged: &Array2<f64>) -> bool {
         let window = Window { rows: 0..base.nrows(), first: 0, weight: base.shape().to_vec() };
-        let applied = [Applied { adapter: 0, module, strength: Strength::default(), window }];
+        let applied = [Applied { adapter: 0, module, strength: Strength::default(), window, elsewhere: Vec::new() }];
         let steps = Steps::<f32>::new(&applied, &stored(base), FloatType::F32).unwrap();
         let expected = Expected::new(&steps).unwrap();
         let product = |w: &Array2<f64>, x: &[f32]| -> Vec<f64> {

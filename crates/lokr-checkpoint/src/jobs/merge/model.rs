@@ -208,30 +208,31 @@ impl Job<'_> {
     /// Writes one tensor, or in a dry run only describes it.
     fn one_tensor(
         &self,
-        writer: Option<&mut TensorWriter>,
+        mut writer: Option<&mut TensorWriter>,
         name: &str,
         base: &Tensor,
         report: &mut MergeReport,
     ) -> Result<()> {
         report.bytes += base.bytes().len() as u64;
-        if let Some(applied) = self.plan.applied.get(name) {
-            let mut described = self.plan.describe(name, base)?;
-            if let Some(writer) = writer {
-                let dtype = base.float_type(name)?;
-                described.measured = Some(match dtype {
-                    FloatType::F64 => merge_weight::<f64>(writer, name, base, dtype, applied)?,
-                    _ => merge_weight::<f32>(writer, name, base, dtype, applied)?,
-                });
+        let changes = report.weights.len();
+        for (weight, base) in self.plan.pieces(self.base, name, base)? {
+            if let Some(applied) = self.plan.applied.get(&weight) {
+                let mut described = self.plan.describe(&weight, &base)?;
+                if let Some(writer) = &mut writer {
+                    let dtype = base.float_type(name)?;
+                    described.measured = Some(match dtype {
+                        FloatType::F64 => merge_weight::<f64>(writer, name, &base, dtype, applied)?,
+                        _ => merge_weight::<f32>(writer, name, &base, dtype, applied)?,
+                    });
+                }
+                report.weights.push(described);
+            } else if let Some(writer) = &mut writer {
+                writer.write(name, self.plan.modules_to_save.get(name).unwrap_or(&base).bytes())?;
             }
-            report.weights.push(described);
-            return Ok(());
         }
-        let replacement = self.plan.modules_to_save.get(name);
-        report.unchanged += usize::from(replacement.is_none());
-        match writer {
-            Some(writer) => writer.write(name, replacement.unwrap_or(base).bytes()),
-            None => Ok(()),
-        }
+        let changed = report.weights.len() > changes || self.plan.modules_to_save.contains_key(name);
+        report.unchanged += usize::from(!changed);
+        Ok(())
     }
 }
 

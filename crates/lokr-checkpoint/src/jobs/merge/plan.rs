@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::report::{AdapterReport, AppliedModule, WeightReport};
-use super::steps::{Applied, Window, norms};
+use super::steps::{Applied, Elsewhere, Window};
 use crate::adapter::{Adapter, Unmatched};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
@@ -59,20 +59,29 @@ impl<'a> Plan<'a> {
                 _ => return Err(FileError::TensorMissing { key: target.to_owned() }.in_file(base.path())),
             };
             let mut first = 0;
-            for Piece { tensor, rows } in pieces {
-                let wide =
-                    base.info(&tensor).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
-                check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
+            let windows = pieces.into_iter().map(|Piece { tensor, rows }| {
+                first += rows.len();
+                let (first, weight) = (first - rows.len(), weight.clone());
+                (tensor, Window { rows, first, weight })
+            });
+            let windows: Vec<_> = windows.collect();
+            let norms_are_shared = module.dora_scale().is_some() && windows.len() > 1;
+            let elsewhere = windows.iter().filter(|_| norms_are_shared).map(|(tensor, window)| {
+                let before = self.applied.get(tensor).cloned().unwrap_or_default();
+                Ok(Elsewhere { tensor: base.tensor(tensor)?, window: window.clone(), before })
+            });
+            let elsewhere = elsewhere.collect::<Result<Vec<_>>>()?;
+            for (tensor, window) in windows {
+                let dtype = base.info(&tensor).and_then(|(dtype, _)| FloatType::from_dtype(dtype));
+                check_range(signed.multiplier, module.scale_by(signed.scale)?, dtype == Some(FloatType::F64))?;
                 if self.modules_to_save.contains_key(&tensor) {
                     let first = "a tensor in modules_to_save".to_owned();
                     return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target: tensor }.into());
                 }
-                let length = rows.len();
-                let window = Window { rows, first, weight: weight.clone() };
-                norms(module, &window)?;
+                let elsewhere = elsewhere.iter().filter(|other| other.window != window).cloned().collect();
+                let (adapter, strength) = (self.adapters.len(), signed);
                 let applied = self.applied.entry(tensor).or_default();
-                applied.push(Applied { adapter: self.adapters.len(), module, strength: signed, window });
-                first += length;
+                applied.push(Applied { adapter, module, strength, window, elsewhere });
             }
         }
         let mut unmatched = resolution.unmatched().to_vec();
@@ -82,11 +91,6 @@ impl<'a> Plan<'a> {
             return Err(NameError::UnmatchedModules { modules: missing, total }.into());
         }
         unmatched.extend(missing);
-        let placeholder = |(module, other): &(String, String)| {
-            format!("{module}: changes nothing, beside {other} of the same rows; left out")
-        };
-        let warnings = adapter.warnings().iter().map(ToString::to_string);
-        let warnings = warnings.chain(resolution.placeholders().iter().map(placeholder)).collect();
         self.adapters.push(AdapterReport {
             path: adapter.path().display().to_string(),
             dialect: adapter.dialect().to_string(),
@@ -94,7 +98,8 @@ impl<'a> Plan<'a> {
             multiplier: strength.multiplier,
             modules: resolution.targets().len(),
             unmatched,
-            warnings,
+            placeholders: resolution.placeholders().iter().map(|(module, _)| module.clone()).collect(),
+            warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         });
         Ok(())
     }
@@ -126,6 +131,17 @@ impl<'a> Plan<'a> {
             self.modules_to_save.insert(name.clone(), tensor);
         }
         Ok(missing)
+    }
+
+    /// A tensor of the base in the pieces that are worked on one after another, each with its name: itself, since modules
+    /// know which rows of it they change.
+    pub(in crate::jobs) fn pieces(
+        &self,
+        _base: &BaseModel,
+        name: &str,
+        tensor: &Tensor,
+    ) -> Result<Vec<(String, Tensor)>> {
+        Ok(vec![(name.to_owned(), tensor.clone())])
     }
 
     /// The report's line of a weight, nothing measured yet.

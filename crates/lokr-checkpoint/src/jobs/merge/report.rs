@@ -37,6 +37,8 @@ pub struct AdapterReport {
     pub modules: usize,
     /// Modules and tensors left out because the base model does not have them.
     pub unmatched: Vec<String>,
+    /// Modules left out because they change nothing, beside others that change the same rows.
+    pub placeholders: Vec<String>,
     /// What the reader warned of.
     pub warnings: Vec<String>,
 }

@@ -7,7 +7,7 @@ use ndarray::{Array1, Array2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 
 use super::limits::PASS_TILE;
-use crate::error::{JobError, Result};
+use crate::error::Result;
 use crate::file::{FloatType, Tensor, flattened, product};
 use crate::module::{Dora, DoraAxis, Module, Strength, gains, needs_base, squared_norms};
 
@@ -19,6 +19,17 @@ pub(in crate::jobs) struct Applied<'a> {
     pub(in crate::jobs) module: &'a Module,
     pub(in crate::jobs) strength: Strength,
     pub(in crate::jobs) window: Window,
+    /// Where the other rows of its weight lie, for norms of DoRA that are over all of them.
+    pub(in crate::jobs) elsewhere: Vec<Elsewhere<'a>>,
+}
+
+/// Rows of a module's weight in another tensor, or elsewhere in the same one.
+#[derive(Debug, Clone)]
+pub(in crate::jobs) struct Elsewhere<'a> {
+    pub(in crate::jobs) tensor: Tensor,
+    pub(in crate::jobs) window: Window,
+    /// What is applied to that tensor before the module.
+    pub(in crate::jobs) before: Vec<Applied<'a>>,
 }
 
 /// Where the rows of a module's weight lie in a stored tensor.
@@ -43,29 +54,6 @@ impl Window {
     fn own(&self) -> Range<usize> {
         self.first..self.first + self.rows.len()
     }
-
-    /// Whether the tensor has all rows of the module's weight.
-    fn is_whole(&self) -> bool {
-        self.rows.len() == self.weight[0]
-    }
-}
-
-/// The norms of DoRA of these rows of a module's weight, and what they are the norms of.
-///
-/// # Errors
-/// [`JobError::Dora`] for norms over all rows of the weight, others of which lie in other tensors.
-pub(super) fn norms(module: &Module, window: &Window) -> Result<Option<(DoraAxis, Tensor)>> {
-    let (Some(axis), Some(norms)) = (module.dora_axis(&window.weight)?, module.dora_scale()) else {
-        return Ok(None);
-    };
-    if window.is_whole() {
-        return Ok(Some((axis, norms.clone())));
-    }
-    if axis == DoraAxis::Output {
-        return Ok(Some((axis, norms.rows(window.own()))));
-    }
-    let operation = "merged into several tensors, because its norms are over the rows of all of them";
-    Err(JobError::Dora { module: module.name().to_owned(), operation }.into())
 }
 
 /// The modules of one weight, in order, ready to be applied.
@@ -102,22 +90,17 @@ impl<T: Scalar> Steps<T> {
         let shape = base.shape();
         let kernel = product(&shape[2..]);
         let mut all = Self { steps: Vec::new(), rows: shape[0], columns: shape[1] * kernel, kernel };
-        for Applied { module, strength, window, .. } in applied {
-            let weight = &window.weight;
-            module.check_weight(weight)?;
-            let delta = if module.is_kronecker() {
-                let stored = module.kron::<f64>()?;
-                // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
-                let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
-                Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
-            } else {
-                Delta::Dense(flattened(module.delta(weight, 1.0)?))
-            };
-            let (scale, window) = (module.scale_by(strength.scale)?, window.clone());
-            let mut step = Step { delta, window, scale, multiplier: strength.multiplier, dora: None };
-            if let Some((axis, norms)) = norms(module, &step.window)? {
-                let gains = gains(&norms, &all.squared_norms(&step, axis, base, dtype))?;
-                step.dora = Some(Dora { axis, gains, strength: strength.dora });
+        for Applied { module, strength, window, elsewhere, .. } in applied {
+            let mut step = Step::new(module, *strength, window)?;
+            if let (Some(axis), Some(norms)) = (module.dora_axis(&window.weight)?, module.dora_scale()) {
+                let mut squares = all.squared_norms(&step, axis, base, dtype);
+                for Elsewhere { tensor, window, before } in elsewhere.iter().filter(|_| axis == DoraAxis::Input) {
+                    let dtype = tensor.float_type(module.name())?;
+                    let next = Step::new(module, *strength, window)?;
+                    squares += &Self::new(before, tensor, dtype)?.squared_norms(&next, axis, tensor, dtype);
+                }
+                let norms = if axis == DoraAxis::Output { norms.rows(window.own()) } else { norms.clone() };
+                step.dora = Some(Dora { axis, gains: gains(&norms, &squares)?, strength: strength.dora });
             }
             all.steps.push(step);
         }
@@ -172,6 +155,21 @@ impl<T: Scalar> Steps<T> {
 }
 
 impl<T: Scalar> Step<T> {
+    /// Without DoRA.
+    fn new(module: &Module, strength: Strength, window: &Window) -> Result<Self> {
+        module.check_weight(&window.weight)?;
+        let delta = if module.is_kronecker() {
+            let stored = module.kron::<f64>()?;
+            // Multiplied out in f64, so that a low-rank factor is as exact as a full one.
+            let cast = |factor: &lokr_core::Factor<'_, f64>| factor.dense().mapv(T::from_f64_lossy);
+            Delta::Product { a: cast(stored.a()), b: cast(stored.b()), stored: Box::new(stored) }
+        } else {
+            Delta::Dense(flattened(module.delta(&window.weight, 1.0)?))
+        };
+        let (scale, multiplier, window) = (module.scale_by(strength.scale)?, strength.multiplier, window.clone());
+        Ok(Self { delta, window, scale, multiplier, dora: None })
+    }
+
     /// The step on some rows of the tensor, as far as they are its.
     #[inline(always)]
     fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
