@@ -28,7 +28,25 @@ pub(super) fn family() -> Family {
         same("single_stream_modulation.lin", "single_stream_modulation.linear"),
         same("final_layer.linear", "proj_out"),
         swapped("final_layer.adaLN_modulation.1", "norm_out.linear"),
-        same("sformer_blocks.#.*", "transformer_blocks.#.*"),
     ];
-    Family { name: "Flux.2", lines: Lines([attention(), own.to_vec()].concat()), common: &[] }
+    let mut lines = [attention(), own.to_vec()].concat();
+    let other = |module: &&str| same(&format!("sformer_blocks.#.{module}"), &format!("transformer_blocks.#.{module}"));
+    lines.extend(BLOCK.iter().map(other));
+    Family { name: "Flux.2", lines: Lines(lines), common: &[] }
 }
+
+/// The modules of a double block.
+const BLOCK: [&str; 12] = [
+    "attn.to_q",
+    "attn.to_k",
+    "attn.to_v",
+    "attn.to_out.0",
+    "attn.add_q_proj",
+    "attn.add_k_proj",
+    "attn.add_v_proj",
+    "attn.to_add_out",
+    "ff.linear_in",
+    "ff.linear_out",
+    "ff_context.linear_in",
+    "ff_context.linear_out",
+];

@@ -34,7 +34,8 @@ pub(crate) enum Share {
     /// All parts but the last have as many rows as the weight has columns.
     Columns,
     /// The first part has as many rows as that module has columns, and the rest are shared evenly: attention whose keys
-    /// and values have fewer heads than its queries. Evenly where the model has no such module.
+    /// and values have fewer heads than its queries. Where the model has no such module, all parts have as many rows as
+    /// there are columns, or it is not known.
     ColumnsOf(String),
     /// The one part has the halves the other way round.
     Swapped,
@@ -125,6 +126,7 @@ pub(crate) fn shares(
             return rows.is_multiple_of(2).then(|| vec![vec![rows / 2..rows, 0..rows / 2]]);
         }
         (Share::ColumnsOf(_), Some(first)) => [vec![first], even(rows.checked_sub(first)?, parts - 1)?].concat(),
+        (Share::ColumnsOf(_), None) if Some(rows) != columns.checked_mul(parts) => return None,
         (Share::Columns, _) => {
             let last = rows.checked_sub(columns.checked_mul(parts - 1)?)?;
             [vec![columns; parts - 1], vec![last]].concat()
@@ -156,7 +158,8 @@ mod tests {
             (out(), 3, (16, 8), Some(8), Some(&[&[0..8], &[8..12], &[12..16]])),
             (out(), 3, (16, 8), Some(9), None),
             (out(), 3, (16, 8), Some(17), None),
-            (out(), 3, (12, 8), None, Some(&[&[0..4], &[4..8], &[8..12]])),
+            (out(), 3, (12, 4), None, Some(&[&[0..4], &[4..8], &[8..12]])),
+            (out(), 3, (12, 8), None, None),
             (Share::Swapped, 1, (6, 2), None, Some(&[&[3..6, 0..3]])),
             (Share::Swapped, 1, (7, 2), None, None),
             (Share::SwappedPair, 1, (4, 2), None, Some(&[&[2..4, 0..2]])),

@@ -246,7 +246,7 @@ impl BaseModel {
                 return Err(NameError::AmbiguousModule { module, candidates }.into());
             }
             self.check_type(&weight, dtype)?;
-            return Ok((weight, shape));
+            return Ok((self.whole(&weight).unwrap_or(weight), shape));
         }
         if let Some(misfit) = self.views().misfits.get(module) {
             let ((rows, columns), tensor) = (misfit.size, misfit.module.clone());
@@ -256,6 +256,13 @@ impl BaseModel {
         let quantized = QUANTIZED.iter().map(|parameter| format!("{module}.{parameter}"));
         let dtype = quantized.into_iter().find(|name| self.index.contains_key(name)).unwrap_or_default();
         Err(FileError::QuantizedBase { key: weight, dtype }.in_file(&self.path))
+    }
+
+    /// The stored weight that a name of a weight means all of.
+    fn whole(&self, name: &str) -> Option<String> {
+        let [only] = &self.views().tensors.get(name).filter(|_| !self.stores(name))?.pieces[..] else { return None };
+        let (_, shape) = self.info(&only.tensor)?;
+        (shape.first() == Some(&only.rows.len()) && only.tensor.ends_with(".weight")).then(|| only.tensor.clone())
     }
 
     /// The families of models that its names are recognised as.

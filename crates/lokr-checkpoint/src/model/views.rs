@@ -203,6 +203,10 @@ impl Modules {
             return;
         }
         let rows = &self.known[name];
+        let known = parts.iter().map(|part| self.known.get(part)).collect::<Option<Vec<_>>>();
+        if known.is_some_and(|parts| Rows::join(&parts) == *rows) {
+            return;
+        }
         let size = (rows.count(), rows.columns);
         match shares(share, parts.len(), size, first) {
             Some(ranges) => {
@@ -231,12 +235,17 @@ impl Modules {
             self.misfits.insert(whole, misfit);
             return;
         }
-        // Halves change places in either direction; all other parts stand as they are listed.
-        let turned = match share {
-            Share::Swapped | Share::SwappedPair => shares(share, 1, (rows.count(), rows.columns), None),
-            _ => None,
+        // Parts of other sizes are another model's, whose parts are called so, too.
+        let first = Some(found[0].count()).filter(|_| matches!(share, Share::ColumnsOf(_)));
+        let Some(ranges) = shares(share, parts.len(), (rows.count(), rows.columns), first) else {
+            return;
         };
-        let rows = turned.map_or(rows.clone(), |ranges| rows.cut(&ranges[0]));
+        let counts = ranges.iter().map(|ranges| ranges.iter().map(Range::len).sum::<usize>());
+        if !counts.eq(found.iter().map(|part| part.count())) {
+            return;
+        }
+        // Halves change places in either direction; all other parts stand as they are listed.
+        let rows = if parts.len() == 1 { rows.cut(&ranges[0]) } else { rows };
         self.add(whole, rows, queue);
     }
 

@@ -98,7 +98,7 @@ fn save(folder: &Folder, name: &str, prefix: &str, model: &Model) -> BaseModel {
 
 /// An adapter of all weights of a model that are no vectors, and the changes it makes. With `spelling`, names as they
 /// stand in its file.
-fn adapter(folder: &Folder, model: &Model, spelling: impl Fn(&str) -> String) -> (Adapter, Model) {
+fn adapter(folder: &Folder, file: &str, model: &Model, spelling: impl Fn(&str) -> String) -> (Adapter, Model) {
     let (mut tensors, mut changes) = (Vec::new(), Model::new());
     for (seed, (name, weight)) in model.iter().enumerate().filter(|(_, (_, weight))| weight.ndim() > 1) {
         let split = |size: usize| [4, 3, 2, 1].into_iter().find(|first| size.is_multiple_of(*first)).unwrap();
@@ -123,7 +123,7 @@ fn adapter(folder: &Folder, model: &Model, spelling: impl Fn(&str) -> String) ->
         tensors.push((format!("{module}.alpha"), Tensor::from_array(&alpha, FloatType::F32)));
     }
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
-    (Adapter::read(folder.tensors("adapter.safetensors", &tensors), &ReadOptions::default()).unwrap(), changes)
+    (Adapter::read(folder.tensors(file, &tensors), &ReadOptions::default()).unwrap(), changes)
 }
 
 fn dotted(module: &str) -> String {
@@ -170,9 +170,9 @@ fn adapters_of_either_layout_do_the_same_to_either_model() {
         let models = layouts.models();
         for trained in [0, 1] {
             let folder = Folder::new();
-            let (named, changes) = adapter(&folder, &models[trained], dotted);
-            let unet = adapter(&folder, &models[trained], |module| flat("lora_unet_", module)).0;
-            let lycoris = adapter(&folder, &models[trained], |module| flat("lycoris_", module)).0;
+            let (named, changes) = adapter(&folder, "dotted.safetensors", &models[trained], dotted);
+            let unet = adapter(&folder, "kohya.safetensors", &models[trained], |name| flat("lora_unet_", name)).0;
+            let lycoris = adapter(&folder, "lycoris.safetensors", &models[trained], |name| flat("lycoris_", name)).0;
             // What the model becomes in the layout that the adapter was trained in, and from it in the other one.
             let mut right = [models[0].clone(), models[1].clone()];
             for line in &layouts.lines {
@@ -246,9 +246,12 @@ fn module(name: &str, factors: [&ArrayD<f64>; 2], norms: Option<&ArrayD<f64>>) -
     tensors
 }
 
+/// Reads an adapter of these tensors, from a file of its own: files that are mapped must not change.
 fn read(folder: &Folder, tensors: &[(String, Tensor)]) -> Adapter {
+    let file =
+        (0..).map(|number| format!("adapter{number}.safetensors")).find(|file| !folder.path(file).exists()).unwrap();
     let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.clone())).collect();
-    Adapter::read(folder.tensors("adapter.safetensors", &tensors), &ReadOptions::default()).unwrap()
+    Adapter::read(folder.tensors(&file, &tensors), &ReadOptions::default()).unwrap()
 }
 
 /// DoRA's norms over outputs are cut with the rows; those over inputs are of all rows, wherever these are stored, and of

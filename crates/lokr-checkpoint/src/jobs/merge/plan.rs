@@ -147,7 +147,7 @@ impl<'a> Plan<'a> {
     /// The report's line of a weight, nothing measured yet.
     pub(super) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
         let mut modules = Vec::new();
-        for Applied { adapter, module, strength, window } in self.applied.get(name).into_iter().flatten() {
+        for Applied { adapter, module, strength, window, .. } in self.applied.get(name).into_iter().flatten() {
             modules.push(AppliedModule {
                 adapter: *adapter,
                 module: module.name().to_owned(),
