@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::build::{Folder, cause, go_on, random};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, FloatType, MergeOptions, NameError, ReadOptions, Strength, Tensor,
-    Unmatched, Verdict, VerifyOptions, merge, unmerge, verify,
+    Adapter, BaseModel, CheckpointError as E, ConvertOptions, Dialect, ExtractOptions, FloatType, MergeOptions,
+    NameError, ReadOptions, Strength, Tensor, Unmatched, Verdict, VerifyOptions, extract, merge, unmerge, verify,
 };
 use ndarray::linalg::kron;
 use ndarray::{Array2, ArrayD, Axis, IxDyn, Slice, concatenate};
@@ -227,6 +227,85 @@ fn adapters_of_either_layout_do_the_same_to_either_model() {
                     }
                 }
             }
+        }
+    }
+}
+
+/// What programs put before a path, and what stands before it in the model.
+#[test]
+fn prefixes_on_either_side_are_no_part_of_a_name() {
+    let folder = Folder::new();
+    let factors = [random(&[2, 3], 7), random(&[2, 4], 8)];
+    for (name, weight) in [
+        ("diffusion_model.blocks.0.self_attn.q_proj", "net.blocks.0.self_attn.q_proj"),
+        ("net.blocks.0.self_attn.q_proj", "model.diffusion_model.blocks.0.self_attn.q_proj"),
+        ("lora_unet_blocks_0_self_attn_q_proj", "net.blocks.0.self_attn.q_proj"),
+        ("transformer.transformer_blocks.0.attn.to_out.0", "model.diffusion_model.double_blocks.0.img_attn.proj"),
+        ("lora_transformer_transformer_blocks_0_attn_to_out_0", "double_blocks.0.img_attn.proj"),
+        ("lycoris_transformer_blocks_0_attn_to_out_0", "model.diffusion_model.double_blocks.0.img_attn.proj"),
+        ("layers.3.cross_attn.o_proj", "decoder.layers.3.cross_attn.o_proj"),
+        ("lycoris_layers_3_cross_attn_o_proj", "decoder.layers.3.cross_attn.o_proj"),
+        ("diffusion_model.decoder.layers.3.cross_attn.o_proj", "layers.3.cross_attn.to_out.0"),
+        ("diffusion_model.layers.0.attention.to.q", "layers.0.attention.to_q"),
+        ("unet.mid_block.resnets.0.conv1", "model.diffusion_model.middle_block.0.in_layers.2"),
+        ("lora_te_layers_0_self_attn_q_proj", "model.layers.0.self_attn.q_proj"),
+        ("text_encoders.clip_l.transformer.text_model.a", "conditioner.embedders.0.transformer.text_model.a"),
+        (
+            "text_encoder_2.text_model.encoder.layers.0.mlp.fc1",
+            "conditioner.embedders.1.model.transformer.resblocks.0.mlp.c_fc",
+        ),
+        ("lora_te2_text_model_a", "text_encoders.clip_g.transformer.text_model.a"),
+        ("lora_te2_encoder_block_0_a", "text_encoders.t5xxl.transformer.encoder.block.0.a"),
+    ] {
+        let base =
+            save(&folder, "model.safetensors", "", &Model::from([(format!("{weight}.weight"), random(&[4, 12], 3))]));
+        let adapter = read(&folder, &module(name, [&factors[0], &factors[1]], None));
+        let resolution = adapter.resolve(&base, Unmatched::Refuse).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let found = resolution.targets().next().unwrap().1;
+        assert_eq!(found, format!("{weight}.weight"), "{name}");
+    }
+}
+
+/// What is converted with the help of a model in either layout means the same weights of it.
+#[test]
+fn adapters_are_converted_with_a_model_of_either_layout() {
+    for layouts in layouts().into_iter().filter(|layouts| ["Flux.1", "Z-Image", "Phi-3"].contains(&&*layouts.family)) {
+        let models = layouts.models();
+        for (trained, stored) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let folder = Folder::new();
+            let base = save(&folder, "model.safetensors", "", &models[stored]);
+            let named = adapter(&folder, "kohya.safetensors", &models[trained], |name| flat("lora_unet_", name)).0;
+            let dotted = named.convert(&ConvertOptions::to(Dialect::Dotted), Some(&base)).unwrap().adapter;
+            assert_eq!((dotted.dialect(), dotted.modules().len()), (Dialect::Dotted, named.modules().len()));
+            let merged = |adapter: &Adapter, name: &str| {
+                let out = folder.path(name);
+                let adapters = [(adapter, Strength::default())];
+                merge(&base, &adapters, &out, &MergeOptions::default(), &mut go_on).unwrap();
+                std::fs::read(out).unwrap()
+            };
+            assert!(merged(&named, "a.safetensors") == merged(&dotted, "b.safetensors"), "{}", layouts.family);
+        }
+    }
+}
+
+/// The fine-tuned model may have the other names.
+#[test]
+fn models_of_two_layouts_are_compared() {
+    for layouts in layouts().into_iter().filter(|layouts| ["SDXL", "Flux.1"].contains(&&*layouts.family)) {
+        let models = layouts.models();
+        for (stored, tuned) in [(0, 1), (1, 0)] {
+            let folder = Folder::new();
+            let base = save(&folder, "base.safetensors", "", &models[stored]);
+            let (adapter, changes) = adapter(&folder, "adapter.safetensors", &models[stored], dotted);
+            let other = save(&folder, "other.safetensors", "", &models[tuned]);
+            let out = folder.path("tuned.safetensors");
+            merge(&other, &[(&adapter, Strength::default())], &out, &MergeOptions::default(), &mut go_on).unwrap();
+            let tuned = BaseModel::open(&out).unwrap();
+            let found = extract(&base, &tuned, &ExtractOptions::default(), &mut go_on).unwrap();
+            let names: BTreeSet<_> =
+                found.report.modules.iter().map(|module| format!("{}.weight", module.name)).collect();
+            assert_eq!(names, changes.keys().cloned().collect(), "{}", layouts.family);
+            assert!(found.report.not_adapted.is_empty(), "{:?}", found.report.not_adapted);
         }
     }
 }
