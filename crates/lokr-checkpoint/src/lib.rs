@@ -61,6 +61,7 @@ pub mod adapter;
 pub mod dialect;
 mod dialects;
 pub mod error;
+mod family;
 pub mod file;
 pub mod jobs;
 pub mod model;

@@ -8,7 +8,7 @@
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
 //!
-//! It uses `file`, `module`, `dialect` and `model`, and knows nothing of the jobs.
+//! It uses `file`, `module`, `dialect`, `family` and `model`, and knows nothing of the jobs.
 
 #[allow(clippy::module_inception)] // The type after which the room is named.
 mod adapter;

@@ -21,6 +21,9 @@ pub struct ReadOptions {
     pub prefix: Option<String>,
     /// PEFT's `adapter_config.json`, where it is not beside the tensors.
     pub config: Option<PathBuf>,
+    /// Pairs of texts: in the name of every tensor, each occurrence of the first becomes the second, before anything is
+    /// made of the names. For files whose names no dialect has.
+    pub rename: Vec<(String, String)>,
     /// Beginnings of names; where there are any, only modules whose names begin with one of them are kept, such as
     /// `lora_te2_` for an adapter of a whole pipeline on a model that is its second text encoder alone. PEFT's prefix
     /// does not count.

@@ -23,8 +23,8 @@ impl Adapter {
     ///
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
-    /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, and for
-    /// [`ReadOptions::only`] where no module is left; of the configuration, those of [`PeftConfig::read`] and
+    /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, for
+    /// [`ReadOptions::rename`] of what is in no name, and for [`ReadOptions::only`] where no module is left; of the configuration, those of [`PeftConfig::read`] and
     /// [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`], [`NameError::MixedDialects`],
     /// [`NameError::DialectUnclear`], [`NameError::NotPeft`], [`NameError::OtherAlgorithm`],
     /// [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
@@ -39,7 +39,7 @@ impl Adapter {
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let (file, config) = find_files(path, options).in_file(path)?;
-        let file = TensorFile::open(file)?;
+        let file = TensorFile::open(file)?.renamed(&options.rename)?;
         Reader { options, config }.read(path, &file).in_file(file.path())
     }
 }

@@ -3,15 +3,16 @@
 //! Underscored names cannot be undone by rule, because names contain underscores themselves. So the base model's names
 //! are flattened, and an adapter's name is looked up among them; a name that several modules share is an error.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use super::adapter::Adapter;
 use crate::dialect::lycoris::flatten;
-use crate::dialect::{dotted, kohya, openclip, sdxl, terms};
+use crate::dialect::{dotted, kohya, terms};
 use crate::dialects::Dialect;
 use crate::error::{InFile, ModuleError, NameError, Result};
-use crate::model::BaseModel;
+use crate::family::{self, BODY, Spelling};
+use crate::model::{BaseModel, Piece};
 use crate::module::{Change, OtherModule, Parameter};
 
 /// What to do about modules that the base model does not have.
@@ -25,13 +26,15 @@ pub enum Unmatched {
 }
 
 /// Which weight of the base model each module of an adapter belongs to; several modules of one only in
-/// [`Dialect::Terms`].
+/// [`Dialect::Terms`]. A weight may be some rows of a stored tensor, or several tensors one below the other: its name is
+/// one that [`BaseModel::info`] and [`BaseModel::tensor`] know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     targets: BTreeMap<String, String>,
     /// The parameters that [`Adapter::others`] change, in their order.
     others: Vec<Option<String>>,
     unmatched: Vec<String>,
+    placeholders: Vec<(String, String)>,
 }
 
 impl Resolution {
@@ -56,6 +59,13 @@ impl Resolution {
     pub fn unmatched(&self) -> &[String] {
         &self.unmatched
     }
+
+    /// Modules that are left out because they change nothing, each with the one that changes rows of its weight:
+    /// programs that fuse query, key and value leave such behind.
+    #[must_use]
+    pub fn placeholders(&self) -> &[(String, String)] {
+        &self.placeholders
+    }
 }
 
 impl Adapter {
@@ -67,7 +77,7 @@ impl Adapter {
     /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], [`ModuleError::NoBias`], and those of
     /// [`Module::check_weight`](crate::Module::check_weight) and
     /// [`OtherModule::check_shape`](crate::OtherModule::check_shape). In the base model's:
-    /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase).
+    /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase), [`NameError::RowsDoNotAddUp`].
     pub fn resolve(&self, base: &BaseModel, unmatched: Unmatched) -> Result<Resolution> {
         self.find_targets(base, unmatched).in_file(self.path())
     }
@@ -75,8 +85,8 @@ impl Adapter {
     fn find_targets(&self, base: &BaseModel, policy: Unmatched) -> Result<Resolution> {
         let names = BaseNames::new(base);
         let mut indexes = Indexes::new();
-        let mut modules_by_target: BTreeMap<String, &str> = BTreeMap::new();
-        let (mut targets, mut unmatched) = (BTreeMap::new(), Vec::new());
+        let mut taken = TakenRows::default();
+        let (mut targets, mut unmatched, mut placeholders) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, module) in self.modules() {
             let Some(found) = names.find_one(self, name, &mut indexes)? else {
                 unmatched.push(name.clone());
@@ -84,31 +94,39 @@ impl Adapter {
             };
             let (target, shape) = base.adaptable(found)?;
             module.check_weight(shape)?;
-            match modules_by_target.entry(target.clone()) {
-                // The other terms of its sum.
-                Entry::Occupied(_) if self.dialect() == Dialect::Terms => {}
-                Entry::Occupied(first) => {
-                    let (first, second) = ((*first.get()).to_owned(), name.clone());
-                    return Err(NameError::DuplicateTarget { first, second, target }.into());
+            // The other terms of a sum have the same weight.
+            let whose = if self.dialect() == Dialect::Terms { Dialect::Terms.path(name) } else { name };
+            let pieces = base.pieces(&target).unwrap_or_default();
+            let before = taken.by_others(whose, &pieces);
+            if let Some(first) = before.iter().find(|first| !self.changes_nothing(first)) {
+                if module.changes_nothing()? {
+                    placeholders.push((name.clone(), first.clone()));
+                    continue;
                 }
-                Entry::Vacant(entry) => {
-                    entry.insert(name);
-                }
+                let (first, second) = (first.clone(), name.clone());
+                return Err(NameError::DuplicateTarget { first, second, target }.into());
             }
+            for placeholder in before {
+                targets.remove(&placeholder);
+                placeholders.push((placeholder, name.clone()));
+            }
+            taken.take(whose, pieces);
             targets.insert(name.clone(), target);
         }
         let mut others = Vec::new();
         for module in self.others() {
             let found = names.find_one(self, module.name(), &mut indexes)?;
             let target = self.parameter_of(base, module, found)?;
-            match target.as_ref().map(|target| modules_by_target.entry(target.clone())) {
+            match &target {
                 None => unmatched.push(module.name().to_owned()),
-                Some(Entry::Occupied(first)) => {
-                    let (first, second) = ((*first.get()).to_owned(), module.name().to_owned());
-                    return Err(NameError::DuplicateTarget { first, second, target: target.unwrap_or_default() }.into());
-                }
-                Some(Entry::Vacant(entry)) => {
-                    entry.insert(module.name());
+                Some(target) => {
+                    // Nobody's rows may be changed twice, not even a module's of the same name.
+                    let pieces = base.pieces(target).unwrap_or_default();
+                    if let Some(first) = taken.by_others("", &pieces).into_iter().next() {
+                        let (second, target) = (module.name().to_owned(), target.clone());
+                        return Err(NameError::DuplicateTarget { first, second, target }.into());
+                    }
+                    taken.take(module.name(), pieces);
                 }
             }
             others.push(target);
@@ -117,13 +135,12 @@ impl Adapter {
         unmatched.dedup();
         let total = self.modules().len() + self.others().len();
         if targets.is_empty() && others.iter().all(Option::is_none) {
-            let example = unmatched.into_iter().next().unwrap_or_default();
-            return Err(NameError::NothingMatches { total, example }.into());
+            return Err(self.nothing_matches(base).into());
         }
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
             return Err(NameError::UnmatchedModules { modules: unmatched, total }.into());
         }
-        Ok(Resolution { targets, others, unmatched })
+        Ok(Resolution { targets, others, unmatched, placeholders })
     }
 
     /// The parameter that a module of another algorithm changes, which fits it; nothing where the base model has neither
@@ -132,9 +149,12 @@ impl Adapter {
         let Some(layer) = layer else {
             // A parameter that is no layer's weight, such as a table of embeddings, has its own name in a dotted file.
             let is_whole = matches!(module.change(), Change::Difference(_)) && self.dialect() == Dialect::Dotted;
-            let names = std::iter::once(module.name().to_owned()).chain(dotted::alternatives(module.name()));
-            let found = names.into_iter().filter(|_| is_whole).find_map(|name| Some((base.info(&name)?, name)));
-            let Some(((_, shape), name)) = found else { return Ok(None) };
+            let readings = dotted::readings(module.name()).into_iter();
+            let others = readings.flat_map(|(rest, places)| places.iter().map(move |place| format!("{place}{rest}")));
+            let mut names = std::iter::once(module.name().to_owned()).chain(others).filter(|_| is_whole);
+            let Some(((_, shape), name)) = names.find_map(|name| Some((base.info(&name)?, name))) else {
+                return Ok(None);
+            };
             base.tensor(&name)?.float_type(&name)?;
             module.check_shape(shape)?;
             return Ok(Some(name));
@@ -154,25 +174,84 @@ impl Adapter {
         module.check_shape(shape)?;
         Ok(Some(target))
     }
+
+    fn changes_nothing(&self, module: &str) -> bool {
+        self.modules().get(module).is_some_and(|module| module.changes_nothing().unwrap_or(false))
+    }
+
+    /// The error of two sides that have nothing in common, with names of both.
+    fn nothing_matches(&self, base: &BaseModel) -> NameError {
+        let others = self.others().iter().map(|module| module.name().to_owned());
+        let modules: Vec<_> = self.modules().keys().cloned().chain(others).collect();
+        let example = modules.first().cloned().unwrap_or_default();
+        let paths = modules.iter().map(|name| match self.dialect() {
+            Dialect::Lycoris => name.strip_prefix(self.prefix()).unwrap_or(name),
+            Dialect::Kohya => kohya::split(name).map_or(&**name, |(_, _, rest)| rest),
+            dialect => dotted::readings(dialect.path(name))[0].0,
+        });
+        let flat: Vec<_> = paths.map(flatten).collect();
+        let families = family::of(flat.iter().map(String::as_str), Spelling::Flat);
+        NameError::NothingMatches {
+            total: modules.len(),
+            example,
+            modules: spread(&modules),
+            base: spread(&base.modules().map(str::to_owned).collect::<Vec<_>>()),
+            families: families.iter().map(|family| family.name).collect(),
+            base_families: base.families().collect(),
+        }
+    }
+}
+
+/// A few of many names, from all over the list.
+fn spread(names: &[String]) -> Vec<String> {
+    const SHOWN: usize = 4;
+    names.iter().step_by(names.len().div_ceil(SHOWN).max(1)).cloned().collect()
+}
+
+/// Rows of stored tensors that modules change, and whose they are.
+#[derive(Default)]
+struct TakenRows {
+    by_tensor: HashMap<String, Vec<(Range<usize>, String)>>,
+}
+
+impl TakenRows {
+    /// The other modules that change some of these rows.
+    fn by_others(&self, module: &str, pieces: &[Piece]) -> BTreeSet<String> {
+        let taken = |piece: &Piece| {
+            let rows = piece.rows.clone();
+            let overlaps = move |taken: &Range<usize>| taken.start < rows.end && rows.start < taken.end;
+            let of_tensor = self.by_tensor.get(&piece.tensor).into_iter().flatten();
+            of_tensor.filter(move |(rows, other)| overlaps(rows) && other != module).map(|(_, other)| other.clone())
+        };
+        pieces.iter().flat_map(taken).collect()
+    }
+
+    fn take(&mut self, module: &str, pieces: Vec<Piece>) {
+        for Piece { tensor, rows } in pieces {
+            self.by_tensor.entry(tensor).or_default().push((rows, module.to_owned()));
+        }
+    }
 }
 
 /// Flattened names of the base model's modules, per place in the checkpoint that a prefix means.
-type Indexes<'a> = HashMap<&'static str, HashMap<String, BTreeSet<&'a str>>>;
+type Indexes<'a> = HashMap<&'static [&'static str], HashMap<String, BTreeSet<&'a str>>>;
 
-/// The modules of a base model that have a weight.
+/// The modules of a base model that have a weight, by all their names.
 struct BaseNames<'a> {
-    modules: BTreeSet<&'a str>,
+    base: &'a BaseModel,
+    stored: BTreeSet<&'a str>,
+    others: BTreeSet<&'a str>,
 }
 
 impl<'a> BaseNames<'a> {
     fn new(base: &'a BaseModel) -> Self {
-        Self { modules: base.modules().collect() }
+        Self { base, stored: base.modules().collect(), others: base.other_modules().collect() }
     }
 
     /// The module that a name of the adapter means, or none; an error where it can mean several.
     fn find_one(&self, adapter: &Adapter, name: &str, indexes: &mut Indexes<'a>) -> Result<Option<&'a str>, NameError> {
         let candidates = self.find(adapter.dialect(), name, adapter.prefix(), indexes);
-        match *candidates.iter().copied().collect::<Vec<_>>() {
+        match candidates[..] {
             [] => Ok(None),
             [only] => Ok(Some(only)),
             _ => {
@@ -182,43 +261,72 @@ impl<'a> BaseNames<'a> {
         }
     }
 
-    /// The modules that a name can mean.
-    fn find(&self, dialect: Dialect, name: &str, prefix: &str, indexes: &mut Indexes<'a>) -> BTreeSet<&'a str> {
-        let exact = self.modules.get(name).copied();
-        match dialect {
-            Dialect::Peft => exact.into_iter().collect(),
-            Dialect::Terms => terms::path(name).and_then(|path| self.modules.get(path)).copied().into_iter().collect(),
-            Dialect::Dotted if exact.is_some() => exact.into_iter().collect(),
-            Dialect::Dotted => {
-                dotted::alternatives(name).filter_map(|name| self.modules.get(name.as_str()).copied()).collect()
+    /// The modules that a name can mean, each by one of its names.
+    fn find(&self, dialect: Dialect, name: &str, prefix: &str, indexes: &mut Indexes<'a>) -> Vec<&'a str> {
+        let found = match dialect {
+            Dialect::Peft | Dialect::Dotted => self.find_path(name, indexes),
+            Dialect::Terms => terms::path(name).map_or_else(BTreeSet::new, |path| self.find_path(path, indexes)),
+            Dialect::Lycoris => self.lookup(name.strip_prefix(prefix).unwrap_or(name), &BODY, indexes),
+            Dialect::Kohya => {
+                kohya::split(name).map_or_else(BTreeSet::new, |(_, places, rest)| self.lookup(rest, places, indexes))
             }
-            Dialect::Lycoris => {
-                let name = name.strip_prefix(prefix).unwrap_or(name);
-                lookup(indexes.entry("").or_insert_with(|| self.index(&kohya::BODY)), name)
-            }
-            Dialect::Kohya => kohya::split(name).map_or_else(BTreeSet::new, |(prefix, places, name)| {
-                lookup(indexes.entry(prefix).or_insert_with(|| self.index(places)), name)
-            }),
+        };
+        self.distinct(found)
+    }
+
+    /// The modules of a dotted path: the one that is called so, or else those that it means without its prefix.
+    fn find_path(&self, path: &str, indexes: &mut Indexes<'a>) -> BTreeSet<&'a str> {
+        if let Some(exact) = self.get(path) {
+            return BTreeSet::from([exact]);
         }
+        for (rest, places) in dotted::readings(path) {
+            let names = places.iter().filter_map(|place| self.get(&format!("{place}{rest}")));
+            let mut found: BTreeSet<_> = names.collect();
+            if found.is_empty() {
+                found = self.lookup(&flatten(rest), places, indexes);
+            }
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        BTreeSet::new()
+    }
+
+    fn get(&self, module: &str) -> Option<&'a str> {
+        self.stored.get(module).or_else(|| self.others.get(module)).copied()
+    }
+
+    /// The modules of a flattened path: the one whose path it is, or else those behind the name of a model.
+    fn lookup(&self, flat: &str, places: &'static [&'static str], indexes: &mut Indexes<'a>) -> BTreeSet<&'a str> {
+        let index = indexes.entry(places).or_insert_with(|| self.index(places));
+        let found = index.get(flat).cloned().unwrap_or_default();
+        let exact: BTreeSet<_> = found.iter().copied().filter(|module| is_flat(module, flat)).collect();
+        if exact.is_empty() { found } else { exact }
     }
 
     fn index(&self, places: &[&str]) -> HashMap<String, BTreeSet<&'a str>> {
         let mut index: HashMap<String, BTreeSet<&str>> = HashMap::new();
-        for &module in &self.modules {
+        for &module in self.stored.iter().chain(&self.others) {
             for rest in places.iter().filter_map(|place| module.strip_prefix(place)) {
-                let flat = flatten(rest);
-                for alias in sdxl::sgm_names(&flat).chain(openclip::to_transformers(&flat)) {
-                    index.entry(alias).or_default().insert(module);
-                }
-                index.entry(flat).or_default().insert(module);
+                index.entry(flatten(rest)).or_default().insert(module);
             }
         }
         index
     }
+
+    /// One name of each module; what is stored under its name is shown by it.
+    fn distinct(&self, found: BTreeSet<&'a str>) -> Vec<&'a str> {
+        if found.len() < 2 {
+            return found.into_iter().collect();
+        }
+        let (stored, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|module| self.stored.contains(module));
+        let mut seen = HashSet::new();
+        let pieces = |module: &str| self.base.pieces(&format!("{module}.weight"));
+        stored.into_iter().chain(others).filter(|module| seen.insert(pieces(module))).collect()
+    }
 }
 
-/// A name under its own spelling and those of one-file checkpoints.
-fn lookup<'a>(index: &HashMap<String, BTreeSet<&'a str>>, name: &str) -> BTreeSet<&'a str> {
-    let names = std::iter::once(name.to_owned()).chain(sdxl::sgm_names(name));
-    names.filter_map(|name| index.get(&name)).flatten().copied().collect()
+/// Whether a path is that flattened one.
+fn is_flat(path: &str, flat: &str) -> bool {
+    path.len() == flat.len() && path.bytes().zip(flat.bytes()).all(|(a, b)| a == b || a == b'.' && b == b'_')
 }

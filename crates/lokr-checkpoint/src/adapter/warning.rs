@@ -106,7 +106,7 @@ impl fmt::Display for Warning {
                 write!(f, "{module}: conv1d with a full lokr_w2, applied in PEFT's own layout; other programs differ")
             }
             Self::Skipped { keys } => {
-                write!(f, "{} tensors skipped, whose effect is lost: ", keys.len())?;
+                write!(f, "{} tensors left out, whose effect is lost: ", keys.len())?;
                 for (number, (key, algorithm)) in keys.iter().enumerate() {
                     let comma = if number > 0 { ", " } else { "" };
                     write!(f, "{comma}{key}")?;

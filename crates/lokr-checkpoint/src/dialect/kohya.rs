@@ -2,28 +2,57 @@
 
 use super::lycoris::flatten;
 use super::openclip::to_transformers;
-
-/// What stands before the modules of an image model in checkpoints of several models.
-pub(crate) const BODY: [&str; 6] =
-    ["", "model.diffusion_model.", "diffusion_model.", "unet.", "transformer.", "prior."];
+use crate::family::BODY;
 
 /// A prefix and what stands before the modules of its model in checkpoints that hold several.
 type Component = (&'static str, &'static [&'static str]);
+
+/// The first text encoder, or the only one.
+pub(super) const FIRST_TEXT: [&str; 9] = [
+    "",
+    "text_encoder.",
+    "text_encoder_1.",
+    "conditioner.embedders.0.transformer.",
+    "cond_stage_model.transformer.",
+    "cond_stage_model.model.",
+    "text_encoders.clip_l.transformer.",
+    "clip_l.transformer.",
+    "te1.",
+];
+/// The second one, which is T5 in Flux.
+pub(super) const SECOND_TEXT: [&str; 7] = [
+    "",
+    "text_encoder_2.",
+    "conditioner.embedders.1.transformer.",
+    "conditioner.embedders.1.model.",
+    "text_encoders.clip_g.transformer.",
+    "text_encoders.t5xxl.transformer.",
+    "te2.",
+];
+pub(super) const THIRD_TEXT: [&str; 4] = ["", "text_encoder_3.", "text_encoders.t5xxl.transformer.", "te3."];
 
 /// The longer of two prefixes that begin alike comes first.
 const COMPONENTS: [Component; 7] = [
     ("lora_prior_unet_", &BODY),
     ("lora_transformer_", &BODY),
     ("lora_unet_", &BODY),
-    ("lora_te1_", &["", "text_encoder.", "text_encoder_1.", "conditioner.embedders.0.transformer.", "te1."]),
-    (
-        "lora_te2_",
-        &["", "text_encoder_2.", "conditioner.embedders.1.transformer.", "conditioner.embedders.1.model.", "te2."],
-    ),
-    ("lora_te3_", &["", "text_encoder_3.", "te3."]),
+    ("lora_te1_", &FIRST_TEXT),
+    ("lora_te2_", &SECOND_TEXT),
+    ("lora_te3_", &THIRD_TEXT),
     (
         "lora_te_",
-        &["", "text_encoder.", "cond_stage_model.transformer.", "cond_stage_model.model.", "cond_stage_model.", "te."],
+        // The last three are those of language models, such as Anima's.
+        &[
+            "",
+            "text_encoder.",
+            "cond_stage_model.transformer.",
+            "cond_stage_model.model.",
+            "cond_stage_model.",
+            "te.",
+            "model.",
+            "text_encoder.model.",
+            "text_encoders.qwen3_06b.transformer.model.",
+        ],
     ),
 ];
 

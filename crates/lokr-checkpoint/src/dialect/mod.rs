@@ -4,9 +4,9 @@
 //! - `key`: a key taken apart; `detect`: whose keys a file has.
 //! - `peft`, `peft_config`, `peft_fit`: PEFT's names, its configuration, and one that fits given modules.
 //! - `lycoris`, `kohya`, `dotted`, `terms`: the names of the other dialects.
-//! - `sdxl`, `openclip`: the second names that modules of these models have.
+//! - `openclip`: the names that adapters carry for the modules of this text encoder.
 //!
-//! It uses the modules of `module` and the JSON of `file`; what is done with a name is the affair of `adapter`.
+//! It uses the modules of `module`, the JSON of `file` and the places of `family`; what is done with a name is the affair of `adapter`.
 
 mod detect;
 pub(crate) mod dotted;
@@ -18,7 +18,6 @@ pub(crate) mod peft;
 mod peft_config;
 mod peft_fit;
 mod rules;
-pub(crate) mod sdxl;
 pub(crate) mod terms;
 
 pub use crate::dialects::Dialect;

@@ -90,6 +90,23 @@ pub enum NameError {
         /// The modules it matches.
         candidates: Vec<String>,
     },
+    /// A tensor that holds several modules, or modules that another program keeps in one, of sizes that cannot be.
+    #[error(
+        "{module}: {tensor} has {rows} rows and {columns} columns, which cannot be shared out among {}",
+        parts.join(", ")
+    )]
+    RowsDoNotAddUp {
+        /// The module asked for.
+        module: String,
+        /// The module that the base model stores.
+        tensor: String,
+        /// Its rows.
+        rows: usize,
+        /// Its columns.
+        columns: usize,
+        /// The modules whose rows lie in it, or which it would consist of.
+        parts: Vec<String>,
+    },
     /// Modules that the base model does not have.
     #[error("{} of {total} modules are not in the base model: {}", modules.len(), list(modules))]
     UnmatchedModules {
@@ -99,12 +116,27 @@ pub enum NameError {
         total: usize,
     },
     /// Not a single module is in the base model.
-    #[error("none of the {total} modules is in the base model (the first is {example}): is it the right one?")]
+    #[error(
+        "none of the {total} modules is in the base model: the adapter has {}{}; the model has {}{}; is it the right \
+         one? --rename FROM=TO changes the adapter's names",
+        modules.join(", "),
+        known(families),
+        base.join(", "),
+        known(base_families)
+    )]
     NothingMatches {
         /// How many modules the adapter has.
         total: usize,
-        /// One of them.
+        /// The first of them.
         example: String,
+        /// Some of them.
+        modules: Vec<String>,
+        /// Some modules of the base model.
+        base: Vec<String>,
+        /// Models whose modules are called as the adapter's.
+        families: Vec<&'static str>,
+        /// Models whose modules are called as the base model's.
+        base_families: Vec<&'static str>,
     },
     /// Names that mean modules only together with a base model.
     #[error("{module}: a {dialect} name says what it adapts only together with the base model; give it")]
@@ -114,4 +146,12 @@ pub enum NameError {
         /// The dialect.
         dialect: Dialect,
     },
+}
+
+/// A remark on whose names these are.
+fn known(families: &[&str]) -> String {
+    match families {
+        [] => String::new(),
+        _ => format!(" (names of {})", families.join(" or ")),
+    }
 }

@@ -150,6 +150,17 @@ impl Tensor {
         Self::at(self.source.clone(), self.dtype, shape, start..start + rows.len() * row)
     }
 
+    /// Several tensors one below the other, of one type and the same shape but for the rows; `name` is for the error.
+    pub(crate) fn stacked(name: &str, parts: &[Self]) -> Result<Self> {
+        let first = &parts[0];
+        if let Some(other) = parts.iter().find(|part| part.dtype != first.dtype) {
+            return Err(FileError::TensorDtype { key: name.to_owned(), dtype: other.dtype }.into());
+        }
+        let rows = parts.iter().map(|part| part.shape[0]).sum();
+        let bytes = parts.iter().flat_map(Self::bytes).copied().collect();
+        Self::new(name, first.dtype, [&[rows], &first.shape[1..]].concat(), bytes)
+    }
+
     /// The same bytes under another shape of as many elements.
     pub(crate) fn reshaped(&self, shape: Vec<usize>) -> Self {
         debug_assert_eq!(product(&shape), self.element_count());

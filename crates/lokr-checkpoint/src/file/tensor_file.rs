@@ -10,7 +10,7 @@ use super::mmap::Source;
 use super::pickle;
 use super::read_header::{Header, parse};
 use super::tensor::Tensor;
-use crate::error::{FileError, InFile, Result};
+use crate::error::{FileError, InFile, JobError, NameError, Result};
 
 /// A safetensors file: its header in memory and checked, its data mapped and read only where a tensor is used.
 ///
@@ -66,6 +66,30 @@ impl TensorFile {
     fn new(path: &Path, source: Source) -> Result<Self> {
         let header = parse(&source).map_err(|error| pickle::or_pickle(&source, error).in_file(path))?;
         Ok(Self { path: path.to_owned(), header, source: Arc::new(source) })
+    }
+
+    /// The same file under other names: in each, every occurrence of the first text of each pair becomes the second.
+    ///
+    /// # Errors
+    /// [`NameError::DuplicateTarget`] for two names that become one; [`JobError::Option`] for a text that is in no name.
+    pub(crate) fn renamed(mut self, pairs: &[(String, String)]) -> Result<Self> {
+        for (from, to) in pairs {
+            if from.is_empty() || !self.names().any(|name| name.contains(from)) {
+                let (option, expected) = ("rename", "a text that is in names of the adapter");
+                return Err(JobError::Option { option, expected, found: format!("{from:?}") }.in_file(&self.path));
+            }
+            let mut olds = BTreeMap::new();
+            let mut tensors = BTreeMap::new();
+            for (old, entry) in std::mem::take(&mut self.header.tensors) {
+                let new = old.replace(from, to);
+                if let Some(first) = olds.insert(new.clone(), old.clone()) {
+                    return Err(NameError::DuplicateTarget { first, second: old, target: new }.in_file(&self.path));
+                }
+                tensors.insert(new, entry);
+            }
+            self.header.tensors = tensors;
+        }
+        Ok(self)
     }
 
     /// Where it was read from.

@@ -140,8 +140,7 @@ pub fn verify(
     let mut tensors = Vec::with_capacity(both.len());
     for name in both {
         let (before, found) = (Side::new(base, name)?, Side::new(merged, name)?);
-        let pieces = plan.pieces(base, name, &before.tensor)?;
-        let check = check(&plan, name, &before, &pieces, &found, options);
+        let check = check(&plan, name, &before, &found, options);
         tensors.push(check.in_file(base.path())?);
         let bytes = before.tensor.bytes().len() as u64;
         tell(Progress::Tensor { name, bytes })?;
@@ -188,13 +187,6 @@ impl Side {
         Self { tensor: tensor.clone(), encoding: FloatType::from_dtype(tensor.dtype()).map(Encoding::plain) }
     }
 
-    /// Its rows from one on, of which `tensor` is a part.
-    fn rows(&self, tensor: &Tensor, first: usize) -> Self {
-        let row = tensor.shape().iter().skip(1).product::<usize>();
-        let encoding = self.encoding.as_ref().map(|encoding| encoding.from_element(first * row));
-        Self { tensor: tensor.clone(), encoding }
-    }
-
     fn has_same_bits(&self, other: &Self) -> bool {
         let bits = |side: &Self| (side.tensor.dtype(), side.tensor.shape().to_vec());
         let scales = |side: &Self| side.encoding.as_ref().and_then(|encoding| encoding.scales().cloned());
@@ -202,34 +194,12 @@ impl Side {
     }
 }
 
-/// Compares a tensor with the base's, which also comes in the pieces that adapters change apart.
-fn check(
-    plan: &Plan<'_>,
-    name: &str,
-    base: &Side,
-    pieces: &[(String, Tensor)],
-    found: &Side,
-    options: &VerifyOptions,
-) -> Result<TensorCheck> {
-    let adapted = pieces.iter().any(|(weight, _)| plan.applied.contains_key(weight));
-    let (expected, sums) = match plan.modules_to_save.get(name) {
-        Some(replacement) => (Expectation::Replaced, compare(&Side::of(replacement), found, &[], options)?),
-        None if !adapted => (Expectation::Unchanged, compare(base, found, &[], options)?),
-        None if base.tensor.shape() != found.tensor.shape() => {
-            (Expectation::Adapted, Sums::incomparable(&found.tensor))
-        }
-        None => {
-            let (mut sums, mut first) = (Sums::default(), 0);
-            for (weight, piece) in pieces {
-                let rows = first..first + piece.shape()[0];
-                let found = found.rows(&found.tensor.rows(rows.clone()), first);
-                let base = base.rows(piece, first);
-                first = rows.end;
-                let applied = plan.applied.get(weight).map_or(&[][..], |applied| applied);
-                sums = sums.and(compare(&base, &found, applied, options)?);
-            }
-            (Expectation::Adapted, sums)
-        }
+/// Compares a tensor with what is expected of the base's.
+fn check(plan: &Plan<'_>, name: &str, base: &Side, found: &Side, options: &VerifyOptions) -> Result<TensorCheck> {
+    let (expected, sums) = match (plan.modules_to_save.get(name), plan.applied.get(name)) {
+        (Some(replacement), _) => (Expectation::Replaced, compare(&Side::of(replacement), found, &[], options)?),
+        (None, None) => (Expectation::Unchanged, compare(base, found, &[], options)?),
+        (None, Some(applied)) => (Expectation::Adapted, compare(base, found, applied, options)?),
     };
     let is_coarse = found.encoding.as_ref().is_some_and(|encoding| encoding.unquantized().is_none());
     let right = sums.wrong == 0 && (!is_coarse || sums.holds_change(found.tensor.element_count()));

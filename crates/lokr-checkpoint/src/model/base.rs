@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use lokr_core::Scalar;
 use ndarray::ArrayD;
 use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::fused;
-use super::fused::Third;
-use crate::error::{CheckpointError, FileError, InFile, Result};
-use crate::file::{Fields, Tensor, TensorFile, parent, pickle};
+use super::views::{FUSED, Piece, Views};
+use crate::error::{CheckpointError, FileError, InFile, NameError, Result};
+use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
 use crate::quantized::{
     Beside, Description, Encoding, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions,
 };
@@ -21,9 +21,10 @@ use crate::quantized::{
 /// Headers are read and checked at once; data are mapped and read tensor by tensor, so that a model of any size takes
 /// no memory of its own.
 ///
-/// Where attention's query, key and value lie in one tensor, `….in_proj_weight` as torch's `MultiheadAttention` stores
-/// them, its thirds are there as well, under the names `….q_proj.weight`, `….k_proj.weight` and `….v_proj.weight`; and
-/// so are those of `….in_proj_bias`. [`BaseModel::names`] lists what is stored.
+/// Its tensors have other names, too: those that programs give the modules of its architecture, whole ones, parts of a
+/// tensor in which a program keeps several modules (`….attention.to_q.weight`, the first rows of
+/// `….attention.qkv.weight`), and several tensors one below the other where it keeps them apart. Which model it is shows
+/// in its own names. [`BaseModel::names`] lists what is stored; a name that is stored comes first.
 ///
 /// Weights of eight bits a value (fp8 and int8, with scales or without) are read as what they stand for.
 ///
@@ -44,8 +45,8 @@ pub struct BaseModel {
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
-    /// Thirds of fused tensors by their names.
-    fused: BTreeMap<String, Third>,
+    /// Its tensors by other names, once one is asked for.
+    views: OnceLock<Views>,
     /// What it tells of how weights are stored, beside the tensors next to each.
     description: Description,
     /// The tensors that say that others are scaled.
@@ -86,20 +87,18 @@ impl BaseModel {
         let markers = index.keys().filter(|name| is_marker(name)).cloned().collect();
         let mut description = Description::default();
         files.iter().for_each(|file| description.add_header(file.metadata()));
-        let fused = BTreeMap::new();
-        let mut model = Self { path, index_path, files, index, fused, description, markers };
+        let mut model = Self { path, index_path, files, index, views: OnceLock::new(), description, markers };
         if let Some(config) = model.directory().map(|directory| directory.join(CONFIG)) {
             model.description.add_config(&config);
         }
-        let thirds = model.names().map(|name| model.own_thirds(name));
-        // What is stored under a name of its own is that.
-        let thirds = thirds.filter(|thirds| !thirds.iter().any(|(name, _)| model.index.contains_key(name)));
-        model.fused = thirds.flatten().collect();
         model
     }
 
-    fn own_thirds(&self, tensor: &str) -> Vec<(String, Third)> {
-        self.info(tensor).map_or_else(Vec::new, |(_, shape)| fused::thirds(tensor, shape))
+    pub(super) fn views(&self) -> &Views {
+        self.views.get_or_init(|| {
+            let stored = self.index.iter();
+            Views::new(stored.filter_map(|(name, &file)| Some((name.as_str(), self.files[file].info(name)?.1))))
+        })
     }
 
     fn open_shards(path: &Path, index_path: &Path) -> Result<Self> {
@@ -164,38 +163,69 @@ impl BaseModel {
         self.index.keys().map(String::as_str)
     }
 
-    /// Type and shape of a tensor, from the header alone.
+    /// Type and shape of a tensor, from the headers alone. Of several tensors one below the other, the first one's type.
     #[must_use]
     pub fn info(&self, name: &str) -> Option<(Dtype, &[usize])> {
-        if let Some(third) = self.fused.get(name) {
-            return self.info(&third.tensor).map(|(dtype, _)| (dtype, &third.shape[..]));
+        if let Some(&file) = self.index.get(name) {
+            return self.files[file].info(name);
         }
-        self.index.get(name).and_then(|&file| self.files[file].info(name))
+        let view = self.views().tensors.get(name)?;
+        let (dtype, _) = self.info(&view.pieces.first()?.tensor)?;
+        Some((dtype, &view.shape))
     }
 
-    /// A tensor, or a third of a fused one; its data stay where they are.
+    /// A tensor; its data stay where they are, unless it is put together from several ones.
     ///
     /// # Errors
-    /// [`FileError::TensorMissing`].
+    /// [`FileError::TensorMissing`]; [`FileError::TensorDtype`] for parts of different types.
     pub fn tensor(&self, name: &str) -> Result<Tensor> {
-        if let Some(third) = self.fused.get(name) {
-            return Ok(self.tensor(&third.tensor)?.rows(third.rows.clone()));
+        if let Some(&file) = self.index.get(name) {
+            return self.files[file].tensor(name);
         }
+        let Some(pieces) = self.pieces(name) else {
+            return Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
+        };
+        let part = |piece: &Piece| Ok(self.tensor(&piece.tensor)?.rows(piece.rows.clone()));
+        let parts = pieces.iter().map(part).collect::<Result<Vec<_>>>()?;
+        match &parts[..] {
+            [only] => Ok(only.clone()),
+            _ => Tensor::stacked(name, &parts).in_file(&self.path),
+        }
+    }
+
+    /// Which rows of stored tensors a tensor is, one below the other.
+    pub(crate) fn pieces(&self, name: &str) -> Option<Vec<Piece>> {
         match self.index.get(name) {
-            Some(&file) => self.files[file].tensor(name),
-            None => Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path)),
+            Some(&file) => {
+                let rows = self.files[file].info(name)?.1.first().copied().unwrap_or(1);
+                Some(vec![Piece { tensor: name.to_owned(), rows: 0..rows }])
+            }
+            None => self.views().tensors.get(name).map(|view| view.pieces.clone()),
         }
     }
 
-    /// The name of the tensor that a weight is stored in: its own, or that of a fused one.
+    /// The name of the tensor that a weight is stored in: its own, or the first that it is rows of.
     pub(crate) fn stored_in<'a>(&'a self, name: &'a str) -> &'a str {
-        self.fused.get(name).map_or(name, |third| &third.tensor)
+        let view = || self.views().tensors.get(name)?.pieces.first();
+        if self.stores(name) { name } else { view().map_or(name, |piece| &piece.tensor) }
     }
 
-    /// The names of a fused tensor's thirds, in the order of their rows.
+    /// Whether a tensor is stored under this name.
+    pub(crate) fn stores(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
+    /// The names of query, key and value, of a tensor that holds the three and is no module's by its own name.
     pub(crate) fn thirds(&self, tensor: &str) -> Vec<String> {
-        let names = self.own_thirds(tensor).into_iter().map(|(name, _)| name);
-        names.filter(|name| self.fused.contains_key(name)).collect()
+        let Some((path, parameter)) =
+            FUSED.iter().find_map(|(stored, name)| Some((tensor.strip_suffix(stored)?, name.rsplit_once('.')?.1)))
+        else {
+            return Vec::new();
+        };
+        let names = ["q_proj", "k_proj", "v_proj"].map(|part| format!("{path}{part}.{parameter}"));
+        let third =
+            |name: &&String| self.pieces(name).is_some_and(|pieces| pieces.len() == 1 && pieces[0].tensor == tensor);
+        names.iter().filter(third).cloned().collect()
     }
 
     /// A weight's values, to compute with: where it is stored in eight bits a value with scales, what these stand for.
@@ -217,12 +247,32 @@ impl BaseModel {
 
     /// A weight as it is stored, or some rows of one.
     pub(crate) fn stored_weight(&self, name: &str) -> Result<Weight> {
-        let tensor = self.tensor(self.stored_in(name))?;
-        let whole = Weight { encoding: self.layout(self.stored_in(name))?.encoding, tensor };
-        Ok(match self.fused.get(name) {
-            Some(third) => whole.rows(third.rows.clone()),
-            None => whole,
-        })
+        let stored = |tensor: &str| Ok(Weight { encoding: self.layout(tensor)?.encoding, tensor: self.tensor(tensor)? });
+        if self.stores(name) {
+            return stored(name);
+        }
+        let Some(pieces) = self.pieces(name) else {
+            return Err(FileError::TensorMissing { key: name.to_owned() }.in_file(&self.path));
+        };
+        let part = |piece: &Piece| Ok(stored(&piece.tensor)?.rows(piece.rows.clone()));
+        let parts = pieces.iter().map(part).collect::<Result<Vec<Weight>>>()?;
+        if let [only] = &parts[..] {
+            return Ok(only.clone());
+        }
+        // One below the other, as floats: each part may be stored in another way.
+        let plain = parts.iter().map(|part| part.encoding.unquantized()).collect::<Option<Vec<_>>>();
+        let float = match plain.as_deref() {
+            Some([first, rest @ ..]) if rest.iter().all(|other| other == first) => *first,
+            _ => FloatType::F32,
+        };
+        let tensors: Vec<_> = parts
+            .iter()
+            .map(|part| match part.encoding.unquantized() {
+                Some(own) if own == float => part.tensor.clone(),
+                _ => Tensor::from_array(&part.to_array::<f32>(), float),
+            })
+            .collect();
+        Ok(Weight { tensor: Tensor::stacked(name, &tensors).in_file(&self.path)?, encoding: Encoding::plain(float) })
     }
 
     /// How a stored tensor's values follow from what is there.
@@ -259,20 +309,51 @@ impl BaseModel {
         self.description.has_config()
     }
 
-    /// The modules that have a weight, quantised or not, on its own or as a third of a fused one.
+    /// The modules that are stored with a weight, quantised or not.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &str> {
-        self.names().chain(self.fused.keys().map(String::as_str)).filter_map(module_of)
+        self.names().filter_map(module_of)
+    }
+
+    /// The other names of modules, also those under which nothing fits.
+    pub(crate) fn other_modules(&self) -> impl Iterator<Item = &str> {
+        let views = self.views();
+        let names = views.tensors.keys().filter_map(|name| name.strip_suffix(".weight"));
+        names.chain(views.misfits.keys().map(String::as_str))
     }
 
     /// The weight's name and shape of a module, where its values are stored in a way that is read.
     pub(crate) fn adaptable(&self, module: &str) -> Result<(String, &[usize])> {
         let weight = format!("{module}.weight");
-        let stored = self.stored_in(&weight);
-        self.layout(stored)?;
-        match self.info(&weight) {
-            Some((_, shape)) => Ok((weight, shape)),
-            None => Err(FileError::TensorMissing { key: weight }.in_file(&self.path)),
+        if let Some((_, shape)) = self.info(&weight) {
+            if let Some(candidates) = self.views().doubtful.get(module).filter(|_| !self.stores(&weight)) {
+                let (module, candidates) = (module.to_owned(), candidates.iter().cloned().collect());
+                return Err(NameError::AmbiguousModule { module, candidates }.into());
+            }
+            for piece in self.pieces(&weight).unwrap_or_default() {
+                self.layout(&piece.tensor)?;
+            }
+            return Ok((self.whole(&weight).unwrap_or(weight), shape));
         }
+        if let Some(misfit) = self.views().misfits.get(module) {
+            let ((rows, columns), tensor) = (misfit.size, misfit.module.clone());
+            let (module, parts) = (module.to_owned(), misfit.parts.clone());
+            return Err(NameError::RowsDoNotAddUp { module, tensor, rows, columns, parts }.in_file(&self.path));
+        }
+        // Why there is none: it may be stored in a way that is not read.
+        self.layout(&weight)?;
+        Err(FileError::TensorMissing { key: weight }.in_file(&self.path))
+    }
+
+    /// The stored weight that a name of a weight means all of.
+    fn whole(&self, name: &str) -> Option<String> {
+        let [only] = &self.views().tensors.get(name).filter(|_| !self.stores(name))?.pieces[..] else { return None };
+        let (_, shape) = self.info(&only.tensor)?;
+        (shape.first() == Some(&only.rows.len()) && only.tensor.ends_with(".weight")).then(|| only.tensor.clone())
+    }
+
+    /// The families of models that its names are recognised as.
+    pub(crate) fn families(&self) -> impl Iterator<Item = &'static str> {
+        self.views().families.iter().copied()
     }
 }
 

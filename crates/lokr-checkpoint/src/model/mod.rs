@@ -1,14 +1,15 @@
 //! The model that is adapted: what tensors it has, in which of its files.
 //!
 //! - `base`: a model of one file, of shards or in a directory.
-//! - `fused`: weights that a model stores in one tensor and adapters change apart.
+//! - `views`: the other names that its tensors have, and those of their parts.
 //! - `layer`: its weights as layers of `lokr-layers`.
 //!
-//! It uses the files of `file` and the layouts of `quantized`, and knows nothing of adapters.
+//! It uses the files of `file`, the layouts of `quantized` and the tables of `family`, and knows nothing of adapters.
 
 mod base;
-mod fused;
 mod layer;
+mod views;
 
 pub use base::BaseModel;
 pub(crate) use base::CONFIG;
+pub(crate) use views::Piece;

@@ -51,6 +51,19 @@ impl Module {
         Ok(())
     }
 
+    /// Whether the change is zero, because all values of a factor or of a half of one are, and there are no norms.
+    pub(crate) fn changes_nothing(&self) -> Result<bool> {
+        if self.dora_scale().is_some() {
+            return Ok(false);
+        }
+        for (key, tensor) in self.tensors() {
+            if tensor.frobenius_norm(key)? == 0.0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn check_weight_axes(&self, weight: &[usize]) -> Result<(), ModuleError> {
         if (2..=5).contains(&weight.len()) {
             return Ok(());

@@ -167,7 +167,7 @@ fn ambiguous_module() {
 fn unknown_module() {
     refused(
         "unknown_module.safetensors",
-        |e| matches!(e, E::Name(NameError::NothingMatches { total: 1, example }) if example == "lycoris_does_not_exist"),
+        |e| matches!(e, E::Name(NameError::NothingMatches { total: 1, example, .. }) if example == "lycoris_does_not_exist"),
     );
 }
 

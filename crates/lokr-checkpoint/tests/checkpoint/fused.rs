@@ -79,8 +79,9 @@ fn every_layer_is_found() {
         ("mlp_fc1", "mlp.c_fc.weight"),
     ] {
         let weight = format!("{BLOCK}{weight}");
-        assert_eq!(resolution.target(&format!("{LAYER}{layer}")), Some(&*weight));
-        assert_eq!(base.info(&weight).unwrap().1, [6, 10]);
+        let target = resolution.target(&format!("{LAYER}{layer}")).unwrap();
+        assert_eq!((base.info(target), base.info(target).unwrap().1), (base.info(&weight), &[6, 10][..]));
+        assert_eq!(base.tensor(target).unwrap().bytes(), base.tensor(&weight).unwrap().bytes());
     }
     // What is stored stays what it is.
     assert_eq!(base.names().len(), 5);
@@ -108,12 +109,18 @@ fn each_part_is_merged_by_itself_and_the_others_keep_their_bits() {
         assert!(!out.exists());
         let report = merge(&base, &adapters, &out, &MergeOptions::default(), &mut quiet).unwrap();
         let names = |weights: &[lokr_checkpoint::WeightReport]| -> Vec<_> {
-            weights.iter().map(|weight| weight.weight.strip_prefix(BLOCK).unwrap().to_owned()).collect()
+            let name = |weight: &lokr_checkpoint::WeightReport| {
+                let rows: Vec<_> = weight.applied.iter().map(|module| module.rows).collect();
+                (weight.weight.strip_prefix(BLOCK).unwrap().to_owned(), rows)
+            };
+            weights.iter().map(name).collect()
         };
-        assert_eq!(
-            names(&report.weights),
-            ["attn.q_proj.weight", "attn.v_proj.weight", "attn.out_proj.weight", "mlp.c_fc.weight"]
-        );
+        let right = [
+            ("attn.in_proj_weight", vec![Some((0, 6)), Some((12, 18))]),
+            ("attn.out_proj.weight", vec![None]),
+            ("mlp.c_fc.weight", vec![None]),
+        ];
+        assert_eq!(names(&report.weights), right.map(|(name, rows)| (name.to_owned(), rows)));
         let sorted = |weights| {
             let mut names = names(weights);
             names.sort();

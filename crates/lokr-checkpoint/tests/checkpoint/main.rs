@@ -7,6 +7,7 @@ mod combine;
 mod convert;
 mod damaged;
 mod extract;
+mod families;
 mod fused;
 mod layers;
 mod lora;

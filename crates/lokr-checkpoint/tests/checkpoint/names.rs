@@ -148,6 +148,30 @@ fn the_dialect_can_be_forced() {
     assert!(matches!(error.cause(), E::Name(NameError::UnknownKey { dialect: Dialect::Kohya, .. })), "{error}");
 }
 
+#[test]
+fn names_that_nobody_foresaw_are_changed() {
+    let folder = Folder::new();
+    let tensors = ["mynet|a|b.lokr_w1", "mynet|a|b.lokr_w2", "mynet|a|b.alpha"];
+    let tensors = tensors.map(|key| (key, if key.ends_with('1') { tensor(&[2, 5]) } else { tensor(&[3, 2]) }));
+    let mut tensors = tensors.to_vec();
+    tensors[2].1 = filled(&[], 8.0);
+    let path = folder.tensors("adapter.safetensors", &tensors);
+    let read = |pairs: &[(&str, &str)]| {
+        let rename = pairs.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect();
+        Adapter::read(&path, &ReadOptions { rename, ..ReadOptions::default() })
+    };
+    let adapter = read(&[("mynet|", "diffusion_model."), ("|", ".")]).unwrap();
+    assert_eq!(adapter.modules().keys().collect::<Vec<_>>(), ["diffusion_model.a.b"]);
+    let base = BaseModel::open(folder.tensors("model.safetensors", &[("a.b.weight", tensor(&[6, 10]))])).unwrap();
+    assert_eq!(adapter.resolve(&base, Unmatched::Refuse).unwrap().targets().len(), 1);
+    for from in ["elsewhere", ""] {
+        let error = read(&[(from, "x")]).unwrap_err();
+        assert!(matches!(error.cause(), E::Job(JobError::Option { option: "rename", .. })), "{error}");
+    }
+    let error = read(&[("lokr_w1", "lokr_w2")]).unwrap_err();
+    assert!(matches!(error.cause(), E::Name(NameError::DuplicateTarget { .. })), "{error}");
+}
+
 const CONFIG: &str =
     r#"{"peft_type": "LOKR", "r": 4, "alpha": 2, "modules_to_save": ["head"], "of_tomorrow": {"x": 1}}"#;
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use lokr_checkpoint::{Dialect, ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 
+use super::values::rename;
+
 /// How to read adapters.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Reading adapters")]
@@ -18,6 +20,10 @@ pub(crate) struct ReadArgs {
     /// PEFT's adapter_config.json, where it is not beside the tensors
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Read the names of tensors with TO in place of every FROM in them, such as `my_net.=diffusion_model.`; may be
+    /// repeated
+    #[arg(long, value_name = "FROM=TO", value_parser = rename)]
+    pub(crate) rename: Vec<(String, String)>,
     /// Only modules whose names begin with this, such as `lora_unet_`; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Vec<String>,
@@ -39,6 +45,7 @@ impl ReadArgs {
             dialect: self.dialect.map(Dialect::from),
             prefix: self.prefix.clone(),
             config: self.config.clone(),
+            rename: self.rename.clone(),
             only: self.only.clone(),
             non_finite: if self.allow_non_finite { NonFinite::Allow } else { NonFinite::Refuse },
             foreign: if self.skip_foreign { ForeignTensors::Skip } else { ForeignTensors::Refuse },

@@ -18,6 +18,13 @@ pub(super) fn finite(text: &str) -> Result<f64, String> {
     }
 }
 
+pub(super) fn rename(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() => Ok((from.to_owned(), to.to_owned())),
+        _ => Err("expected FROM=TO".to_owned()),
+    }
+}
+
 pub(super) fn scale(text: &str) -> Result<ScaleRule, String> {
     match text {
         "trained" => Ok(ScaleRule::Trained),

@@ -42,6 +42,9 @@ pub(super) fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterRepo
         for name in &adapter.unmatched {
             writeln!(f, "  left out, not in the base model: {name}")?;
         }
+        for name in &adapter.placeholders {
+            writeln!(f, "  left out, changes nothing beside a module of the same rows: {name}")?;
+        }
     }
     writeln!(f)
 }

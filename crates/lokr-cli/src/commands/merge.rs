@@ -100,6 +100,13 @@ fn without_effect(merge: &MergeReport) -> Vec<String> {
         if left_out > 0 {
             warnings.push(format!("{path}: {} left out, not in the base model", counted(left_out, "module")));
         }
+        if !adapter.placeholders.is_empty() {
+            let (count, names) = (adapter.placeholders.len(), adapter.placeholders.join(", "));
+            let modules = counted(count, "module");
+            warnings.push(format!(
+                "{path}: {modules} left out that change nothing beside others of the same rows: {names}"
+            ));
+        }
     }
     warnings
 }

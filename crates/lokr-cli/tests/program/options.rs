@@ -99,6 +99,17 @@ fn a_prefix_and_a_dialect_are_taken_as_said() {
 }
 
 #[test]
+fn names_can_be_read_as_others() {
+    let files = Files::new(&adapter("somebodys.", 3.0));
+    let (code, error, _) = files.merge(&[]);
+    assert!(code == Some(3) && error.contains("--rename FROM=TO"), "{error}");
+    let (code, _, largest) = files.merge(&["--rename", "somebodys.="]);
+    assert_eq!((code, largest), (Some(0), 4.0));
+    assert_eq!(files.merge(&["--rename", "=x"]).0, Some(2));
+    assert_eq!(files.merge(&["--rename", "nobodys=x"]).0, Some(2));
+}
+
+#[test]
 fn what_does_not_belong_is_left_out_only_when_asked_for() {
     let foreign = [&adapter("lycoris_", 3.0)[..], &[("lycoris_m.oft_blocks", ones(6, 1))]].concat();
     let files = Files::new(&foreign);
@@ -111,7 +122,7 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     );
     let (code, warning, largest) = files.merge(&["--skip-foreign"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.contains("1 tensors skipped, whose effect is lost: lycoris_m.oft_blocks (OFT)"), "{warning}");
+    assert!(warning.contains("1 tensors left out, whose effect is lost: lycoris_m.oft_blocks (OFT)"), "{warning}");
 
     let gone = [("lycoris_gone.lokr_w1", ones(2, 5)), ("lycoris_gone.lokr_w2", ones(3, 2))];
     let files = Files::new(&[&adapter("lycoris_", 3.0)[..], &gone].concat());

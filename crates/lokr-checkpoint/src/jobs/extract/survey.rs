@@ -40,21 +40,24 @@ impl<'a> Survey<'a> {
         Ok(Self { base, tuned, wanted: Patterns::new(options)? })
     }
 
-    /// The names of both models' tensors, sorted; in place of a fused weight those of its thirds.
+    /// The names of both models' tensors, sorted, each by the base's where it has one; in place of a fused weight those
+    /// of its thirds.
     pub(super) fn names(&self) -> Result<Vec<String>> {
-        let (base, tuned): (BTreeSet<_>, BTreeSet<_>) = (self.base.names().collect(), self.tuned.names().collect());
-        if base.is_disjoint(&tuned) {
-            let example = self.tuned.names().next().unwrap_or_default().to_owned();
-            return Err(JobError::NothingShared { example }.in_file(self.tuned.path()));
+        let (base, tuned) = (self.base, self.tuned);
+        if !base.names().any(|name| tuned.info(name).is_some()) {
+            let example = tuned.names().next().unwrap_or_default().to_owned();
+            return Err(JobError::NothingShared { example }.in_file(tuned.path()));
         }
         // How weights are stored is no difference.
-        let companions = [self.base.companions(), self.tuned.companions()];
-        let markers = [self.base.markers(), self.tuned.markers()].concat();
-        let is_value = |name: &&&str| {
-            !companions.iter().any(|companions| companions.contains_key(**name)) && !markers.iter().any(|m| m == **name)
+        let companions = [base.companions(), tuned.companions()];
+        let markers = [base.markers(), tuned.markers()].concat();
+        let is_value = |name: &&str| {
+            !companions.iter().any(|companions| companions.contains_key(*name)) && !markers.iter().any(|m| m == name)
         };
-        let names = base.union(&tuned).filter(is_value);
-        Ok(names.flat_map(|name| weights(self.base, self.tuned, name)).collect())
+        // The same tensor may have another name there.
+        let others = tuned.names().filter(|name| base.info(name).is_none());
+        let names: BTreeSet<_> = base.names().chain(others).filter(is_value).collect();
+        Ok(names.into_iter().flat_map(|name| weights(base, tuned, name)).collect())
     }
 
     /// Looks at one of them. Those that differ in no bit, or in the type alone, are found here; a candidate's values

@@ -3,8 +3,10 @@
 //! does. DoRA's formula is written here a second time on purpose: what the two have in common, the guard cannot find
 //! wrong.
 
+use std::ops::Range;
+
 use lokr_core::Scalar;
-use ndarray::Array1;
+use ndarray::{Array1, s};
 use rand_core::{Rng, SeedableRng};
 use rand_xoshiro::SplitMix64;
 
@@ -77,22 +79,22 @@ fn forward<T: Scalar>(all: &Steps<T>, steps: &[Step<T>], x: &Array1<f64>) -> Res
         let terms = vec![(x.clone(), Array1::ones(all.rows))];
         return Ok(Affine { terms, constant: Array1::zeros(all.rows), magnitude: 0.0 });
     };
-    let (s, mu) = (step.scale, step.multiplier);
+    let (s, mu, rows) = (step.scale, step.multiplier, &step.window.rows);
     match &step.dora {
         None => {
             let mut y = forward(all, before, x)?;
-            y.add(&(step.forward(x)? * (mu * s)));
+            y.add(&(step.forward(x)? * (mu * s)), rows);
             Ok(y)
         }
         Some(Dora { axis: DoraAxis::Output, gains, strength }) => {
             let mut y = forward(all, before, x)?;
             let change = step.forward(x)? * s;
             // Both formulas multiply what was there by 1 + μ·(g − 1); they differ in the change.
-            let all = gains.mapv(|g| 1.0 + mu * (g - 1.0));
-            y.scale(&all);
+            let factors = gains.mapv(|g| 1.0 + mu * (g - 1.0));
+            y.scale(&within(all.rows, rows, &factors, 1.0));
             match strength {
-                DoraStrength::FromBase => y.add(&(change * gains * mu)),
-                DoraStrength::Lycoris => y.add(&(change * &all)),
+                DoraStrength::FromBase => y.add(&(change * gains * mu), rows),
+                DoraStrength::Lycoris => y.add(&(change * &factors), rows),
             }
             Ok(y)
         }
@@ -107,13 +109,14 @@ fn forward<T: Scalar>(all: &Steps<T>, steps: &[Step<T>], x: &Array1<f64>) -> Res
             // The weight's vectors are rounded to the arithmetic's type: so must be the adapter's.
             let scaled = scaled.mapv(|x| T::from_f64_lossy(x).to_f64_exact());
             let mut y = forward(all, before, &scaled)?;
-            y.add(&(step.forward(&scaled)? * s));
-            y.scale(&Array1::from_elem(all.rows, weight));
-            if weight != 1.0 {
+            y.add(&(step.forward(&scaled)? * s), rows);
+            let own = within(all.rows, rows, &Array1::ones(rows.len()), 0.0);
+            y.scale(&(&own * weight));
+            if weight != 1.0 || rows.len() != all.rows {
                 let mut rest = forward(all, before, x)?;
-                rest.scale(&Array1::from_elem(all.rows, 1.0 - weight));
+                rest.scale(&(1.0 - own * weight));
                 y.terms.extend(rest.terms);
-                y.add(&rest.constant);
+                y.constant += &rest.constant;
                 y.magnitude += rest.magnitude;
             }
             Ok(y)
@@ -121,9 +124,18 @@ fn forward<T: Scalar>(all: &Steps<T>, steps: &[Step<T>], x: &Array1<f64>) -> Res
     }
 }
 
+/// Values for some rows, and `others` for the rest.
+fn within(length: usize, rows: &Range<usize>, values: &Array1<f64>, others: f64) -> Array1<f64> {
+    let mut all = Array1::from_elem(length, others);
+    all.slice_mut(s![rows.clone()]).assign(values);
+    all
+}
+
 impl Affine {
-    fn add(&mut self, change: &Array1<f64>) {
-        self.constant += change;
+    /// Adds to some rows.
+    fn add(&mut self, change: &Array1<f64>, rows: &Range<usize>) {
+        let mut own = self.constant.slice_mut(s![rows.clone()]);
+        own += change;
         self.magnitude += norm(change);
     }
 
@@ -148,7 +160,7 @@ fn signs(length: usize) -> Array1<f64> {
 mod tests {
     use super::*;
     use crate::file::{FloatType, Tensor};
-    use crate::jobs::merge::steps::Applied;
+    use crate::jobs::merge::steps::{Applied, Window};
     use crate::module::{AnyModule, Module, Strength, W1, W2};
     use crate::quantized::{Encoding, Weight};
     use ndarray::{Array2, ArrayD, IxDyn};
@@ -167,7 +179,9 @@ mod tests {
 
     /// The verdict on a merged weight.
     fn passes(module: &Module, base: &Array2<f64>, merged: &Array2<f64>) -> bool {
-        let applied = [Applied { adapter: 0, module: AnyModule::Lokr(module), strength: Strength::default() }];
+        let window = Window { rows: 0..base.nrows(), first: 0, weight: base.shape().to_vec() };
+        let (module, strength) = (AnyModule::Lokr(module), Strength::default());
+        let applied = [Applied { adapter: 0, module, strength, window, elsewhere: Vec::new() }];
         let steps = Steps::<f32>::new(&applied, &weight(base)).unwrap();
         let expected = Expected::new(&steps).unwrap();
         let product = |w: &Array2<f64>, x: &[f32]| -> Vec<f64> {

@@ -254,7 +254,7 @@ impl<'a> Job<'a> {
     /// Writes one tensor, or in a dry run only describes it.
     fn one_tensor(
         &self,
-        mut writer: Option<&mut TensorWriter>,
+        writer: Option<&mut TensorWriter>,
         spec: &TensorSpec,
         base: &Tensor,
         done: &mut Done,
@@ -267,24 +267,23 @@ impl<'a> Job<'a> {
         if let Some(rewritten) = self.outputs.weights.get(name) {
             return self.rewrite(writer, spec, rewritten, done);
         }
-        let changes = done.report.weights.len();
-        for (weight, base) in self.plan.pieces(self.base, name, base)? {
-            if let Some(applied) = self.plan.applied.get(&weight) {
-                let mut described = self.plan.describe(&weight, &base)?;
-                if let Some(writer) = &mut writer {
-                    let encoding = Encoding::plain(base.float_type(name)?);
-                    let target = Target { writer, name, dtype: spec.dtype, encoding: &encoding };
-                    let base = Weight { tensor: base, encoding: encoding.clone() };
-                    described.measured = Some(merge_weight(target, &base, applied)?);
-                }
-                done.report.weights.push(described);
-            } else if let Some(writer) = &mut writer {
-                writer.write(name, self.plan.modules_to_save.get(name).unwrap_or(&base).bytes())?;
+        if let Some(applied) = self.plan.applied.get(name) {
+            let mut described = self.plan.describe(name, base)?;
+            if let Some(writer) = writer {
+                let encoding = Encoding::plain(base.float_type(name)?);
+                let target = Target { writer, name, dtype: spec.dtype, encoding: &encoding };
+                let base = Weight { tensor: base.clone(), encoding: encoding.clone() };
+                described.measured = Some(merge_weight(target, &base, applied)?);
             }
+            done.report.weights.push(described);
+            return Ok(());
         }
-        let changed = done.report.weights.len() > changes || self.plan.modules_to_save.contains_key(name);
-        done.report.unchanged += usize::from(!changed);
-        Ok(())
+        let replacement = self.plan.modules_to_save.get(name);
+        done.report.unchanged += usize::from(replacement.is_none());
+        match writer {
+            Some(writer) => writer.write(name, replacement.unwrap_or(base).bytes()),
+            None => Ok(()),
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{AdapterReport, AppliedModule, WeightReport};
-use super::steps::Applied;
+use super::steps::{Applied, Elsewhere, Window};
 use crate::adapter::{Adapter, Unmatched};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::{FloatType, Tensor};
-use crate::model::BaseModel;
+use crate::model::{BaseModel, Piece};
 use crate::module::{AnyModule, Change, DoraStrength, OtherModule, ScaleRule, Strength};
 
 /// Whether adapters go into a model or out of it.
@@ -23,7 +23,7 @@ pub(in crate::jobs) enum Direction {
 pub(in crate::jobs) struct Plan<'a> {
     policy: Unmatched,
     direction: Direction,
-    /// By the names of weights, which may be thirds of a fused tensor.
+    /// By the names of stored tensors, which a module may change some rows of.
     pub(in crate::jobs) applied: BTreeMap<String, Vec<Applied<'a>>>,
     /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
     pub(in crate::jobs) modules_to_save: BTreeMap<String, Tensor>,
@@ -55,16 +55,38 @@ impl<'a> Plan<'a> {
         let lokr = resolution.targets().map(|(name, target)| (AnyModule::Lokr(&adapter.modules()[name]), target));
         let others = adapter.others().iter().zip(resolution.others());
         let others = others.filter_map(|(module, target)| Some((AnyModule::Other(module), target?)));
-        let before = self.applied.values().map(Vec::len).sum::<usize>();
+        let mut modules = 0;
         for (module, target) in lokr.chain(others) {
-            let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
-            check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
-            if self.modules_to_save.contains_key(base.stored_in(target)) {
-                let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
-                return Err(NameError::DuplicateTarget { first, second: module.name().to_owned(), target }.into());
+            modules += 1;
+            let (pieces, weight) = match (base.pieces(target), base.info(target)) {
+                (Some(pieces), Some((_, shape))) => (pieces, shape.to_vec()),
+                _ => return Err(FileError::TensorMissing { key: target.to_owned() }.in_file(base.path())),
+            };
+            let mut first = 0;
+            let windows = pieces.into_iter().map(|Piece { tensor, rows }| {
+                first += rows.len();
+                let (first, weight) = (first - rows.len(), weight.clone());
+                (tensor, Window { rows, first, weight })
+            });
+            let windows: Vec<_> = windows.collect();
+            let norms_are_shared = module.dora_scale().is_some() && windows.len() > 1;
+            let elsewhere = windows.iter().filter(|_| norms_are_shared).map(|(tensor, window)| {
+                let before = self.applied.get(tensor).cloned().unwrap_or_default();
+                Ok(Elsewhere { weight: base.stored_weight(tensor)?, window: window.clone(), before })
+            });
+            let elsewhere = elsewhere.collect::<Result<Vec<_>>>()?;
+            for (tensor, window) in windows {
+                let dtype = base.info(&tensor).and_then(|(dtype, _)| FloatType::from_dtype(dtype));
+                check_range(signed.multiplier, module.scale_by(signed.scale)?, dtype == Some(FloatType::F64))?;
+                if self.modules_to_save.contains_key(&tensor) {
+                    let (first, second) = ("a tensor in modules_to_save".to_owned(), module.name().to_owned());
+                    return Err(NameError::DuplicateTarget { first, second, target: tensor }.into());
+                }
+                let elsewhere = elsewhere.iter().filter(|other| other.window != window).cloned().collect();
+                let (adapter, strength) = (self.adapters.len(), signed);
+                let applied = self.applied.entry(tensor).or_default();
+                applied.push(Applied { adapter, module, strength, window, elsewhere });
             }
-            let applied = self.applied.entry(target.to_owned()).or_default();
-            applied.push(Applied { adapter: self.adapters.len(), module, strength: signed });
         }
         let mut unmatched = resolution.unmatched().to_vec();
         let missing = self.add_modules_to_save(base, adapter)?;
@@ -78,8 +100,9 @@ impl<'a> Plan<'a> {
             dialect: adapter.dialect().to_string(),
             convention: convention(adapter, strength, self.direction),
             multiplier: strength.multiplier,
-            modules: self.applied.values().map(Vec::len).sum::<usize>() - before,
+            modules,
             unmatched,
+            placeholders: resolution.placeholders().iter().map(|(module, _)| module.clone()).collect(),
             warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         });
         Ok(())
@@ -89,7 +112,7 @@ impl<'a> Plan<'a> {
     fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for (name, tensor) in adapter.modules_to_save() {
-            let stored = base.info(name).filter(|_| base.stored_in(name) == name);
+            let stored = base.info(name).filter(|_| base.stores(name));
             let Some((dtype, shape)) = stored else {
                 missing.push(name.clone());
                 continue;
@@ -98,7 +121,7 @@ impl<'a> Plan<'a> {
                 let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
                 return Err(JobError::ReplacementShape { key, expected, found }.into());
             }
-            let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
+            let adapted = self.applied.contains_key(name);
             if adapted || self.modules_to_save.contains_key(name) {
                 let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
                 let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
@@ -114,31 +137,17 @@ impl<'a> Plan<'a> {
         Ok(missing)
     }
 
-    /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself;
-    /// each with the name of the weight it is, and in the order of their rows.
-    pub(in crate::jobs) fn pieces(
-        &self,
-        base: &BaseModel,
-        name: &str,
-        tensor: &Tensor,
-    ) -> Result<Vec<(String, Tensor)>> {
-        let thirds = base.thirds(name);
-        if !thirds.iter().any(|third| self.applied.contains_key(third)) {
-            return Ok(vec![(name.to_owned(), tensor.clone())]);
-        }
-        thirds.into_iter().map(|third| base.tensor(&third).map(|tensor| (third, tensor))).collect()
-    }
-
     /// The report's line of a weight, nothing measured yet.
     pub(super) fn describe(&self, name: &str, base: &Tensor) -> Result<WeightReport> {
         let mut modules = Vec::new();
-        for Applied { adapter, module, strength } in self.applied.get(name).into_iter().flatten() {
+        for Applied { adapter, module, strength, window, .. } in self.applied.get(name).into_iter().flatten() {
             modules.push(AppliedModule {
                 adapter: *adapter,
                 module: module.name().to_owned(),
                 algorithm: module.algorithm(),
                 scale: module.scale_by(strength.scale)?,
                 dora: module.dora_scale().is_some(),
+                rows: window.part_of(base.shape()),
             });
         }
         let (weight, shape, dtype) = (name.to_owned(), base.shape().to_vec(), base.dtype().to_string());

@@ -43,6 +43,8 @@ pub struct AdapterReport {
     pub modules: usize,
     /// Modules and tensors left out because the base model does not have them.
     pub unmatched: Vec<String>,
+    /// Modules left out because they change nothing, beside others that change the same rows.
+    pub placeholders: Vec<String>,
     /// What the reader warned of.
     pub warnings: Vec<String>,
 }
@@ -75,6 +77,8 @@ pub struct AppliedModule {
     pub scale: f64,
     /// Whether it has the norms of DoRA.
     pub dora: bool,
+    /// The rows of the weight that it changes, the first and the one after the last; nothing for all of them.
+    pub rows: Option<(usize, usize)>,
 }
 
 /// Norms and errors of one merged weight, before and after it was rounded to its type. Norms are Frobenius norms.

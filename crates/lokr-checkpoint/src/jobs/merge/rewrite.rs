@@ -9,19 +9,17 @@ use super::report::Measured;
 use super::steps::Applied;
 use super::weight::{Target, look_at_rows, merge_weight, recode};
 use crate::error::{JobError, Result};
-use crate::file::{TensorSpec, TensorWriter, product};
+use crate::file::{TensorSpec, TensorWriter};
 use crate::quantized::{Chance, Encoding, Maxima, Rounding, Scales, Weight};
 
-/// Rows of a stored weight that adapters change apart from the others.
-struct Piece<'a> {
-    /// The name of the weight that these rows are.
-    name: String,
-    rows: Range<usize>,
-    /// What is stored of them.
+/// A stored weight and what becomes of it.
+struct Change<'a> {
     stored: Weight,
-    /// What adapters are merged into: that, or the same rows of the model before it was quantised.
+    /// What adapters are merged into: that, or the same weight of the model before it was quantised.
     source: Weight,
     applied: Option<&'a [Applied<'a>]>,
+    /// The numbers of the scales of the rows that change.
+    scales: Vec<Range<usize>>,
 }
 
 /// How far chance alone takes the share of a change that is kept, in standard deviations.
@@ -53,45 +51,33 @@ impl Job<'_> {
         }
         let encoding = &rewritten.layout.encoding;
         let (Some(stored), Some(scales)) = (&rewritten.layout.scales, encoding.scales()) else { return Ok(None) };
-        let (pieces, changed) = self.pieces(name, rewritten)?;
+        let change = self.change(name, rewritten)?;
         let mut maxima = Maxima::whole(scales);
-        for piece in &pieces {
-            if shares(&scales.of_rows(piece.rows.clone()), &changed) {
-                let first = piece.rows.start * columns(&piece.stored);
-                let applied = piece.applied.unwrap_or_default();
-                look_at_rows(&mut maxima, &encoding.from_element(first), &piece.source, applied)?;
-            }
+        if let Some(applied) = change.applied {
+            look_at_rows(&mut maxima, encoding, &change.source, applied)?;
         }
-        let renewed = stored.renewed(encoding, &maxima, &changed);
+        let renewed = stored.renewed(encoding, &maxima, &change.scales);
         done.scales.extend(renewed.clone().map(|scales| (name.to_owned(), scales)));
         Ok(renewed)
     }
 
-    /// The rows that adapters change apart, and the numbers of the scales that they change.
-    fn pieces(&self, name: &str, rewritten: &Rewritten) -> Result<(Vec<Piece<'_>>, Vec<Range<usize>>)> {
+    fn change(&self, name: &str, rewritten: &Rewritten) -> Result<Change<'_>> {
         let encoding = &rewritten.layout.encoding;
-        let whole = Weight { tensor: self.base.tensor(name)?, encoding: encoding.clone() };
-        let original = self.options.quantized.original.map(|original| original.stored_weight(name)).transpose()?;
-        let (mut pieces, mut changed, mut first) = (Vec::new(), Vec::new(), 0);
-        for (name, tensor) in self.plan.pieces(self.base, name, &whole.tensor)? {
-            let rows = first..first + tensor.shape()[0];
-            first = rows.end;
-            let applied = self.plan.applied.get(&name).map(|applied| &applied[..]);
-            let stored = whole.rows(rows.clone());
-            let original = original.as_ref().filter(|_| applied.is_some()).map(|original| original.rows(rows.clone()));
-            let source = original.unwrap_or_else(|| stored.clone());
-            if let (Some(_), Some(scales)) = (applied, encoding.scales()) {
-                changed.push(scales.of_rows(rows.clone()));
-            }
-            pieces.push(Piece { name, rows, stored, source, applied });
-        }
-        Ok((pieces, changed))
+        let stored = Weight { tensor: self.base.tensor(name)?, encoding: encoding.clone() };
+        let applied = self.plan.applied.get(name).map(|applied| &applied[..]);
+        let source = match self.options.quantized.original.filter(|_| applied.is_some()) {
+            Some(original) => original.stored_weight(name)?,
+            None => stored.clone(),
+        };
+        let windows = applied.unwrap_or_default().iter().map(|applied| applied.window.rows.clone());
+        let scales = encoding.scales().map_or_else(Vec::new, |s| windows.map(|rows| s.of_rows(rows)).collect());
+        Ok(Change { stored, source, applied, scales })
     }
 
     /// Writes such a weight, or in a dry run only describes it.
     pub(super) fn rewrite(
         &self,
-        mut writer: Option<&mut TensorWriter>,
+        writer: Option<&mut TensorWriter>,
         spec: &TensorSpec,
         rewritten: &Rewritten,
         done: &mut Done,
@@ -105,35 +91,29 @@ impl Job<'_> {
                 None => rewritten.layout.encoding.clone(),
             },
         };
-        let (pieces, changed) = self.pieces(name, rewritten)?;
-        for piece in pieces {
-            let encoding = encoding.from_element(piece.rows.start * columns(&piece.stored));
-            let Some(applied) = piece.applied else {
-                let Some(writer) = &mut writer else { continue };
-                let scales = rewritten.layout.encoding.scales().map(|scales| scales.of_rows(piece.rows.clone()));
-                let same = rewritten.float.is_none() && !scales.is_some_and(|scales| shares(&scales, &changed));
-                match same {
-                    true => writer.write(name, piece.stored.tensor.bytes())?,
-                    false => recode(Target { writer, name, dtype: spec.dtype, encoding: &encoding }, &piece.stored)?,
-                }
-                continue;
+        let Change { stored, source, applied, .. } = self.change(name, rewritten)?;
+        let Some(applied) = applied else {
+            let Some(writer) = writer else { return Ok(()) };
+            return match rewritten.float {
+                None => writer.write(name, stored.tensor.bytes()),
+                Some(_) => recode(Target { writer, name, dtype: spec.dtype, encoding: &encoding }, &stored),
             };
-            let mut described = self.plan.describe(&piece.name, &piece.stored.tensor)?;
-            if rewritten.float.is_some() {
-                described.dtype = format!("{} → {}", described.dtype, spec.dtype);
-            }
-            if let Some(writer) = &mut writer {
-                let encoding = match self.options.quantized.rounding {
-                    QuantizedRounding::Nearest => encoding,
-                    QuantizedRounding::Stochastic => encoding.with_rounding(Rounding::Stochastic(Chance::of(name))),
-                };
-                let target = Target { writer, name, dtype: spec.dtype, encoding: &encoding };
-                let measured = merge_weight(target, &piece.source, applied)?;
-                self.check_kept(&piece.name, measured, piece.stored.tensor.element_count())?;
-                described.measured = Some(measured);
-            }
-            done.report.weights.push(described);
+        };
+        let mut described = self.plan.describe(name, &stored.tensor)?;
+        if rewritten.float.is_some() {
+            described.dtype = format!("{} → {}", described.dtype, spec.dtype);
         }
+        if let Some(writer) = writer {
+            let encoding = match self.options.quantized.rounding {
+                QuantizedRounding::Nearest => encoding,
+                QuantizedRounding::Stochastic => encoding.with_rounding(Rounding::Stochastic(Chance::of(name))),
+            };
+            let target = Target { writer, name, dtype: spec.dtype, encoding: &encoding };
+            let measured = merge_weight(target, &source, applied)?;
+            self.check_kept(name, measured, stored.tensor.element_count())?;
+            described.measured = Some(measured);
+        }
+        done.report.weights.push(described);
         Ok(())
     }
 
@@ -149,13 +129,4 @@ impl Job<'_> {
         }
         Err(JobError::ChangeLost { key: key.to_owned(), kept, least })
     }
-}
-
-fn columns(weight: &Weight) -> usize {
-    product(&weight.tensor.shape()[1..])
-}
-
-/// Whether some numbers are among others.
-fn shares(numbers: &Range<usize>, others: &[Range<usize>]) -> bool {
-    others.iter().any(|other| numbers.start < other.end && other.start < numbers.end)
 }

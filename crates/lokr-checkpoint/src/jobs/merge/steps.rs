@@ -12,13 +12,49 @@ use crate::file::{flattened, product};
 use crate::module::{AnyModule, DeltaRows, Dora, DoraAxis, Strength, flat, gains, needs_base, squared_norms};
 use crate::quantized::{Codec, Weight};
 
-/// A module with how it is applied.
-#[derive(Debug, Clone, Copy)]
+/// A module with how it is applied, and where.
+#[derive(Debug, Clone)]
 pub(in crate::jobs) struct Applied<'a> {
     /// The number of the adapter.
     pub(in crate::jobs) adapter: usize,
     pub(in crate::jobs) module: AnyModule<'a>,
     pub(in crate::jobs) strength: Strength,
+    pub(in crate::jobs) window: Window,
+    /// Where the other rows of its weight lie, for norms of DoRA that are over all of them.
+    pub(in crate::jobs) elsewhere: Vec<Elsewhere<'a>>,
+}
+
+/// Rows of a module's weight in another tensor, or elsewhere in the same one.
+#[derive(Debug, Clone)]
+pub(in crate::jobs) struct Elsewhere<'a> {
+    pub(in crate::jobs) weight: Weight,
+    pub(in crate::jobs) window: Window,
+    /// What is applied to that tensor before the module.
+    pub(in crate::jobs) before: Vec<Applied<'a>>,
+}
+
+/// Where the rows of a module's weight lie in a stored tensor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::jobs) struct Window {
+    /// The rows of the tensor.
+    pub(in crate::jobs) rows: Range<usize>,
+    /// The row of the module's weight that is the first of them.
+    pub(in crate::jobs) first: usize,
+    /// The shape of the module's weight, other rows of which may lie in other tensors.
+    pub(in crate::jobs) weight: Vec<usize>,
+}
+
+impl Window {
+    /// The rows of a tensor of this shape, unless they are all.
+    pub(super) fn part_of(&self, tensor: &[usize]) -> Option<(usize, usize)> {
+        let Range { start, end } = self.rows;
+        (tensor.first() != Some(&self.rows.len())).then_some((start, end))
+    }
+
+    /// The rows of the module's weight.
+    fn own(&self) -> Range<usize> {
+        self.first..self.first + self.rows.len()
+    }
 }
 
 /// The modules of one weight, in order, ready to be applied.
@@ -33,6 +69,7 @@ pub(in crate::jobs) struct Steps<T> {
 #[derive(Debug)]
 pub(in crate::jobs) struct Step<T> {
     delta: Delta<T>,
+    pub(super) window: Window,
     /// `s`, without the multiplier.
     pub(in crate::jobs) scale: f64,
     pub(in crate::jobs) multiplier: f64,
@@ -53,17 +90,18 @@ enum Delta<T> {
 impl<T: Scalar> Steps<T> {
     /// Makes the factors of modules ready for the weight `base`; DoRA takes a pass over it for its norms.
     pub(in crate::jobs) fn new(applied: &[Applied<'_>], base: &Weight) -> Result<Self> {
-        let shape = base.tensor.shape();
-        let (rows, columns, kernel) = flat(shape);
+        let (rows, columns, kernel) = flat(base.tensor.shape());
         let mut all = Self { steps: Vec::new(), rows, columns, kernel };
-        for Applied { module, strength, .. } in applied {
-            module.check_shape(shape)?;
-            let delta = Delta::new(*module, shape)?;
-            let scale = module.scale_by(strength.scale)?;
-            let mut step = Step { delta, scale, multiplier: strength.multiplier, dora: None };
-            if let (Some(axis), Some(norms)) = (module.dora_axis(shape)?, module.dora_scale()) {
-                let gains = gains(norms, &all.squared_norms(&step, axis, base))?;
-                step.dora = Some(Dora { axis, gains, strength: strength.dora });
+        for Applied { module, strength, window, elsewhere, .. } in applied {
+            let mut step = Step::new(*module, *strength, window)?;
+            if let (Some(axis), Some(norms)) = (module.dora_axis(&window.weight)?, module.dora_scale()) {
+                let mut squares = all.squared_norms(&step, axis, base);
+                for Elsewhere { weight, window, before } in elsewhere.iter().filter(|_| axis == DoraAxis::Input) {
+                    let next = Step::new(*module, *strength, window)?;
+                    squares += &Self::new(before, weight)?.squared_norms(&next, axis, weight);
+                }
+                let norms = if axis == DoraAxis::Output { norms.rows(window.own()) } else { norms.clone() };
+                step.dora = Some(Dora { axis, gains: gains(&norms, &squares)?, strength: strength.dora });
             }
             all.steps.push(step);
         }
@@ -92,22 +130,21 @@ impl<T: Scalar> Steps<T> {
         (tile / self.columns.max(1)).max(1)
     }
 
-    /// The squares of the norms of `V`, the weight after the steps so far plus the next one's change. Summed tile by
-    /// tile in a fixed order.
+    /// The squares of the norms of `V`, the rows of the weight that the next step changes, after the steps so far and
+    /// with the next one's change. Summed tile by tile in a fixed order.
     fn squared_norms(&self, next: &Step<T>, axis: DoraAxis, base: &Weight) -> Array1<f64> {
         let row_bytes = self.columns * base.encoding.size();
-        let tile = self.tile_rows();
-        let sums: Vec<_> = base
-            .tensor
-            .bytes()
+        let (tile, Range { start, end }) = (self.tile_rows(), next.window.rows.clone());
+        let sums: Vec<_> = base.tensor.bytes()[start * row_bytes..end * row_bytes]
             .par_chunks(tile * row_bytes)
             .enumerate()
             .map(|(index, bytes)| {
                 let mut v = Array2::zeros((bytes.len() / row_bytes, self.columns));
                 if let Some(values) = v.as_slice_mut() {
-                    base.encoding.decode(index * tile * self.columns, bytes, values);
+                    base.encoding.decode((start + index * tile) * self.columns, bytes, values);
                 }
-                let rows = index * tile..index * tile + v.nrows();
+                let first = start + index * tile;
+                let rows = first..first + v.nrows();
                 self.apply(&mut v.view_mut(), rows.clone());
                 next.add(T::from_f64_lossy(next.scale), &mut v.view_mut(), rows);
                 squared_norms(axis, &v.view(), self.kernel)
@@ -147,11 +184,26 @@ impl<T: Scalar> Delta<T> {
 }
 
 impl<T: Scalar> Step<T> {
+    /// Without DoRA.
+    fn new(module: AnyModule<'_>, strength: Strength, window: &Window) -> Result<Self> {
+        module.check_shape(&window.weight)?;
+        let delta = Delta::new(module, &window.weight)?;
+        let (scale, multiplier, window) = (module.scale_by(strength.scale)?, strength.multiplier, window.clone());
+        Ok(Self { delta, window, scale, multiplier, dora: None })
+    }
+
+    /// The step on some rows of the tensor, as far as they are its.
     #[inline(always)]
     fn apply(&self, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>, kernel: usize) {
+        let Range { start, end } = &self.window.rows;
+        let own = rows.start.max(*start)..rows.end.min(*end);
+        if own.is_empty() {
+            return;
+        }
+        let mut w = w.slice_mut(s![own.start - rows.start..own.end - rows.start, ..]);
         match &self.dora {
-            None => self.add(T::from_f64_lossy(self.multiplier * self.scale), w, rows),
-            Some(dora) => self.apply_dora(dora, w, rows, kernel),
+            None => self.add(T::from_f64_lossy(self.multiplier * self.scale), &mut w, own),
+            Some(dora) => self.apply_dora(dora, &mut w, own, kernel),
         }
     }
 
@@ -159,12 +211,15 @@ impl<T: Scalar> Step<T> {
         let base = needs_base(dora.strength, self.multiplier).then(|| w.to_owned());
         self.add(T::from_f64_lossy(self.scale), w, rows.clone());
         let base = base.as_ref().map(|base| base.view());
-        dora.apply(w, base.as_ref(), rows.start, self.multiplier, kernel);
+        dora.apply(w, base.as_ref(), rows.start - self.window.rows.start, self.multiplier, kernel);
     }
 
-    /// `w ← w + s·Δ` on some rows.
+    /// `w ← w + s·Δ` on some rows of the tensor, all of them its own.
     #[inline(always)]
     fn add(&self, s: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
+        // Where the rows lie in the module's weight.
+        let own = |row: usize| row - self.window.rows.start + self.window.first;
+        let rows = own(rows.start)..own(rows.end);
         let (a, b) = match &self.delta {
             Delta::Dense(delta) => return w.scaled_add(s, &delta.slice(s![rows, ..])),
             Delta::Rows(delta) => return delta.add(s, w, rows),
@@ -181,15 +236,16 @@ impl<T: Scalar> Step<T> {
         }
     }
 
-    /// The adapter's own forward pass, without forming the product: `Δ·x` without scale.
+    /// The adapter's own forward pass, without forming the product: `Δ·x` without scale, on the rows of the window.
     pub(super) fn forward(&self, x: &Array1<f64>) -> Result<Array1<f64>> {
-        match &self.delta {
+        let all = match &self.delta {
             Delta::Product { stored, .. } => {
                 let x = x.view().insert_axis(Axis(0));
-                Ok(stored.apply(&x)?.remove_axis(Axis(0)))
+                stored.apply(&x)?.remove_axis(Axis(0))
             }
-            Delta::Dense(delta) => Ok(delta.mapv(T::to_f64_exact).dot(x)),
-            Delta::Rows(delta) => Ok(delta.forward(x)),
-        }
+            Delta::Dense(delta) => delta.mapv(T::to_f64_exact).dot(x),
+            Delta::Rows(delta) => delta.forward(x),
+        };
+        Ok(all.slice(s![self.window.own()]).to_owned())
     }
 }
