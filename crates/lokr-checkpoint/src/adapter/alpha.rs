@@ -86,7 +86,8 @@ impl Stated {
 }
 
 /// What to say of low-rank factors of different ranks under one `alpha`: the file's rule gives each its own scale, but
-/// trainers that cut a rank down to a layer's size divide by the rank that was asked for.
+/// trainers that cut a rank down to a layer's size divide by the rank that was asked for. Where the header does not
+/// state one, an `alpha` is taken for that of a setting only if all modules have it.
 pub(super) fn different_ranks<'a>(modules: impl Iterator<Item = &'a Module>, stated: &Stated) -> Vec<Warning> {
     let mut by_alpha: BTreeMap<u64, BTreeSet<usize>> = BTreeMap::new();
     for module in modules {
@@ -94,6 +95,7 @@ pub(super) fn different_ranks<'a>(modules: impl Iterator<Item = &'a Module>, sta
             by_alpha.entry(alpha.to_bits()).or_default().insert(rank);
         }
     }
+    let is_setting = stated.network_dim.is_some() || by_alpha.len() == 1;
     let warning = |(alpha, ranks): (u64, BTreeSet<usize>)| {
         let (alpha, lowest, highest) = (f64::from_bits(alpha), *ranks.first()?, *ranks.last()?);
         let asked_for = stated.network_dim.filter(|dim| !is_full_marker(*dim));
@@ -106,7 +108,7 @@ pub(super) fn different_ranks<'a>(modules: impl Iterator<Item = &'a Module>, sta
         let other_scale = alpha / divisor;
         (!ranks.iter().all(is_usual)).then_some(Warning::RanksDiffer { alpha, ranks: (lowest, highest), other_scale })
     };
-    by_alpha.into_iter().filter_map(warning).collect()
+    by_alpha.into_iter().filter(|_| is_setting).filter_map(warning).collect()
 }
 
 /// The `alpha` that the target's own rule turns into the module's scale. The stored one is kept where it does so

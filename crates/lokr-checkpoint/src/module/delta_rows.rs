@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use lokr_core::Scalar;
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, aview1, s};
 
 use super::other::Change;
 use crate::error::Result;
@@ -70,8 +70,7 @@ impl<T: Scalar> DeltaRows<T> {
                         dtype.decode(&tensor.bytes()[from..to], delta);
                     }
                 }
-                let w = w.slice_mut(s![block.clone()]);
-                w.into_iter().zip(delta).for_each(|(w, delta)| *w += scale * *delta);
+                w.slice_mut(s![block.clone()]).scaled_add(scale, &aview1(delta));
             }
         }
     }
