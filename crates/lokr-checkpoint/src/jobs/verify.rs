@@ -191,7 +191,7 @@ impl Side {
     /// Its rows from one on, of which `tensor` is a part.
     fn rows(&self, tensor: &Tensor, first: usize) -> Self {
         let row = tensor.shape().iter().skip(1).product::<usize>();
-        let encoding = self.encoding.as_ref().map(|encoding| encoding.from_element(first * row));
+        let encoding = self.encoding.as_ref().map(|encoding| encoding.starting_at(first * row));
         Self { tensor: tensor.clone(), encoding }
     }
 

@@ -19,7 +19,6 @@ mod outputs;
 mod plan;
 mod quantized;
 mod report;
-
 mod rows;
 mod steps;
 mod weight;

@@ -59,7 +59,7 @@ impl Job<'_> {
             if shares(&scales.of_rows(piece.rows.clone()), &changed) {
                 let first = piece.rows.start * columns(&piece.stored);
                 let applied = piece.applied.unwrap_or_default();
-                look_at_rows(&mut maxima, &encoding.from_element(first), &piece.source, applied)?;
+                look_at_rows(&mut maxima, &encoding.starting_at(first), &piece.source, applied)?;
             }
         }
         let renewed = stored.renewed(encoding, &maxima, &changed);
@@ -81,6 +81,7 @@ impl Job<'_> {
             let original = original.as_ref().filter(|_| applied.is_some()).map(|original| original.rows(rows.clone()));
             let source = original.unwrap_or_else(|| stored.clone());
             if let (Some(_), Some(scales)) = (applied, encoding.scales()) {
+                // All rows of the weight that the modules are of.
                 changed.push(scales.of_rows(rows.clone()));
             }
             pieces.push(Piece { name, rows, stored, source, applied });
@@ -107,7 +108,7 @@ impl Job<'_> {
         };
         let (pieces, changed) = self.pieces(name, rewritten)?;
         for piece in pieces {
-            let encoding = encoding.from_element(piece.rows.start * columns(&piece.stored));
+            let encoding = encoding.starting_at(piece.rows.start * columns(&piece.stored));
             let Some(applied) = piece.applied else {
                 let Some(writer) = &mut writer else { continue };
                 let scales = rewritten.layout.encoding.scales().map(|scales| scales.of_rows(piece.rows.clone()));
