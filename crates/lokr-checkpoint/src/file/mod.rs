@@ -29,6 +29,7 @@ mod tensor_writer;
 mod write_header;
 
 pub use dtype::FloatType;
+pub(crate) use fp8::settled;
 pub(crate) use json::Fields;
 pub(crate) use matrix::{flattened, reshaped, rows, rows_mut};
 pub(crate) use output::parent;

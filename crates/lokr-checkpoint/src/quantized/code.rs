@@ -3,7 +3,7 @@
 use lokr_core::Scalar;
 
 use super::chance::Chance;
-use crate::file::FloatType;
+use crate::file::{FloatType, settled};
 
 /// What a stored code is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,9 @@ impl Code {
             }
             (Self::Int8, _, Rounding::Nearest) => pairs.for_each(|(code, x)| *code = int8(x.round_ties_even())),
             (Self::Int8, _, Rounding::Stochastic(chance)) => {
-                pairs.enumerate().for_each(|(i, (code, x))| *code = int8((x + chance.number(first + i)).floor()));
+                pairs
+                    .enumerate()
+                    .for_each(|(i, (code, x))| *code = int8((settled(x) + chance.number(first + i)).floor()));
             }
             // Larger floats have no scales, and are rounded to nearest.
             (Self::Float(dtype), None, _) => dtype.encode(values, out),

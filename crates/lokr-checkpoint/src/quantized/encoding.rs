@@ -89,7 +89,7 @@ impl Encoding {
     }
 
     /// The encoding of the elements from one on.
-    pub(crate) fn from_element(&self, element: usize) -> Self {
+    pub(crate) fn starting_at(&self, element: usize) -> Self {
         Self { offset: self.offset + element, ..self.clone() }
     }
 

@@ -28,7 +28,7 @@ impl Weight {
     /// Some rows.
     pub(crate) fn rows(&self, rows: Range<usize>) -> Self {
         let row = product(&self.tensor.shape()[1..]);
-        Self { encoding: self.encoding.from_element(rows.start * row), tensor: self.tensor.rows(rows) }
+        Self { encoding: self.encoding.starting_at(rows.start * row), tensor: self.tensor.rows(rows) }
     }
 
     /// The values.

@@ -109,6 +109,22 @@ fn every_layout_is_read() {
     }
 }
 
+/// ComfyUI's files before safetensors had such types.
+#[test]
+fn codes_may_be_stored_as_bytes() {
+    let (kind, folder) = (KINDS.iter().find(|(what, _)| *what == "comfy, new").unwrap().1, Folder::new());
+    let bytes = |tensor: Tensor| match tensor.dtype() {
+        Dtype::F8_E4M3 => Tensor::new("", Dtype::U8, tensor.shape().to_vec(), tensor.bytes().to_vec()).unwrap(),
+        _ => tensor,
+    };
+    let tensors: Vec<_> = tensors(&kind).into_iter().map(|(name, tensor)| (name, bytes(tensor))).collect();
+    let (base, (a, b)) = (write(&folder, "base.safetensors", &tensors, &[]), change(0.05));
+    assert_eq!(base.info("m.weight").unwrap().0, Dtype::U8);
+    let (out, _) = merged(&folder, "out.safetensors", &base, &adapter(0.05), &MergeOptions::default());
+    assert_eq!(out.info("m.weight").unwrap().0, Dtype::U8);
+    assert_nearest("bytes", &kind, &out, &(kind.read(&base, "m") + kron(&a, &b)));
+}
+
 #[test]
 fn a_merge_keeps_the_layout_and_makes_scales_anew() {
     for (what, kind) in KINDS {
@@ -222,7 +238,7 @@ fn verify_compares_what_codes_stand_for() {
             let report = check(adapter, &base);
             assert_eq!(report.verdict, Verdict::Mismatch, "{what}: {report:?}");
             assert!(
-                report.tensors.iter().find(|t| t.name == "m.weight").unwrap().share.unwrap().abs() < 1e-9,
+                report.tensors.iter().find(|t| t.name == "m.weight").unwrap().share.unwrap().abs() < 1e-4,
                 "{what}"
             );
         }

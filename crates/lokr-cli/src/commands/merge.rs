@@ -115,18 +115,17 @@ fn without_effect(merge: &MergeReport) -> Vec<String> {
 fn of_eight_bits(merge: &MergeReport, args: &ChangeArgs) -> Vec<String> {
     let mut warnings = Vec::new();
     let all = counted(merge.weights.len(), "weight");
-    let noisy = merge.weights.iter().filter_map(|weight| weight.measured).filter(|m| m.kept.is_some() && m.lost >= 1.0);
-    let noisy = noisy.count();
+    let is_float = |weight: &&WeightReport| weight.dtype.contains('→');
+    let is_noisy = |weight: &&WeightReport| weight.measured.is_some_and(|m| m.kept.is_some() && m.lost >= 1.0);
+    let noisy = merge.weights.iter().filter(|weight| !is_float(weight) && is_noisy(weight)).count();
     if noisy > 0 {
         warnings.push(format!(
             "rounding to eight bits adds more than the adapters do in {noisy} of {all}; --out-dtype bf16 holds the change"
         ));
     }
-    if args.quantized.out_dtype.is_some() && merge.left_out_tensors.is_empty() && merge.dequantized.is_empty() {
-        let floats = merge.weights.iter().filter(|weight| weight.dtype.contains('→')).count();
-        if floats == 0 {
-            warnings.push("no weight that changes is of eight bits; --out-dtype has no effect".to_owned());
-        }
+    let any_float = merge.weights.iter().any(|weight| is_float(&weight)) || !merge.dequantized.is_empty();
+    if args.quantized.out_dtype.is_some() && !any_float {
+        warnings.push("no weight that changes is of eight bits; --out-dtype has no effect".to_owned());
     }
     warnings
 }

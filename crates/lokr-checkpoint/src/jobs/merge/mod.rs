@@ -5,7 +5,7 @@
 //! - `steps`: what adapters do to one weight, on any of its rows.
 //! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
-//! - `outputs`: what becomes of weights of eight bits and of what belongs to them; `rewrite`: one of them.
+//! - `outputs`: what becomes of weights of eight bits and of what belongs to them; `quantized`: one of them.
 //! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model; `described`: which of it
 //!   tells of the tensors.
 
@@ -17,8 +17,8 @@ mod options;
 mod other_files;
 mod outputs;
 mod plan;
+mod quantized;
 mod report;
-mod rewrite;
 mod rows;
 mod steps;
 mod weight;

@@ -29,7 +29,7 @@ pub struct QuantizedOptions<'a> {
     pub rounding: QuantizedRounding,
     /// The model before it was quantised: the adapters are merged into its weights, and these are rounded once.
     pub original: Option<&'a BaseModel>,
-    /// The least share of a weight's change that must be left after rounding, from 0, which allows all, to 1.
+    /// The least share of a weight's change that must be left after rounding to eight bits, from 0, which allows all, to 1.
     pub min_kept: f64,
 }
 
