@@ -10,7 +10,7 @@ use super::adapter::Adapter;
 use crate::dialect::lycoris::flatten;
 use crate::dialect::{dotted, kohya, terms};
 use crate::dialects::Dialect;
-use crate::error::{InFile, ModuleError, NameError, Result};
+use crate::error::{BothSides, InFile, ModuleError, NameError, Result};
 use crate::family::{self, BODY, Spelling};
 use crate::model::{BaseModel, Piece};
 use crate::module::{Change, OtherModule, Parameter};
@@ -191,14 +191,13 @@ impl Adapter {
         });
         let flat: Vec<_> = paths.map(flatten).collect();
         let families = family::of(flat.iter().map(String::as_str), Spelling::Flat);
-        NameError::NothingMatches {
-            total: modules.len(),
-            example,
-            modules: spread(&modules),
+        let sides = BothSides {
+            adapter: spread(&modules),
+            adapter_of: families.iter().map(|family| family.name).collect(),
             base: spread(&base.modules().map(str::to_owned).collect::<Vec<_>>()),
-            families: families.iter().map(|family| family.name).collect(),
-            base_families: base.families().collect(),
-        }
+            base_of: base.families().collect(),
+        };
+        NameError::NothingMatches { total: modules.len(), example, sides: Box::new(sides) }
     }
 }
 

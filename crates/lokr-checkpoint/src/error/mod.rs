@@ -30,7 +30,7 @@ pub use file::FileError;
 pub(crate) use in_file::InFile;
 pub use job::JobError;
 pub use module::ModuleError;
-pub use name::NameError;
+pub use name::{BothSides, NameError};
 pub use output::OutputError;
 
 /// Result of the operations of this crate; inside it also with the error of one group.

@@ -1,5 +1,7 @@
 //! What is wrong with the names in an adapter, by themselves or beside those of a base model.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::list::list;
@@ -117,26 +119,16 @@ pub enum NameError {
     },
     /// Not a single module is in the base model.
     #[error(
-        "none of the {total} modules is in the base model: the adapter has {}{}; the model has {}{}; is it the right \
-         one? --rename FROM=TO changes the adapter's names",
-        modules.join(", "),
-        known(families),
-        base.join(", "),
-        known(base_families)
+        "none of the {total} modules is in the base model: {sides}; is it the right one? --rename FROM=TO changes the \
+         adapter's names"
     )]
     NothingMatches {
         /// How many modules the adapter has.
         total: usize,
         /// The first of them.
         example: String,
-        /// Some of them.
-        modules: Vec<String>,
-        /// Some modules of the base model.
-        base: Vec<String>,
-        /// Models whose modules are called as the adapter's.
-        families: Vec<&'static str>,
-        /// Models whose modules are called as the base model's.
-        base_families: Vec<&'static str>,
+        /// What the two have instead.
+        sides: Box<BothSides>,
     },
     /// Names that mean modules only together with a base model.
     #[error("{module}: a {dialect} name says what it adapts only together with the base model; give it")]
@@ -148,10 +140,28 @@ pub enum NameError {
     },
 }
 
-/// A remark on whose names these are.
-fn known(families: &[&str]) -> String {
-    match families {
-        [] => String::new(),
-        _ => format!(" (names of {})", families.join(" or ")),
+/// Some modules of an adapter and of a base model that have none in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BothSides {
+    /// Modules of the adapter.
+    pub adapter: Vec<String>,
+    /// Models whose modules are called as the adapter's.
+    pub adapter_of: Vec<&'static str>,
+    /// Modules of the base model.
+    pub base: Vec<String>,
+    /// Models whose modules are called as the base model's.
+    pub base_of: Vec<&'static str>,
+}
+
+impl fmt::Display for BothSides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sides = [("adapter", &self.adapter, &self.adapter_of), ("model", &self.base, &self.base_of)];
+        for (number, (side, modules, families)) in sides.into_iter().enumerate() {
+            write!(f, "{}the {side} has {}", if number == 0 { "" } else { ", " }, modules.join(", "))?;
+            if !families.is_empty() {
+                write!(f, " (names of {})", families.join(" or "))?;
+            }
+        }
+        Ok(())
     }
 }

@@ -136,7 +136,7 @@ pub(crate) fn shares(
     let mut start = 0;
     let ranges = sizes.into_iter().map(|size| {
         start += size;
-        vec![start - size..start]
+        std::iter::once(start - size..start).collect::<Vec<_>>()
     });
     let ranges: Vec<_> = ranges.collect();
     ranges.iter().flatten().all(|range| !range.is_empty()).then_some(ranges)
@@ -150,22 +150,27 @@ mod tests {
     fn rows_are_shared_out() {
         let out = || Share::ColumnsOf("out".to_owned());
         for (share, parts, size, first, right) in [
-            (Share::Even, 3, (12, 5), None, Some(&[&[0..4][..], &[4..8], &[8..12]][..])),
+            (Share::Even, 3, (12, 5), None, Some(&[&[(0, 4)][..], &[(4, 8)], &[(8, 12)]][..])),
             (Share::Even, 3, (13, 5), None, None),
-            (Share::Columns, 3, (11, 3), None, Some(&[&[0..3], &[3..6], &[6..11]])),
+            (Share::Columns, 3, (11, 3), None, Some(&[&[(0, 3)], &[(3, 6)], &[(6, 11)]])),
             (Share::Columns, 3, (6, 3), None, None),
             (Share::Columns, 3, (5, 3), None, None),
-            (out(), 3, (16, 8), Some(8), Some(&[&[0..8], &[8..12], &[12..16]])),
+            (out(), 3, (16, 8), Some(8), Some(&[&[(0, 8)], &[(8, 12)], &[(12, 16)]])),
             (out(), 3, (16, 8), Some(9), None),
             (out(), 3, (16, 8), Some(17), None),
-            (out(), 3, (12, 4), None, Some(&[&[0..4], &[4..8], &[8..12]])),
+            (out(), 3, (12, 4), None, Some(&[&[(0, 4)], &[(4, 8)], &[(8, 12)]])),
             (out(), 3, (12, 8), None, None),
-            (Share::Swapped, 1, (6, 2), None, Some(&[&[3..6, 0..3]])),
+            (Share::Swapped, 1, (6, 2), None, Some(&[&[(3, 6), (0, 3)]])),
             (Share::Swapped, 1, (7, 2), None, None),
-            (Share::SwappedPair, 1, (4, 2), None, Some(&[&[2..4, 0..2]])),
-            (Share::SwappedPair, 1, (12, 2), None, Some(&[&[0..12]])),
+            (Share::SwappedPair, 1, (4, 2), None, Some(&[&[(2, 4), (0, 2)]])),
+            (Share::SwappedPair, 1, (12, 2), None, Some(&[&[(0, 12)]])),
         ] {
-            let right = right.map(|parts| parts.iter().map(|ranges| ranges.to_vec()).collect::<Vec<_>>());
+            let right = right.map(|parts| {
+                parts
+                    .iter()
+                    .map(|ranges| ranges.iter().map(|&(start, end)| start..end).collect::<Vec<_>>())
+                    .collect::<Vec<_>>()
+            });
             assert_eq!(shares(&share, parts, size, first), right, "{share:?} {size:?}");
         }
     }
