@@ -34,6 +34,8 @@ pub struct Adapter {
     pub(super) modules_to_save: BTreeMap<String, Tensor>,
     pub(super) config: Option<PeftConfig>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Names that the options of reading left out.
+    pub(super) left_out: Vec<String>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -100,6 +102,13 @@ impl Adapter {
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
+    }
+
+    /// The modules, and the tensors stored whole, that [`ReadOptions::only`](crate::ReadOptions::only) and
+    /// [`ReadOptions::exclude`](crate::ReadOptions::exclude) left out.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// What the user should know about how it was read.

@@ -1,8 +1,9 @@
 //! A whole adapter: read, found in a base model, made, converted and written.
 //!
 //! - `adapter`: what it holds; `warning`: what the user should know of it.
-//! - `options`, `read_adapter`, `sort_tensors`, `alpha`: from files, in this order.
-//! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
+//! - `options`, `read_adapter`, `sort_tensors`, `selection`, `alpha`: from files, in this order; `patterns` choose names.
+//! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one;
+//!   `counterparts`: which tensor of a base model another model's tensor is.
 //! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them,
 //!   and an adapter of such modules.
 //! - `convert`: from one dialect to another.
@@ -15,12 +16,16 @@ mod adapter;
 mod alpha;
 mod assemble;
 mod convert;
+mod counterparts;
 mod fit;
+mod one_model;
 mod options;
+mod patterns;
 mod place;
 mod read_adapter;
 mod rename;
 mod resolve;
+mod selection;
 mod sort_tensors;
 mod targets;
 mod warning;
@@ -28,7 +33,9 @@ mod write_adapter;
 
 pub use adapter::Adapter;
 pub use convert::{Conversion, ConvertOptions, Rounding};
+pub(crate) use counterparts::Counterparts;
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
+pub(crate) use patterns::Patterns;
 pub use resolve::{Resolution, Unmatched};
 pub(crate) use targets::{Names, Target, check_kernels, targets};
 pub use warning::Warning;

@@ -3,7 +3,7 @@
 use super::adapter::Adapter;
 use super::targets::{Names, targets};
 use crate::dialect::dotted;
-use crate::dialect::kohya::{self, TextEncoders};
+use crate::dialect::part::{IMAGE_PREFIX, TextEncoders};
 use crate::dialects::Dialect;
 use crate::error::Result;
 use crate::model::BaseModel;
@@ -48,7 +48,7 @@ pub(super) fn place_modules(adapter: &Adapter, base: Option<&BaseModel>) -> Resu
         }
         Dialect::Kohya => {
             // The other prefixes say which model a name is in, which is lost without them.
-            let rest = name.strip_prefix(kohya::IMAGE_PREFIX).unwrap_or(name);
+            let rest = name.strip_prefix(IMAGE_PREFIX).unwrap_or(name);
             Place::Flat { name: name.to_owned(), rest: rest.to_owned() }
         }
     };

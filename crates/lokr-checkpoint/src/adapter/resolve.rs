@@ -7,8 +7,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::adapter::Adapter;
+use super::one_model::check_one_model;
 use crate::dialect::lycoris::flatten;
-use crate::dialect::{dotted, kohya, openclip, sdxl, terms};
+use crate::dialect::{dotted, kohya, openclip, part, sdxl, terms};
 use crate::dialects::Dialect;
 use crate::error::{InFile, NameError, Result};
 use crate::model::BaseModel;
@@ -55,6 +56,7 @@ impl Adapter {
     ///
     /// # Errors
     /// In the adapter's file: [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`],
+    /// [`NameError::SeveralModels`],
     /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], and those of
     /// [`Module::check_weight`](crate::Module::check_weight). In the base model's:
     /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase).
@@ -101,34 +103,54 @@ impl Adapter {
             return Err(NameError::NothingMatches { total, example }.into());
         }
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
-            return Err(NameError::UnmatchedModules { modules: unmatched, total }.into());
+            let matched = part::beginnings(targets.keys(), &unmatched);
+            return Err(NameError::UnmatchedModules { modules: unmatched, matched, total }.into());
         }
+        check_one_model(&targets)?;
         Ok(Resolution { targets, unmatched })
     }
 }
 
 /// Flattened names of the base model's modules, per place in the checkpoint that a prefix means.
-type Indexes<'a> = HashMap<&'static str, HashMap<String, BTreeSet<&'a str>>>;
+pub(super) type Indexes<'a> = HashMap<&'static str, HashMap<String, BTreeSet<&'a str>>>;
 
 /// The modules of a base model that have a weight.
-struct BaseNames<'a> {
+pub(super) struct BaseNames<'a> {
     modules: BTreeSet<&'a str>,
 }
 
 impl<'a> BaseNames<'a> {
-    fn new(base: &'a BaseModel) -> Self {
+    pub(super) fn new(base: &'a BaseModel) -> Self {
         Self { modules: base.modules().collect() }
     }
 
     /// The modules that a name can mean.
-    fn find(&self, dialect: Dialect, name: &str, prefix: &str, indexes: &mut Indexes<'a>) -> BTreeSet<&'a str> {
+    pub(super) fn find(
+        &self,
+        dialect: Dialect,
+        name: &str,
+        prefix: &str,
+        indexes: &mut Indexes<'a>,
+    ) -> BTreeSet<&'a str> {
         let exact = self.modules.get(name).copied();
         match dialect {
-            Dialect::Peft => exact.into_iter().collect(),
+            Dialect::Peft if exact.is_some() => exact.into_iter().collect(),
+            // An adapter of the image model, whose names have no prefix, on a checkpoint or pipeline of several.
+            Dialect::Peft => {
+                let places = kohya::BODY[1..].iter().map(|place| format!("{place}{name}"));
+                places.filter_map(|name| self.modules.get(name.as_str()).copied()).collect()
+            }
             Dialect::Terms => terms::path(name).and_then(|path| self.modules.get(path)).copied().into_iter().collect(),
             Dialect::Dotted if exact.is_some() => exact.into_iter().collect(),
             Dialect::Dotted => {
-                dotted::alternatives(name).filter_map(|name| self.modules.get(name.as_str()).copied()).collect()
+                let found: BTreeSet<_> =
+                    dotted::alternatives(name).filter_map(|name| self.modules.get(name.as_str()).copied()).collect();
+                let in_text_encoder = found.is_empty().then(|| part::dotted_text_encoder(name));
+                let found_there = in_text_encoder
+                    .into_iter()
+                    .flatten()
+                    .flat_map(|name| self.find(Dialect::Kohya, &name, "", indexes));
+                found.into_iter().chain(found_there).collect()
             }
             Dialect::Lycoris => {
                 let name = name.strip_prefix(prefix).unwrap_or(name);

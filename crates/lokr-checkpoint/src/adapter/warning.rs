@@ -68,7 +68,10 @@ impl fmt::Display for Warning {
             Self::PeftConv1dLayout { module } => {
                 write!(f, "{module}: conv1d with a full lokr_w2, applied in PEFT's own layout; other programs differ")
             }
-            Self::Skipped { keys } => write!(f, "{} tensors that are not LoKr's skipped", keys.len()),
+            Self::Skipped { keys } => {
+                let (count, are) = (keys.len(), if keys.len() == 1 { "tensor that is" } else { "tensors that are" });
+                write!(f, "{count} {are} not LoKr's left out: {}", keys.join(", "))
+            }
             Self::ScaleFolded { module, scale } => {
                 write!(f, "{module}: the scale {scale} was multiplied into the first factor")
             }

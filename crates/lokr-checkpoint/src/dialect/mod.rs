@@ -4,6 +4,7 @@
 //! - `key`: a key taken apart; `detect`: whose keys a file has.
 //! - `peft`, `peft_config`, `peft_fit`: PEFT's names, its configuration, and one that fits given modules.
 //! - `lycoris`, `kohya`, `dotted`, `terms`: the names of the other dialects.
+//! - `part`: the names that are written, by the model of several that a module is in.
 //! - `sdxl`, `openclip`: the second names that modules of these models have.
 //!
 //! It uses the modules of `module` and the JSON of `file`; what is done with a name is the affair of `adapter`.
@@ -14,6 +15,7 @@ mod key;
 pub(crate) mod kohya;
 pub(crate) mod lycoris;
 pub(crate) mod openclip;
+pub(crate) mod part;
 pub(crate) mod peft;
 mod peft_config;
 mod peft_fit;

@@ -21,7 +21,10 @@ mod verify;
 pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, combine};
 pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
 pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
-pub use merge::{AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, Run, WeightReport, merge, unmerge};
+pub use merge::{
+    AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, ResizedTensor, Run, WeightReport, WholeTensors,
+    merge, unmerge,
+};
 #[allow(deprecated)] // For those who use it still.
 pub use progress::JobProgress;
 pub use progress::Progress;

@@ -6,7 +6,7 @@ use lokr_core::Scalar;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::merge::{AdapterReport, Applied, Direction, Plan, Steps};
+use super::merge::{AdapterReport, Applied, Direction, Misfits, Plan, Steps, WholeTensors};
 use super::progress::Progress;
 use crate::adapter::{Adapter, Unmatched};
 use crate::error::{InFile, JobError, Result};
@@ -19,6 +19,8 @@ use crate::module::Strength;
 pub struct VerifyOptions {
     /// Modules that the base model does not have.
     pub unmatched: Unmatched,
+    /// Tensors that an adapter stores whole and that the base model lacks or has in another shape.
+    pub whole: WholeTensors,
     /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the
     /// base's and the exact value. 1 allows for one rounding in each of two programs; programs that compute in half
     /// types, as PEFT does for such models, need more.
@@ -27,7 +29,7 @@ pub struct VerifyOptions {
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { unmatched: Unmatched::default(), tolerance: 1.0 }
+        Self { unmatched: Unmatched::default(), whole: WholeTensors::default(), tolerance: 1.0 }
     }
 }
 
@@ -123,16 +125,27 @@ pub fn verify(
         let expected = "a finite number that is not negative";
         return Err(JobError::Option { option: "tolerance", expected, found: options.tolerance.to_string() }.into());
     }
-    let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
-    let (both, missing): (Vec<_>, Vec<_>) = base.names().partition(|name| merged.info(name).is_some());
-    let extra = merged.names().filter(|name| base.info(name).is_none()).map(str::to_owned).collect();
+    let misfits = Misfits { unmatched: options.unmatched, whole: options.whole };
+    let plan = Plan::new(base, adapters, misfits, Direction::In)?;
+    let expected = base.names().chain(plan.added.keys().map(String::as_str));
+    let (both, missing): (Vec<_>, Vec<_>) = expected.partition(|name| merged.info(name).is_some());
+    let is_extra = |name: &&str| base.info(name).is_none() && !plan.added.contains_key(*name);
+    let extra = merged.names().filter(is_extra).map(str::to_owned).collect();
     let missing = missing.into_iter().map(str::to_owned).collect();
     let mut tell = |event: Progress<'_>| event.tell(progress);
     let bytes = base.files().iter().map(|file| file.data_bytes() as u64).sum();
     tell(Progress::Started { tensors: both.len(), bytes })?;
     let mut tensors = Vec::with_capacity(both.len());
     for name in both {
-        let (before, found) = (base.tensor(name)?, merged.tensor(name)?);
+        let found = merged.tensor(name)?;
+        if let Some(added) = plan.added.get(name) {
+            let sums = compare(added, &found, &[], options).in_file(merged.path())?;
+            tensors.push(sums.verdict(name, Expectation::Replaced));
+            let bytes = added.bytes().len() as u64;
+            tell(Progress::Tensor { name, bytes })?;
+            continue;
+        }
+        let before = base.tensor(name)?;
         let pieces = plan.pieces(base, name, &before)?;
         let check = check(&plan, name, &before, &pieces, &found, options);
         tensors.push(check.in_file(base.path())?);
@@ -173,15 +186,7 @@ fn check(
             (Expectation::Adapted, sums)
         }
     };
-    Ok(TensorCheck {
-        name: name.to_owned(),
-        expected,
-        verdict: if sums.wrong == 0 { Verdict::Match } else { Verdict::Mismatch },
-        wrong: sums.wrong,
-        largest_error: sums.error,
-        relative_error: if sums.error == 0.0 { 0.0 } else { sums.error / sums.largest },
-        share: (sums.change > 0.0).then(|| sums.overlap / sums.change),
-    })
+    Ok(sums.verdict(name, expected))
 }
 
 /// Compares a tensor, or rows of one, with what modules make of the base's.
@@ -226,6 +231,18 @@ impl Sums {
     /// Of a tensor of which no value can be compared.
     fn incomparable(found: &Tensor) -> Self {
         Self { wrong: found.element_count().max(1), error: f64::INFINITY, ..Self::default() }
+    }
+
+    fn verdict(&self, name: &str, expected: Expectation) -> TensorCheck {
+        TensorCheck {
+            name: name.to_owned(),
+            expected,
+            verdict: if self.wrong == 0 { Verdict::Match } else { Verdict::Mismatch },
+            wrong: self.wrong,
+            largest_error: self.error,
+            relative_error: if self.error == 0.0 { 0.0 } else { self.error / self.largest },
+            share: (self.change > 0.0).then(|| self.overlap / self.change),
+        }
     }
 
     fn and(self, next: Self) -> Self {

@@ -204,7 +204,7 @@ fn a_fused_tensor_is_not_both_replaced_and_adapted() {
     let adapters = [(&adapter, Strength::default())];
     cause(
         merge(&base, &adapters, &out, &MergeOptions::default(), &mut quiet),
-        |error| matches!(error, E::Name(NameError::UnmatchedModules { modules, .. }) if modules[..] == ["attn.k_proj.weight"]),
+        |error| matches!(error, E::Job(JobError::NewTensors { tensors }) if tensors[..] == ["attn.k_proj.weight"]),
     );
 }
 

@@ -106,7 +106,10 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     assert!(code == Some(3) && error.contains("a tensor of LoRA, not of LoKr (--skip-foreign"), "{error}");
     let (code, warning, largest) = files.merge(&["--skip-foreign"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.starts_with("warning: 1 tensors that are not LoKr's skipped"), "{warning}");
+    assert!(
+        warning.starts_with("warning: 1 tensor that is not LoKr's left out: lycoris_m.lora_up.weight"),
+        "{warning}"
+    );
 
     let gone = [("lycoris_gone.lokr_w1", ones(2, 5)), ("lycoris_gone.lokr_w2", ones(3, 2))];
     let files = Files::new(&[&adapter("lycoris_", 3.0)[..], &gone].concat());
@@ -115,7 +118,7 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     assert!(error.contains("(--allow-unmatched "), "{error}");
     let (code, warning, largest) = files.merge(&["--allow-unmatched"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.ends_with(": 1 module left out, not in the base model\n"), "{warning}");
+    assert!(warning.ends_with("1 module left out, not in the base model: lycoris_gone\n"), "{warning}");
     // None at all is always an error.
     let files = Files::new(&gone);
     assert_eq!(files.merge(&["--allow-unmatched"]).0, Some(3));

@@ -5,7 +5,9 @@
 //! - `steps`: what adapters do to one weight, on any of its rows.
 //! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
-//! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model.
+//! - `whole`: tensors that adapters store whole, which may be new to the model.
+//! - `limits`: how much is worked on at a time; `other_files`, `rewrite`: what else lies beside a model, and which of it
+//!   must follow a change.
 
 mod guard;
 mod limits;
@@ -14,12 +16,15 @@ mod options;
 mod other_files;
 mod plan;
 mod report;
+mod rewrite;
 mod rows;
 mod steps;
 mod weight;
+mod whole;
 
 pub use model::{merge, unmerge};
 pub use options::{MergeOptions, Run};
-pub(super) use plan::{Direction, Plan};
-pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, WeightReport};
+pub(super) use plan::{Direction, Misfits, Plan};
+pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, ResizedTensor, WeightReport};
 pub(super) use steps::{Applied, Steps};
+pub use whole::WholeTensors;

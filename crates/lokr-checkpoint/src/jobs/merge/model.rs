@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use super::options::{MergeOptions, Run};
-use super::other_files::{file_name, other_files};
+use super::other_files::OtherFiles;
 use super::plan::{Direction, Plan};
 use super::report::MergeReport;
 use super::weight::merge_weight;
 use crate::adapter::Adapter;
 use crate::error::{InFile, JobError, Result};
-use crate::file::{FloatType, OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output};
+use crate::file::{FloatType, OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output, parent};
 use crate::jobs::progress::Progress;
 use crate::model::BaseModel;
 use crate::module::Strength;
@@ -20,9 +20,10 @@ use crate::module::Strength;
 ///
 /// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an
 /// index, with the same file names, the index, and the other files of the base's directory such as `config.json` and
-/// the tokenizer. Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
+/// the tokenizer. A pipeline gives a pipeline: the components that adapters do not adapt are copied whole. Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
 /// that no adapter changes are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's
-/// `modules_to_save` take the place of the base's, rounded to its types.
+/// `modules_to_save` take the place of the base's, rounded to its types. [`WholeTensors`](crate::WholeTensors) says which
+/// of them may be new to the base or have more rows; the index of shards and the `vocab_size` of `config.json` follow.
 ///
 /// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters'
 /// own forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is
@@ -66,7 +67,7 @@ pub fn merge(
     options: &MergeOptions,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<MergeReport> {
-    let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
+    let plan = Plan::new(base, adapters, options.misfits(), Direction::In)?;
     Job { base, plan: &plan, out: out.as_ref(), options }.run(progress)
 }
 
@@ -89,7 +90,7 @@ pub fn unmerge(
     for (adapter, _) in &reversed {
         check_reversible(adapter).in_file(adapter.path())?;
     }
-    let plan = Plan::new(merged, &reversed, options.unmatched, Direction::Out)?;
+    let plan = Plan::new(merged, &reversed, options.misfits(), Direction::Out)?;
     Job { base: merged, plan: &plan, out: out.as_ref(), options }.run(progress)
 }
 
@@ -104,63 +105,72 @@ fn check_reversible(adapter: &Adapter) -> Result<(), JobError> {
     Err(JobError::CannotUnmerge { key, reason })
 }
 
-struct Job<'a> {
-    base: &'a BaseModel,
-    plan: &'a Plan<'a>,
+/// A model to write.
+pub(super) struct Job<'a> {
+    pub(super) base: &'a BaseModel,
+    pub(super) plan: &'a Plan<'a>,
     out: &'a Path,
     options: &'a MergeOptions,
 }
 
 impl Job<'_> {
     fn run(&self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<MergeReport> {
+        let others = OtherFiles::of(self.base)?;
+        let texts = self.rewritten(&others)?;
+        let shown = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
         let mut report = MergeReport {
             adapters: self.plan.adapters.clone(),
             weights: Vec::new(),
             replaced: self.plan.modules_to_save.keys().cloned().collect(),
+            resized: self.resized(),
+            added: self.plan.added.keys().cloned().collect(),
             unchanged: 0,
             bytes: 0,
-            copied_files: Vec::new(),
-            left_out: Vec::new(),
+            copied_files: shown(&others.copied),
+            rewritten_files: texts.keys().map(|path| path.display().to_string()).collect(),
+            left_out: shown(&others.left_out),
         };
-        let directory = self.base.directory();
-        let others = directory.map(|directory| other_files(directory, self.base)).transpose()?.unwrap_or_default();
-        (report.copied_files, report.left_out) = (others.copied.iter().map(file_name).collect(), others.left_out);
-        let (mut tensors, mut bytes) = (0, others.bytes);
+        let (mut tensors, mut bytes) = (self.plan.added.len(), others.bytes);
         for file in self.base.files() {
             tensors += file.names().len();
             bytes += file.data_bytes() as u64;
         }
-        self.check_output(directory.is_some(), bytes, &others.copied).in_file(self.out)?;
+        bytes = bytes.saturating_add_signed(self.bytes_more(None));
+        self.check_output(bytes, &others.copied).in_file(self.out)?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
             self.describe_all(&mut report)?;
             return Ok(report);
         }
-        if directory.is_none() {
+        let Some(directory) = self.base.directory() else {
             self.write_all(&mut report, None, &mut tell)?;
             return Ok(report);
-        }
+        };
         let folder = OutputDirectory::create(self.out, self.options.overwrite)?;
         self.write_all(&mut report, Some(folder.path()), &mut tell)?;
         for path in others.copied {
-            let copy = folder.path().join(path.file_name().unwrap_or_default());
-            std::fs::copy(&path, copy).in_file(&path)?;
+            let (from, to) = (directory.join(&path), folder.path().join(&path));
+            std::fs::create_dir_all(parent(&to)).in_file(self.out)?;
+            match texts.get(&path) {
+                Some(text) => std::fs::write(to, text).in_file(self.out)?,
+                None => std::fs::copy(&from, to).map(|_| ()).in_file(&from)?,
+            }
         }
         folder.finish()?;
         Ok(report)
     }
 
-    fn check_output(&self, is_directory: bool, bytes: u64, copied: &[PathBuf]) -> Result<()> {
+    fn check_output(&self, bytes: u64, copied: &[PathBuf]) -> Result<()> {
+        let is_directory = self.base.directory().is_some();
         match is_directory {
             true => output::check_directory(self.out, self.options.overwrite)?,
             false => output::check_file(self.out, self.options.overwrite)?,
         }
         if is_directory && self.out.exists() {
-            let files = self.base.files().iter().map(|file| file.path());
-            let names: BTreeSet<_> =
-                files.chain(copied.iter().map(|path| &**path)).filter_map(Path::file_name).collect();
-            output::check_others(self.out, |name| names.contains(name.as_os_str()))?;
+            let files = self.base.files().iter().map(|file| self.base.relative(file.path()));
+            let paths: BTreeSet<_> = files.chain(copied.iter().map(PathBuf::as_path)).collect();
+            output::check_others(self.out, |path| paths.contains(path))?;
         }
         output::check_space(output::parent(self.out), bytes)
     }
@@ -172,6 +182,7 @@ impl Job<'_> {
                 self.one_tensor(None, name, &file.tensor(name)?, report).in_file(file.path())?;
             }
         }
+        report.bytes += self.plan.added.values().map(|tensor| tensor.bytes().len() as u64).sum::<u64>();
         Ok(())
     }
 
@@ -188,12 +199,22 @@ impl Job<'_> {
                 complete.finish()?;
             }
             let path = match folder {
-                Some(folder) => folder.join(file.path().file_name().unwrap_or_default()),
+                Some(folder) => folder.join(self.base.relative(file.path())),
                 None => self.out.to_owned(),
             };
-            let specs = file.names().filter_map(|name| spec(file, name)).collect();
-            let mut writer = TensorWriter::create(path, specs, file.metadata(), self.options.overwrite)?;
+            if folder.is_some() {
+                std::fs::create_dir_all(parent(&path)).in_file(self.out)?;
+            }
+            let (specs, overwrite) = (self.specs(file), self.options.overwrite);
+            let mut writer = TensorWriter::create_behind(path, file.prefix(), specs, file.metadata(), overwrite)?;
             for TensorSpec { name, .. } in writer.specs().to_vec() {
+                if let Some(added) = self.plan.added.get(&name) {
+                    writer.write(&name, added.bytes())?;
+                    let bytes = added.bytes().len() as u64;
+                    report.bytes += bytes;
+                    tell(Progress::Tensor { name: &name, bytes })?;
+                    continue;
+                }
                 let tensor = file.tensor(&name)?;
                 let bytes = tensor.bytes().len() as u64;
                 self.one_tensor(Some(&mut writer), &name, &tensor, report).in_file(file.path())?;
@@ -205,6 +226,18 @@ impl Job<'_> {
         last.map_or(Ok(()), TensorWriter::finish)
     }
 
+    /// The tensors of a file as they will be.
+    fn specs(&self, file: &TensorFile) -> Vec<TensorSpec> {
+        let spec =
+            |name: &str, dtype, shape: &[usize]| TensorSpec { name: name.to_owned(), dtype, shape: shape.to_vec() };
+        let own = file.names().filter_map(|name| {
+            let (dtype, shape) = file.info(name)?;
+            Some(spec(name, dtype, self.plan.modules_to_save.get(name).map_or(shape, Tensor::shape)))
+        });
+        let added = self.plan.added.iter().filter(|_| self.takes_added(file));
+        own.chain(added.map(|(name, tensor)| spec(name, tensor.dtype(), tensor.shape()))).collect()
+    }
+
     /// Writes one tensor, or in a dry run only describes it.
     fn one_tensor(
         &self,
@@ -213,7 +246,7 @@ impl Job<'_> {
         base: &Tensor,
         report: &mut MergeReport,
     ) -> Result<()> {
-        report.bytes += base.bytes().len() as u64;
+        report.bytes += self.plan.modules_to_save.get(name).unwrap_or(base).bytes().len() as u64;
         let changes = report.weights.len();
         for (weight, base) in self.plan.pieces(self.base, name, base)? {
             if let Some(applied) = self.plan.applied.get(&weight) {
@@ -234,9 +267,4 @@ impl Job<'_> {
         report.unchanged += usize::from(!changed);
         Ok(())
     }
-}
-
-fn spec(file: &TensorFile, name: &str) -> Option<TensorSpec> {
-    let (dtype, shape) = file.info(name)?;
-    Some(TensorSpec { name: name.to_owned(), dtype, shape: shape.to_vec() })
 }

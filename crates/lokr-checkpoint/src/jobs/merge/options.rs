@@ -1,5 +1,7 @@
 //! Choices of a merge.
 
+use super::plan::Misfits;
+use super::whole::WholeTensors;
 use crate::adapter::Unmatched;
 use crate::file::Overwrite;
 
@@ -9,10 +11,18 @@ use crate::file::Overwrite;
 pub struct MergeOptions {
     /// Modules that the base model does not have.
     pub unmatched: Unmatched,
+    /// Tensors that an adapter stores whole and that the base model lacks or has in another shape.
+    pub whole: WholeTensors,
     /// An output that is there already.
     pub overwrite: Overwrite,
     /// Whether to do it or only to check that it can be done.
     pub run: Run,
+}
+
+impl MergeOptions {
+    pub(super) fn misfits(&self) -> Misfits {
+        Misfits { unmatched: self.unmatched, whole: self.whole }
+    }
 }
 
 /// Whether a job is done or only checked.

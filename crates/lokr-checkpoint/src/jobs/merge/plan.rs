@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::report::{AdapterReport, AppliedModule, WeightReport};
 use super::steps::Applied;
+use super::whole::{Whole, WholeTensors};
 use crate::adapter::{Adapter, Unmatched};
 use crate::dialects::Dialect;
-use crate::error::{FileError, InFile, JobError, NameError, Result};
+use crate::error::{InFile, JobError, NameError, Result};
 use crate::file::{FloatType, Tensor};
 use crate::model::BaseModel;
 use crate::module::{DoraStrength, ScaleRule, Strength};
@@ -18,15 +19,24 @@ pub(in crate::jobs) enum Direction {
     Out,
 }
 
+/// What to do about what does not fit the base model.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::jobs) struct Misfits {
+    pub(in crate::jobs) unmatched: Unmatched,
+    pub(in crate::jobs) whole: WholeTensors,
+}
+
 /// What to do to each tensor that is not only copied.
 #[derive(Debug)]
 pub(in crate::jobs) struct Plan<'a> {
-    policy: Unmatched,
+    policy: Misfits,
     direction: Direction,
     /// By the names of weights, which may be thirds of a fused tensor.
     pub(in crate::jobs) applied: BTreeMap<String, Vec<Applied<'a>>>,
     /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
     pub(in crate::jobs) modules_to_save: BTreeMap<String, Tensor>,
+    /// Tensors of the adapters that the base model does not have.
+    pub(in crate::jobs) added: BTreeMap<String, Tensor>,
     pub(in crate::jobs) adapters: Vec<AdapterReport>,
 }
 
@@ -35,11 +45,11 @@ impl<'a> Plan<'a> {
     pub(in crate::jobs) fn new(
         base: &BaseModel,
         adapters: &[(&'a Adapter, Strength)],
-        policy: Unmatched,
+        policy: Misfits,
         direction: Direction,
     ) -> Result<Self> {
-        let (applied, modules_to_save) = (BTreeMap::new(), BTreeMap::new());
-        let mut plan = Self { policy, direction, applied, modules_to_save, adapters: Vec::new() };
+        let (applied, modules_to_save, added) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut plan = Self { policy, direction, applied, modules_to_save, added, adapters: Vec::new() };
         for &(adapter, strength) in adapters {
             plan.add(base, adapter, strength).in_file(adapter.path())?;
         }
@@ -51,13 +61,13 @@ impl<'a> Plan<'a> {
             Direction::In => strength,
             Direction::Out => Strength { multiplier: -strength.multiplier, ..strength },
         };
-        let resolution = adapter.resolve(base, self.policy)?;
+        let resolution = adapter.resolve(base, self.policy.unmatched)?;
         for (name, target) in resolution.targets() {
             let module = &adapter.modules()[name];
             let wide = base.info(target).is_some_and(|(dtype, _)| FloatType::from_dtype(dtype) == Some(FloatType::F64));
             check_range(signed.multiplier, module.scale_by(signed.scale)?, wide)?;
             if self.modules_to_save.contains_key(base.stored_in(target)) {
-                let (first, target) = ("a tensor in modules_to_save".to_owned(), target.to_owned());
+                let (first, target) = ("a tensor that an adapter stores whole".to_owned(), target.to_owned());
                 return Err(NameError::DuplicateTarget { first, second: name.to_owned(), target }.into());
             }
             let applied = self.applied.entry(target.to_owned()).or_default();
@@ -65,9 +75,8 @@ impl<'a> Plan<'a> {
         }
         let mut unmatched = resolution.unmatched().to_vec();
         let missing = self.add_modules_to_save(base, adapter)?;
-        if self.policy == Unmatched::Refuse && !missing.is_empty() {
-            let total = adapter.modules().len() + adapter.modules_to_save().len();
-            return Err(NameError::UnmatchedModules { modules: missing, total }.into());
+        if self.policy.unmatched == Unmatched::Refuse && !missing.is_empty() {
+            return Err(JobError::NewTensors { tensors: missing }.into());
         }
         unmatched.extend(missing);
         self.adapters.push(AdapterReport {
@@ -77,36 +86,31 @@ impl<'a> Plan<'a> {
             multiplier: strength.multiplier,
             modules: resolution.targets().len(),
             unmatched,
+            left_out: adapter.left_out().to_vec(),
             warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         });
         Ok(())
     }
 
-    /// Takes the adapter's `modules_to_save`; returns those that the base model does not have.
+    /// Takes the adapter's `modules_to_save`; returns those that the base model does not have and that are not known to
+    /// be new.
     fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         for (name, tensor) in adapter.modules_to_save() {
-            let stored = base.info(name).filter(|_| base.stored_in(name) == name);
-            let Some((dtype, shape)) = stored else {
-                missing.push(name.clone());
-                continue;
-            };
-            if tensor.shape() != shape {
-                let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
-                return Err(JobError::ReplacementShape { key, expected, found }.into());
-            }
             let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
-            if adapted || self.modules_to_save.contains_key(name) {
-                let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
-                let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
+            if adapted || self.modules_to_save.contains_key(name) || self.added.contains_key(name) {
+                let first = if adapted { "a module" } else { "a whole tensor of another adapter" };
+                let (first, second) = (first.to_owned(), "a tensor that the adapter stores whole".to_owned());
                 return Err(NameError::DuplicateTarget { first, second, target: name.clone() }.into());
             }
-            let tensor = match FloatType::from_dtype(dtype) {
-                _ if tensor.dtype() == dtype => tensor.clone(),
-                Some(dtype) => tensor.scaled(name, 1.0, dtype)?,
-                None => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
+            match Whole::of(name, tensor, base, adapter, self.policy.whole)? {
+                Whole::Replaces(tensor) => self.modules_to_save.insert(name.clone(), tensor),
+                Whole::Adds(tensor) => self.added.insert(name.clone(), tensor),
+                Whole::Unknown => {
+                    missing.push(name.clone());
+                    None
+                }
             };
-            self.modules_to_save.insert(name.clone(), tensor);
         }
         Ok(missing)
     }

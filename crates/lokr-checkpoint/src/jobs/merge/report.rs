@@ -11,15 +11,32 @@ pub struct MergeReport {
     pub weights: Vec<WeightReport>,
     /// Tensors of the base model whose place an adapter's `modules_to_save` take.
     pub replaced: Vec<String>,
+    /// Those of them that have another number of rows, such as the embedding of a larger vocabulary.
+    pub resized: Vec<ResizedTensor>,
+    /// Tensors of an adapter's `modules_to_save` that the base model does not have.
+    pub added: Vec<String>,
     /// How many tensors are the base model's, bit for bit.
     pub unchanged: usize,
     /// Bytes of all tensors written.
     pub bytes: u64,
     /// Other files copied into an output directory.
     pub copied_files: Vec<String>,
+    /// Those of them that were written anew, because they list tensors or state the size of the vocabulary.
+    pub rewritten_files: Vec<String>,
     /// Entries of the base model's directory that were not copied: weights in other formats, hidden files, directories
     /// and links to nowhere.
     pub left_out: Vec<String>,
+}
+
+/// A tensor that has another number of rows than the base model's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResizedTensor {
+    /// Its name.
+    pub tensor: String,
+    /// Rows in the base model.
+    pub from: usize,
+    /// Rows in the result.
+    pub to: usize,
 }
 
 /// How one adapter was understood.
@@ -37,6 +54,8 @@ pub struct AdapterReport {
     pub modules: usize,
     /// Modules and tensors left out because the base model does not have them.
     pub unmatched: Vec<String>,
+    /// Modules and tensors left out by name, as the options of reading ask.
+    pub left_out: Vec<String>,
     /// What the reader warned of.
     pub warnings: Vec<String>,
 }
