@@ -98,9 +98,12 @@ pub(crate) fn hints(error: &CliError) -> Vec<(&'static str, String)> {
             vec![("exclude", format!("--exclude {module} leaves it out; the result lacks what it changes"))]
         }
         CheckpointError::Name(NameError::UnmatchedModules { modules, matched, .. }) => without(modules, matched),
-        CheckpointError::Name(NameError::SeveralModels { prefixes }) => {
-            let only: Vec<_> = prefixes.iter().map(|prefix| format!("--only {prefix}")).collect();
-            vec![("only", only.join(" or "))]
+        CheckpointError::Name(NameError::SeveralModels { prefixes }) => one("only", &one_of(prefixes)),
+        CheckpointError::Name(NameError::DuplicateTarget { first, second, .. }) => {
+            match (kohya_prefix(first), kohya_prefix(second)) {
+                (Some(first), Some(second)) if first != second => one("only", &one_of(&[first, second])),
+                _ => Vec::new(),
+            }
         }
         CheckpointError::Job(JobError::NewTensors { .. }) => vec![
             ("take-whole", "--take-whole adds them".to_owned()),
@@ -113,6 +116,16 @@ pub(crate) fn hints(error: &CliError) -> Vec<(&'static str, String)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// `lora_te1_` of a name that begins so.
+fn kohya_prefix(name: &str) -> Option<String> {
+    let (model, _) = name.strip_prefix("lora_")?.split_once('_')?;
+    Some(format!("lora_{model}_"))
+}
+
+fn one_of(prefixes: &[String]) -> String {
+    prefixes.iter().map(|prefix| format!("--only {prefix}")).collect::<Vec<_>>().join(" or ")
 }
 
 /// How to go on without some modules.

@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::adapter::Adapter;
-use super::one_model::check_one_model;
+use super::one_model::{check_one_model, check_one_transformer};
 use crate::dialect::lycoris::flatten;
 use crate::dialect::{dotted, kohya, openclip, part, sdxl, terms};
 use crate::dialects::Dialect;
@@ -83,6 +83,7 @@ impl Adapter {
                 }
             };
             let (target, shape) = base.adaptable(found)?;
+            check_one_transformer(base, name, &target)?;
             module.check_weight(shape)?;
             match modules_by_target.entry(target.clone()) {
                 // The other terms of its sum.

@@ -260,6 +260,33 @@ fn dotted_and_peft_names_are_found_in_the_components() {
     assert_eq!(of_transformer.resolve(&base, Unmatched::Refuse).unwrap().target("m"), Some("transformer.m.weight"));
 }
 
+/// As Wan 2.2 has, whose adapters are of one of both.
+#[test]
+fn of_two_image_models_the_name_must_say_which() {
+    let folder = Folder::new();
+    for name in ["transformer", "transformer_2"] {
+        std::fs::create_dir_all(folder.path(&format!("pipe/{name}"))).unwrap();
+        folder.tensors(&format!("pipe/{name}/a.safetensors"), &[("m.weight", tensor(&[6, 10]))]);
+    }
+    folder
+        .write("pipe/model_index.json", r#"{"transformer": ["diffusers", "X"], "transformer_2": ["diffusers", "X"]}"#);
+    let base = BaseModel::open(folder.path("pipe")).unwrap();
+    let find = |module: &str| {
+        let keys = ["lokr_w1", "lokr_w2", "alpha"].map(|suffix| format!("{module}.{suffix}"));
+        let tensors = [(&*keys[0], tensor(&[2, 5])), (&*keys[1], tensor(&[3, 2])), (&*keys[2], tensor(&[]))];
+        let adapter = Adapter::read(folder.tensors("a.safetensors", &tensors), &ReadOptions::default()).unwrap();
+        adapter.resolve(&base, Unmatched::Refuse).map(|found| found.target(module).unwrap().to_owned())
+    };
+    assert_eq!(find("transformer.m").unwrap(), "transformer.m.weight");
+    assert_eq!(find("transformer_2.m").unwrap(), "transformer_2.m.weight");
+    for name in ["diffusion_model.m", "lora_unet_m"] {
+        cause(
+            find(name),
+            |e| matches!(e, E::Name(NameError::AmbiguousModule { candidates, .. }) if candidates.len() == 2),
+        );
+    }
+}
+
 #[test]
 fn two_pipelines_are_compared_as_a_whole() {
     let folder = Folder::new();

@@ -151,6 +151,38 @@ fn a_larger_vocabulary_is_taken_and_the_configuration_follows() {
     }
 }
 
+/// A model that ties its output layer to its embedding stores one of them, and PEFT both.
+#[test]
+fn a_tied_output_layer_is_not_added() {
+    let folder = Folder::new();
+    base(&folder);
+    folder.tensors(
+        "base/model.safetensors",
+        &[
+            ("model.embed_tokens.weight", typed(&[5, 6], FloatType::F32)),
+            ("model.layers.0.q_proj.weight", typed(&[6, 6], FloatType::F32)),
+        ],
+    );
+    folder.write("base/config.json", r#"{"vocab_size": 5, "tie_word_embeddings": true}"#);
+    let base = BaseModel::open(folder.path("base/model.safetensors")).unwrap();
+    let in_directory = BaseModel::open(folder.path("base")).unwrap();
+    let rows = f32s(&random(&[7, 6], 8));
+    let whole = [("model.embed_tokens.weight", rows.clone()), ("lm_head.weight", rows)];
+    let adapter = adapter(&folder, &whole, Value::Null, &ReadOptions::default());
+    for model in [&base, &in_directory] {
+        let out = folder.path(if model.directory().is_some() { "tied" } else { "alone.safetensors" });
+        let result = merge(model, &[(&adapter, Strength::default())], &out, &MergeOptions::default(), &mut go_on);
+        if model.directory().is_none() {
+            // Without its configuration nothing says so.
+            cause(result, |e| matches!(e, E::Job(JobError::NewTensors { .. })));
+            continue;
+        }
+        let report = result.unwrap();
+        assert_eq!((&report.adapters[0].tied[..], report.added.len()), (&["lm_head.weight".to_owned()][..], 0));
+        assert_eq!(json_of(out.join("config.json"))["vocab_size"], 7);
+    }
+}
+
 #[test]
 fn other_shapes_are_refused_or_taken_on_demand() {
     let folder = Folder::new();

@@ -42,6 +42,9 @@ pub(super) fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterRepo
         for name in &adapter.left_out {
             writeln!(f, "  left out, as asked: {name}")?;
         }
+        for name in &adapter.tied {
+            writeln!(f, "  the same as another tensor, to which the model ties it: {name}")?;
+        }
         for name in &adapter.unmatched {
             writeln!(f, "  left out, not in the base model: {name}")?;
         }

@@ -9,5 +9,6 @@ mod interrupt;
 mod models;
 mod options;
 mod recorded_cases;
+mod selection;
 mod support;
 mod transcripts;

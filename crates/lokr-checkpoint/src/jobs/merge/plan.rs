@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
             applied.push(Applied { adapter: self.adapters.len(), module, strength: signed });
         }
         let mut unmatched = resolution.unmatched().to_vec();
-        let missing = self.add_modules_to_save(base, adapter)?;
+        let (missing, tied) = self.add_modules_to_save(base, adapter)?;
         if self.policy.unmatched == Unmatched::Refuse && !missing.is_empty() {
             return Err(JobError::NewTensors { tensors: missing }.into());
         }
@@ -87,15 +87,16 @@ impl<'a> Plan<'a> {
             modules: resolution.targets().len(),
             unmatched,
             left_out: adapter.left_out().to_vec(),
+            tied,
             warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         });
         Ok(())
     }
 
     /// Takes the adapter's `modules_to_save`; returns those that the base model does not have and that are not known to
-    /// be new.
-    fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
-        let mut missing = Vec::new();
+    /// be new, and those that it ties to others.
+    fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<(Vec<String>, Vec<String>)> {
+        let (mut missing, mut tied) = (Vec::new(), Vec::new());
         for (name, tensor) in adapter.modules_to_save() {
             let adapted = self.applied.keys().any(|weight| base.stored_in(weight) == name);
             if adapted || self.modules_to_save.contains_key(name) || self.added.contains_key(name) {
@@ -104,15 +105,13 @@ impl<'a> Plan<'a> {
                 return Err(NameError::DuplicateTarget { first, second, target: name.clone() }.into());
             }
             match Whole::of(name, tensor, base, adapter, self.policy.whole)? {
-                Whole::Replaces(tensor) => self.modules_to_save.insert(name.clone(), tensor),
-                Whole::Adds(tensor) => self.added.insert(name.clone(), tensor),
-                Whole::Unknown => {
-                    missing.push(name.clone());
-                    None
-                }
-            };
+                Whole::Replaces(tensor) => drop(self.modules_to_save.insert(name.clone(), tensor)),
+                Whole::Adds(tensor) => drop(self.added.insert(name.clone(), tensor)),
+                Whole::Tied => tied.push(name.clone()),
+                Whole::Unknown => missing.push(name.clone()),
+            }
         }
-        Ok(missing)
+        Ok((missing, tied))
     }
 
     /// A tensor of the base in the pieces that adapters change apart: its thirds if it is a fused one, else itself;

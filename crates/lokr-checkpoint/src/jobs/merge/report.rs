@@ -56,6 +56,8 @@ pub struct AdapterReport {
     pub unmatched: Vec<String>,
     /// Modules and tensors left out by name, as the options of reading ask.
     pub left_out: Vec<String>,
+    /// Tensors stored whole that the model does not have because it ties them to others, which are as they are.
+    pub tied: Vec<String>,
     /// What the reader warned of.
     pub warnings: Vec<String>,
 }

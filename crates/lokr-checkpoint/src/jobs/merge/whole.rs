@@ -27,6 +27,8 @@ pub(super) enum Whole {
     Replaces(Tensor),
     /// The base model has none of its name.
     Adds(Tensor),
+    /// The base model has none of its name, because it ties it to its embedding, and the adapter has both alike.
+    Tied,
     /// The base model has none of its name, and nobody says that it should be added.
     Unknown,
 }
@@ -41,7 +43,11 @@ impl Whole {
     ) -> Result<Self> {
         let Some((dtype, shape)) = base.info(name).filter(|_| base.stored_in(name) == name) else {
             let known = policy == WholeTensors::Any || is_listed(adapter, module_of(name));
-            return Ok(if known { Self::Adds(tensor.clone()) } else { Self::Unknown });
+            return Ok(match known {
+                _ if is_tied(base, adapter, name, tensor) => Self::Tied,
+                true => Self::Adds(tensor.clone()),
+                false => Self::Unknown,
+            });
         };
         if tensor.shape() != shape {
             let grown = rows_differ(shape, tensor.shape())
@@ -69,6 +75,21 @@ fn is_listed(adapter: &Adapter, module: &str) -> bool {
     let listed = adapter.config().and_then(|config| config.fields().get("modules_to_save")).and_then(Value::as_array);
     let ends = |name: &str| module.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
     listed.is_some_and(|names| names.iter().filter_map(Value::as_str).any(ends))
+}
+
+/// Whether a tensor is the same as another of the adapter that the base model has, which says that it ties them.
+fn is_tied(base: &BaseModel, adapter: &Adapter, name: &str, tensor: &Tensor) -> bool {
+    let ties = base.directory().and_then(configuration).is_some_and(|config| ties_embeddings(&config));
+    let same = |(other, twin): (&String, &Tensor)| {
+        other != name && twin.shape() == tensor.shape() && twin.bytes() == tensor.bytes() && base.info(other).is_some()
+    };
+    ties && adapter.modules_to_save().iter().any(same)
+}
+
+/// Whether a configuration, or that of a model in it, says `tie_word_embeddings`.
+fn ties_embeddings(config: &Value) -> bool {
+    let Value::Object(fields) = config else { return false };
+    fields.get("tie_word_embeddings") == Some(&Value::Bool(true)) || fields.values().any(ties_embeddings)
 }
 
 /// Whether a tensor's rows are the words of the model's vocabulary: as many as its configuration says, or without one

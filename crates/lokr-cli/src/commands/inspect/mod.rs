@@ -36,6 +36,8 @@ struct Report {
     metadata: BTreeMap<String, String>,
     modules: Vec<ModuleReport>,
     unmatched: Vec<String>,
+    /// Left out by name, as asked.
+    left_out: Vec<String>,
     /// Whole tensors that replace those of the base model, and their shapes.
     replaced: BTreeMap<String, Vec<usize>>,
     totals: Totals,
@@ -79,6 +81,7 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         metadata: adapter.metadata().clone(),
         totals: Totals::new(&modules, adapter.dialect(), file_bytes),
         modules,
+        left_out: adapter.left_out().to_vec(),
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter
             .modules_to_save()
@@ -126,6 +129,9 @@ impl fmt::Display for Report {
         writeln!(f, "{table}")?;
         for module in &self.unmatched {
             writeln!(f, "not in the base model: {module}")?;
+        }
+        for module in &self.left_out {
+            writeln!(f, "left out, as asked: {module}")?;
         }
         for (name, shape) in &self.replaced {
             writeln!(f, "replaces {name}, {}", dimensions(shape))?;
