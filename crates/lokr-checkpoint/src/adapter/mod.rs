@@ -1,9 +1,11 @@
 //! A whole adapter: read, found in a base model, made, converted and written.
 //!
 //! - `adapter`: what it holds; `warning`: what the user should know of it.
-//! - `options`, `read_adapter`, `sort_tensors`, `selection`, `alpha`: from files, in this order; `patterns` choose names.
-//! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one;
-//!   `counterparts`: which tensor of a base model another model's tensor is.
+//! - `options`, `read_adapter`, `sort_tensors`, `selection`, `alpha`: from files, in this order; `patterns`: names
+//!   chosen by regular expressions.
+//! - `resolve`: which weight of a base model a module belongs to; `one_model`: which of several models names must say;
+//!   `targets`: the same for jobs that may do without a base; `counterparts`: which tensor of a base model another
+//!   model's tensor is.
 //! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them,
 //!   and an adapter of such modules.
 //! - `convert`: from one dialect to another.

@@ -24,11 +24,12 @@ impl Adapter {
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
     /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, and for
-    /// [`ReadOptions::only`] and [`ReadOptions::exclude`] where no module is left; [`JobError::Pattern`]; of the configuration, those of [`PeftConfig::read`] and
-    /// [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`], [`NameError::MixedDialects`],
-    /// [`NameError::DialectUnclear`], [`NameError::NotPeft`], [`NameError::OtherAlgorithm`],
-    /// [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
-    /// [`NameError::DuplicateTarget`]; of one module, [`ModuleError::HalfMissing`](crate::ModuleError::HalfMissing),
+    /// [`ReadOptions::only`] and [`ReadOptions::exclude`] where no module is left; [`JobError::Pattern`]; of the
+    /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`],
+    /// [`NameError::MixedDialects`], [`NameError::DialectUnclear`], [`NameError::NotPeft`],
+    /// [`NameError::OtherAlgorithm`], [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`],
+    /// [`NameError::UnknownKey`], [`NameError::DuplicateTarget`]; of one module,
+    /// [`ModuleError::HalfMissing`](crate::ModuleError::HalfMissing),
     /// [`ModuleError::FactorMissing`](crate::ModuleError::FactorMissing),
     /// [`ModuleError::FactorTwice`](crate::ModuleError::FactorTwice),
     /// [`ModuleError::NonFinite`](crate::ModuleError::NonFinite),

@@ -12,7 +12,7 @@ const PREFIXES: [&str; 4] = ["", "net.", "model.diffusion_model.", "diffusion_mo
 const MODULES: [&str; 2] = ["blocks.0.self_attn.q_proj", "llm_adapter.blocks.1.mlp.layer1"];
 
 fn factors(number: u64) -> [ArrayD<f64>; 2] {
-    [random(&[2, 5], number), random(&[3, 2], 10 + number)]
+    [random(&[2, 2], number), random(&[3, 5], 10 + number)]
 }
 
 /// A model behind a prefix, or what becomes of it.
