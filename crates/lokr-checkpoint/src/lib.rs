@@ -83,8 +83,8 @@ pub use jobs::{
     AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
     ExtractOptions, ExtractReport, ExtractedModule, Extraction, Lora, LoraModule, LoraRank, LoraReport, Measured,
     MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, QuantizedOptions, QuantizedRounding,
-    ResizeOptions, ResizeReport, Resized, ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport,
-    WeightReport, combine, extract, merge, resize, to_lora, unmerge, verify,
+    ResizeOptions, ResizeReport, Resized, ResizedModule, ResizedTensor, Run, TensorCheck, Verdict, VerifyOptions,
+    VerifyReport, WeightReport, WholeTensors, combine, extract, merge, resize, to_lora, unmerge, verify,
 };
 pub use model::BaseModel;
 pub use module::{

@@ -64,41 +64,84 @@ impl CliError {
     }
 }
 
-/// The option that says what is open, or goes on all the same, and how to use it.
-pub(crate) fn hint(error: &CliError) -> Option<(&'static str, &'static str)> {
-    let CliError::Checkpoint(error) = error else { return None };
-    Some(match error.cause() {
+/// The options that say what is open, or go on all the same, and how to use them; with what would be lost.
+pub(crate) fn hints(error: &CliError) -> Vec<(&'static str, String)> {
+    let CliError::Checkpoint(error) = error else { return Vec::new() };
+    let one = |option, text: &str| vec![(option, text.to_owned())];
+    match error.cause() {
         CheckpointError::Module(ModuleError::AlphaZero { .. }) => {
-            ("zero-alpha", "--zero-alpha rank or --zero-alpha zero")
+            one("zero-alpha", "--zero-alpha rank or --zero-alpha zero")
         }
         CheckpointError::Name(NameError::BaseNeeded { .. }) | CheckpointError::Job(JobError::KernelUnknown { .. }) => {
-            ("base", "--base MODEL")
+            one("base", "--base MODEL")
         }
         CheckpointError::Config(ConfigError::Factors { .. })
         | CheckpointError::Module(ModuleError::CannotHold { dialect: Dialect::Peft, .. }) => {
-            ("to", "--to lycoris may hold it")
+            one("to", "--to lycoris may hold it")
         }
-        CheckpointError::Name(NameError::DialectUnclear { .. }) => ("dialect", "--dialect peft or --dialect dotted"),
+        CheckpointError::Name(NameError::DialectUnclear { .. }) => one("dialect", "--dialect peft or --dialect dotted"),
         CheckpointError::Module(ModuleError::NonFinite { key, .. }) if *key != "weight" => {
-            ("allow-non-finite", "--allow-non-finite reads it")
+            one("allow-non-finite", "--allow-non-finite reads it")
         }
         CheckpointError::Name(NameError::OtherAlgorithm { .. } | NameError::UnknownKey { .. }) => {
-            ("skip-foreign", "--skip-foreign leaves such tensors out, and what they change is lost")
+            one("skip-foreign", "--skip-foreign leaves such tensors out; the result lacks what they change")
         }
-        CheckpointError::Output(OutputError::Exists) => ("force", "--force"),
+        CheckpointError::Output(OutputError::Exists) => one("force", "--force"),
         CheckpointError::Module(ModuleError::ScaleUnknown { .. }) => {
-            ("config", "--config FILE, or --scale NUMBER where there is such an option")
+            one("config", "--config FILE, or --scale NUMBER where there is such an option")
         }
-        CheckpointError::Job(JobError::ChangeLost { .. }) => (
+        CheckpointError::Job(JobError::ChangeLost { .. }) => one(
             "min-kept",
             "--rounding stochastic keeps it on average, --out-dtype bf16 and --from-unquantised MODEL hold it; \
              --min-kept 0 goes on",
         ),
-        CheckpointError::Name(NameError::UnmatchedModules { .. }) => {
-            ("allow-unmatched", "--allow-unmatched goes on without them")
+        // As a first convolution on a model that takes more channels.
+        CheckpointError::Module(ModuleError::WeightShape { module, expected, found, .. })
+            if found.0 == expected.0 && found.1 < expected.1 =>
+        {
+            vec![("exclude", format!("--exclude {module} leaves it out; the result lacks what it changes"))]
         }
-        _ => return None,
-    })
+        CheckpointError::Name(NameError::UnmatchedModules { modules, matched, .. }) => without(modules, matched),
+        CheckpointError::Name(NameError::SeveralModels { prefixes }) => one("only", &one_of(prefixes)),
+        CheckpointError::Name(NameError::DuplicateTarget { first, second, .. }) => {
+            match (kohya_prefix(first), kohya_prefix(second)) {
+                (Some(first), Some(second)) if first != second => one("only", &one_of(&[first, second])),
+                _ => Vec::new(),
+            }
+        }
+        CheckpointError::Job(JobError::NewTensors { .. }) => vec![
+            ("take-whole", "--take-whole adds them".to_owned()),
+            ("allow-unmatched", "--allow-unmatched goes on without them; the result does not have them".to_owned()),
+        ],
+        CheckpointError::Job(JobError::ReplacementShape { expected, found, .. })
+            if expected.len() == found.len() && expected.get(1..) == found.get(1..) =>
+        {
+            one("take-whole", "--take-whole takes another number of rows")
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// `lora_te1_` of a name that begins so.
+fn kohya_prefix(name: &str) -> Option<String> {
+    let (model, _) = name.strip_prefix("lora_")?.split_once('_')?;
+    Some(format!("lora_{model}_"))
+}
+
+fn one_of(prefixes: &[String]) -> String {
+    prefixes.iter().map(|prefix| format!("--only {prefix}")).collect::<Vec<_>>().join(" or ")
+}
+
+/// How to go on without some modules.
+fn without(modules: &[String], matched: &[String]) -> Vec<(&'static str, String)> {
+    let only: Vec<_> = matched.iter().map(|start| format!("--only {start}")).collect();
+    let only = (!only.is_empty()).then(|| ("only", format!("{} takes the modules of this model", only.join(" "))));
+    let lost = if modules.len() == 1 {
+        "this module; the result lacks what it changes"
+    } else {
+        "them; the result lacks what they change"
+    };
+    only.into_iter().chain([("allow-unmatched", format!("--allow-unmatched goes on without {lost}"))]).collect()
 }
 
 impl From<lokr_core::KronError> for CliError {

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, Command};
-use crate::error::{CliError, hint};
+use crate::error::{CliError, hints};
 use crate::report::{Format, Reporter, Verbosity};
 use crate::text::one_line;
 
@@ -41,8 +41,9 @@ fn main() -> ExitCode {
         // Whoever read the output has enough of it.
         Err(CliError::Print(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            let hint = hint(&error).filter(|(option, _)| args::has_option(matches.subcommand_name(), option));
-            let hint = hint.map(|(_, text)| format!(" ({text})")).unwrap_or_default();
+            let has = |(option, _): &(&str, _)| args::has_option(matches.subcommand_name(), option);
+            let hints: Vec<_> = hints(&error).into_iter().filter(has).map(|(_, text)| text).collect();
+            let hint = if hints.is_empty() { String::new() } else { format!(" ({})", hints.join("; or ")) };
             // Nothing is left to be done where even this fails.
             let _ = writeln!(std::io::stderr(), "error: {}{hint}", one_line(&error));
             ExitCode::from(error.exit_code())

@@ -36,6 +36,8 @@ pub struct Adapter {
     pub(super) modules_to_save: BTreeMap<String, Tensor>,
     pub(super) config: Option<PeftConfig>,
     pub(super) metadata: BTreeMap<String, String>,
+    /// Names that the options of reading left out.
+    pub(super) left_out: Vec<String>,
     pub(super) warnings: Vec<Warning>,
 }
 
@@ -116,6 +118,13 @@ impl Adapter {
         let Some(module) = self.others.first() else { return Ok(()) };
         let (module, algorithm) = (module.name().to_owned(), module.algorithm());
         Err(JobError::OtherAlgorithm { module, algorithm, operation })
+    }
+
+    /// The modules, and the tensors stored whole, that [`ReadOptions::only`](crate::ReadOptions::only) and
+    /// [`ReadOptions::exclude`](crate::ReadOptions::exclude) left out.
+    #[must_use]
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
     }
 
     /// What the user should know about how it was read.

@@ -101,6 +101,7 @@ impl Adapter {
             modules_to_save: to_save,
             config,
             metadata: self.metadata.clone(),
+            left_out: Vec::new(),
             warnings: Vec::new(),
         };
         let holds = if same_splits { Holds::Splits } else { Holds::Rest };
@@ -204,6 +205,7 @@ pub(super) fn assemble(
         modules_to_save: origin.adapter.map(|adapter| adapter.modules_to_save().clone()).unwrap_or_default(),
         config,
         metadata,
+        left_out: Vec::new(),
         warnings,
     })
 }

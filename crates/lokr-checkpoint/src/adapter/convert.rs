@@ -8,7 +8,7 @@ use super::place::{Place, PlacedModule, place_modules, place_others, text_encode
 use super::rename::Namer;
 use super::resolve::Unmatched;
 use crate::dialect::Holds;
-use crate::dialect::kohya::TextEncoders;
+use crate::dialect::part::TextEncoders;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, ModuleError, Result};
 use crate::file::{FloatType, Tensor};
@@ -29,7 +29,7 @@ pub struct ConvertOptions {
     /// The dialect to write.
     pub dialect: Dialect,
     /// What stands before every name, in place of what is usual: `base_model.model.` in PEFT, `lycoris_`, a prefix per
-    /// model in kohya's files, nothing before dotted names.
+    /// model in kohya's files, `diffusion_model.` before the dotted names of an image model.
     pub prefix: Option<String>,
     /// The type to round the tensors to; their own otherwise. `alpha` is not touched.
     pub dtype: Option<FloatType>,
@@ -102,7 +102,10 @@ impl Adapter {
             }
         }
         let encoders = base.map_or_else(|| text_encoders(&placed), |base| TextEncoders::count(base.names()));
-        let kept = (dialect == self.dialect() && options.prefix.is_none()).then(|| self.prefix());
+        // No program looks such names up.
+        let unreadable = |name: &String| dialect == Dialect::Dotted && name.starts_with("model.diffusion_model.");
+        let renamed = dialect != self.dialect() || options.prefix.is_some() || self.modules().keys().any(unreadable);
+        let kept = (!renamed).then(|| self.prefix());
         let namer = Namer { dialect, prefix: options.prefix.as_deref(), encoders };
         let origin = Origin { adapter: Some(self), kept_prefix: kept, config: Holds::Everything };
         let mut adapter = assemble((placed, others), &namer, &origin, options.scale)?;

@@ -1,9 +1,13 @@
 //! A whole adapter: read, found in a base model, made, converted and written.
 //!
 //! - `adapter`: what it holds; `warning`: what the user should know of it.
-//! - `options`, `read_adapter`, `sort_tensors`, `stated`, `alpha`: from files, in this order.
-//! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
-//! - `place`, `rename`, `fit`, `fit_other`, `assemble`: where modules belong, the names and forms that another dialect has for them,
+//! - `options`, `read_adapter`, `sort_tensors`, `selection`, `stated`, `alpha`: from files, in this order; `patterns`:
+//!   names chosen by regular expressions.
+//! - `resolve`: which weight of a base model a module belongs to; `one_model`: which of several models names must say;
+//!   `targets`: the same for jobs that may do without a base; `counterparts`: which tensor of a base model another
+//!   model's tensor is.
+//! - `place`, `rename`, `fit`, `fit_other`, `assemble`: where modules belong, the names and forms that another dialect has
+//!   for them,
 //!   and an adapter of such modules.
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
@@ -15,13 +19,17 @@ mod adapter;
 mod alpha;
 mod assemble;
 mod convert;
+mod counterparts;
 mod fit;
 mod fit_other;
+mod one_model;
 mod options;
+mod patterns;
 mod place;
 mod read_adapter;
 mod rename;
 mod resolve;
+mod selection;
 mod sort_tensors;
 mod stated;
 mod targets;
@@ -30,7 +38,9 @@ mod write_adapter;
 
 pub use adapter::Adapter;
 pub use convert::{Conversion, ConvertOptions, Rounding};
+pub(crate) use counterparts::Counterparts;
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
+pub(crate) use patterns::Patterns;
 pub use resolve::{Resolution, Unmatched};
 pub(crate) use targets::{Names, Target, check_kernels, targets};
 pub use warning::Warning;

@@ -28,6 +28,9 @@ pub struct ReadOptions {
     /// `lora_te2_` for an adapter of a whole pipeline on a model that is its second text encoder alone. PEFT's prefix
     /// does not count.
     pub only: Vec<String>,
+    /// Regular expressions; modules, and tensors stored whole, in whose name one is found are left out. No module left
+    /// is an error.
+    pub exclude: Vec<String>,
     /// NaN and infinite values in factors.
     pub non_finite: NonFinite,
     /// Tensors that are not understood.

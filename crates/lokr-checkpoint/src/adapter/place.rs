@@ -4,7 +4,7 @@ use super::adapter::Adapter;
 use super::resolve::Unmatched;
 use super::targets::{Names, targets};
 use crate::dialect::dotted;
-use crate::dialect::kohya::{self, TextEncoders};
+use crate::dialect::part::{IMAGE_PREFIX, TextEncoders};
 use crate::dialects::Dialect;
 use crate::error::Result;
 use crate::model::BaseModel;
@@ -60,7 +60,7 @@ fn place(adapter: &Adapter, name: &str) -> Place {
         }
         Dialect::Kohya => {
             // The other prefixes say which model a name is in, which is lost without them.
-            let rest = name.strip_prefix(kohya::IMAGE_PREFIX).unwrap_or(name);
+            let rest = name.strip_prefix(IMAGE_PREFIX).unwrap_or(name);
             Place::Flat { name: name.to_owned(), rest: rest.to_owned() }
         }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::adapter::Adapter;
 use super::alpha::different_ranks;
 use super::options::{NonFinite, ReadOptions};
+use super::selection::Selection;
 use super::sort_tensors::Sorted;
 use super::stated::Stated;
 use super::warning::Warning;
@@ -24,7 +25,8 @@ impl Adapter {
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
     /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, for
-    /// [`ReadOptions::rename`] of what is in no name, and for [`ReadOptions::only`] where no module is left; of the configuration, those of [`PeftConfig::read`] and
+    /// [`ReadOptions::rename`] of what is in no name, and for [`ReadOptions::only`] and [`ReadOptions::exclude`] where no
+    /// module is left; [`JobError::Pattern`]; of the configuration, those of [`PeftConfig::read`] and
     /// [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`], [`NameError::MixedDialects`],
     /// [`NameError::DialectUnclear`], [`NameError::NotPeft`], [`NameError::OtherAlgorithm`],
     /// [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
@@ -95,7 +97,10 @@ impl Reader<'_> {
             _ => None,
         };
         let mut sorted = Sorted::new(file, dialect, prefix, self.options.foreign)?;
-        let config = self.keep_only(&mut sorted.modules, config)?;
+        let mut selection = Selection::new(self.options)?;
+        selection.keep_modules(&mut sorted.modules)?;
+        selection.keep_whole(&mut sorted.modules_to_save);
+        let config = config.map(|config| selection.config(config, &sorted.modules, &sorted.modules_to_save));
         let mut reader = ModuleReader {
             options: self.options,
             dialect,
@@ -139,27 +144,9 @@ impl Reader<'_> {
             modules_to_save: sorted.modules_to_save,
             config,
             metadata: file.metadata().clone(),
+            left_out: selection.left_out,
             warnings,
         })
-    }
-
-    /// Leaves out the modules that were not asked for, also from the list in PEFT's configuration.
-    fn keep_only(
-        &self,
-        modules: &mut BTreeMap<String, ModuleTensors>,
-        config: Option<PeftConfig>,
-    ) -> Result<Option<PeftConfig>, JobError> {
-        let only = &self.options.only;
-        let Some(example) = modules.keys().next().filter(|_| !only.is_empty()).cloned() else {
-            return Ok(config);
-        };
-        modules.retain(|name, _| only.iter().any(|start| name.starts_with(start)));
-        if modules.is_empty() {
-            let (option, found) = ("only", only.join(", "));
-            let expected = "the beginning of a module's name";
-            return Err(JobError::Option { option, expected, found: format!("{found} (a name is {example})") });
-        }
-        Ok(config.map(|config| config.with_field("target_modules", modules.keys().cloned().collect())))
     }
 
     /// A file of another algorithm alone is named as that, not as an empty one.

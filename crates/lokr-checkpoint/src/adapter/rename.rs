@@ -1,9 +1,9 @@
 //! From the names of one dialect to those of another.
 
 use super::place::Place;
-use crate::dialect::kohya::{self, TextEncoders};
 use crate::dialect::lycoris::{self, flatten};
-use crate::dialect::{peft, terms};
+use crate::dialect::part::{IMAGE_PREFIX, TextEncoders, dotted_name, kohya_name, network_path};
+use crate::dialect::{kohya, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{ModuleError, NameError, Result};
 
@@ -29,17 +29,16 @@ impl Namer<'_> {
     pub(super) fn name(&self, place: &Place) -> Result<String> {
         let prefix = self.prefix.unwrap_or_default();
         let name = match (self.dialect, place) {
-            (Dialect::Peft, Place::Path(path)) => path.clone(),
-            (Dialect::Dotted, Place::Path(path)) => format!("{prefix}{path}"),
+            (Dialect::Peft, Place::Path(path)) => network_path(path).to_owned(),
+            (Dialect::Dotted, Place::Path(path)) => dotted_name(path, self.prefix),
             (Dialect::Terms, Place::Path(path)) => terms::name(&format!("{prefix}{path}"), 0),
-            (Dialect::Lycoris, Place::Path(path)) => format!("{}{}", self.file_prefix(), flatten(path)),
-            (Dialect::Kohya, Place::Path(path)) if self.prefix.is_some() => format!("{prefix}{}", flatten(path)),
-            (Dialect::Kohya, Place::Path(path)) => kohya::name(path, self.encoders),
+            (Dialect::Lycoris, Place::Path(path)) => format!("{}{}", self.file_prefix(), flatten(network_path(path))),
+            (Dialect::Kohya, Place::Path(path)) => kohya_name(path, self.encoders, self.prefix),
             (Dialect::Lycoris, Place::Flat { name, rest }) if kohya::split(name).is_none() || name != rest => {
                 format!("{}{rest}", self.file_prefix())
             }
             (Dialect::Kohya, Place::Flat { name, rest }) if kohya::split(name).is_none() || name != rest => {
-                format!("{}{rest}", self.prefix.unwrap_or(kohya::IMAGE_PREFIX))
+                format!("{}{rest}", self.prefix.unwrap_or(IMAGE_PREFIX))
             }
             (Dialect::Kohya, Place::Flat { name, .. }) if self.prefix.is_none() => name.clone(),
             (_, Place::Flat { name, .. }) => {

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use super::adapter::Adapter;
+use super::one_model::{check_one_model, check_one_transformer};
 use crate::dialect::lycoris::flatten;
-use crate::dialect::{dotted, kohya, terms};
+use crate::dialect::{dotted, kohya, part, terms};
 use crate::dialects::Dialect;
 use crate::error::{BothSides, InFile, ModuleError, NameError, Result};
 use crate::family::{self, BODY, Spelling};
@@ -74,8 +75,8 @@ impl Adapter {
     ///
     /// # Errors
     /// In the adapter's file: [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`],
-    /// [`NameError::UnmatchedModules`], [`NameError::NothingMatches`], [`ModuleError::NoBias`], and those of
-    /// [`Module::check_weight`](crate::Module::check_weight) and
+    /// [`NameError::SeveralModels`], [`NameError::UnmatchedModules`], [`NameError::NothingMatches`],
+    /// [`ModuleError::NoBias`], and those of [`Module::check_weight`](crate::Module::check_weight) and
     /// [`OtherModule::check_shape`](crate::OtherModule::check_shape). In the base model's:
     /// [`FileError::QuantizedBase`](crate::FileError::QuantizedBase), [`NameError::RowsDoNotAddUp`].
     pub fn resolve(&self, base: &BaseModel, unmatched: Unmatched) -> Result<Resolution> {
@@ -93,6 +94,7 @@ impl Adapter {
                 continue;
             };
             let (target, shape) = base.adaptable(found)?;
+            check_one_transformer(base, name, &target)?;
             module.check_weight(shape)?;
             // The other terms of a sum have the same weight.
             let whose = if self.dialect() == Dialect::Terms { Dialect::Terms.path(name) } else { name };
@@ -138,8 +140,10 @@ impl Adapter {
             return Err(self.nothing_matches(base).into());
         }
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
-            return Err(NameError::UnmatchedModules { modules: unmatched, total }.into());
+            let matched = part::beginnings(targets.keys(), &unmatched);
+            return Err(NameError::UnmatchedModules { modules: unmatched, matched, total }.into());
         }
+        check_one_model(&targets)?;
         Ok(Resolution { targets, others, unmatched, placeholders })
     }
 
@@ -233,17 +237,17 @@ impl TakenRows {
 }
 
 /// Flattened names of the base model's modules, per place in the checkpoint that a prefix means.
-type Indexes<'a> = HashMap<&'static [&'static str], HashMap<String, BTreeSet<&'a str>>>;
+pub(super) type Indexes<'a> = HashMap<&'static [&'static str], HashMap<String, BTreeSet<&'a str>>>;
 
 /// The modules of a base model that have a weight, by all their names.
-struct BaseNames<'a> {
+pub(super) struct BaseNames<'a> {
     base: &'a BaseModel,
     stored: BTreeSet<&'a str>,
     others: BTreeSet<&'a str>,
 }
 
 impl<'a> BaseNames<'a> {
-    fn new(base: &'a BaseModel) -> Self {
+    pub(super) fn new(base: &'a BaseModel) -> Self {
         Self { base, stored: base.modules().collect(), others: base.other_modules().collect() }
     }
 
@@ -261,7 +265,13 @@ impl<'a> BaseNames<'a> {
     }
 
     /// The modules that a name can mean, each by one of its names.
-    fn find(&self, dialect: Dialect, name: &str, prefix: &str, indexes: &mut Indexes<'a>) -> Vec<&'a str> {
+    pub(super) fn find(
+        &self,
+        dialect: Dialect,
+        name: &str,
+        prefix: &str,
+        indexes: &mut Indexes<'a>,
+    ) -> Vec<&'a str> {
         let found = match dialect {
             Dialect::Peft | Dialect::Dotted => self.find_path(name, indexes),
             Dialect::Terms => terms::path(name).map_or_else(BTreeSet::new, |path| self.find_path(path, indexes)),

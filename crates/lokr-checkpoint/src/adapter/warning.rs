@@ -106,7 +106,8 @@ impl fmt::Display for Warning {
                 write!(f, "{module}: conv1d with a full lokr_w2, applied in PEFT's own layout; other programs differ")
             }
             Self::Skipped { keys } => {
-                write!(f, "{} tensors left out, whose effect is lost: ", keys.len())?;
+                let (count, are) = (keys.len(), if keys.len() == 1 { "tensor" } else { "tensors" });
+                write!(f, "{count} {are} left out, whose effect is lost: ")?;
                 for (number, (key, algorithm)) in keys.iter().enumerate() {
                     let comma = if number > 0 { ", " } else { "" };
                     write!(f, "{comma}{key}")?;
@@ -116,7 +117,8 @@ impl fmt::Display for Warning {
             }
             Self::MarksIgnored { keys } => {
                 let first = keys.first().map_or("", String::as_str);
-                write!(f, "{} marks passed over that change no weight, the first is {first}", keys.len())
+                let marks = if keys.len() == 1 { "mark" } else { "marks" };
+                write!(f, "{} {marks} passed over that change no weight, the first is {first}", keys.len())
             }
             Self::ScaleFolded { module, scale } => {
                 write!(f, "{module}: the scale {scale} was multiplied into the first factor")

@@ -20,6 +20,17 @@ pub(crate) fn to_transformers(name: &str) -> Option<String> {
     Some(format!("text_model_encoder_layers_{number}_{part}"))
 }
 
+/// The same for a path with dots.
+pub(crate) fn to_transformers_dotted(path: &str) -> Option<String> {
+    let (number, part) = path.strip_prefix("transformer.resblocks.")?.split_once('.')?;
+    let number = number.parse::<u16>().ok()?;
+    let (_, part) = BLOCK.into_iter().find(|(own, _)| own.split_once('_') == part.split_once('.'))?;
+    let (module, rest) = part
+        .strip_prefix("self_")
+        .map_or_else(|| part.split_once('_'), |rest| rest.split_once('_').map(|(_, rest)| ("self_attn", rest)))?;
+    Some(format!("text_model.encoder.layers.{number}.{module}.{rest}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,6 +45,13 @@ mod tests {
             ("transformer_resblocks_31_mlp_c_proj", "text_model_encoder_layers_31_mlp_fc2"),
         ] {
             assert_eq!(to_transformers(own).as_deref(), Some(transformers), "{own}");
+        }
+        for (own, transformers) in [
+            ("transformer.resblocks.7.attn.v_proj", "text_model.encoder.layers.7.self_attn.v_proj"),
+            ("transformer.resblocks.10.attn.out_proj", "text_model.encoder.layers.10.self_attn.out_proj"),
+            ("transformer.resblocks.31.mlp.c_fc", "text_model.encoder.layers.31.mlp.fc1"),
+        ] {
+            assert_eq!(to_transformers_dotted(own).as_deref(), Some(transformers), "{own}");
         }
         for name in ["transformer_resblocks_0_ln_1", "transformer_resblocks_x_mlp_c_fc", "resblocks_0_mlp_c_fc", ""] {
             assert_eq!(to_transformers(name), None, "{name}");

@@ -31,9 +31,14 @@ pub(crate) fn tensor_to_save(key: &str, live: bool) -> Option<String> {
     Some(format!("{module}.{parameter}"))
 }
 
+/// The module that such a tensor belongs to.
+pub(crate) fn module_of(tensor: &str) -> &str {
+    tensor.rsplit_once('.').map_or(tensor, |(module, _)| module)
+}
+
 /// The modules of such tensors.
 pub(crate) fn modules_to_save(tensors: &BTreeMap<String, Tensor>) -> BTreeSet<&str> {
-    tensors.keys().map(|key| key.rsplit_once('.').map_or(key.as_str(), |(module, _)| module)).collect()
+    tensors.keys().map(|key| module_of(key)).collect()
 }
 
 #[cfg(test)]

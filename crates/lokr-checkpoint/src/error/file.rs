@@ -3,6 +3,8 @@
 use safetensors::Dtype;
 use thiserror::Error;
 
+use super::list::list;
+
 /// What is wrong with a file, or with what is to be stored in one.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -100,6 +102,21 @@ pub enum FileError {
         /// The files that would do.
         expected: String,
     },
+    /// A directory without a model of its own, and without `model_index.json`, that has directories with models.
+    #[error(
+        "no model here, and no model_index.json, but one in each of its directories {}; give one of them",
+        list(directories)
+    )]
+    ModelsBelow {
+        /// Their names.
+        directories: Vec<String>,
+    },
+    /// JSON text that is neither an index of shards nor that of a pipeline.
+    #[error(
+        "this is JSON text; a model is a safetensors file, an index of its shards (….safetensors.index.json), a directory \
+         with either, or a pipeline (model_index.json or its directory)"
+    )]
+    NotAModel,
     /// A shard index that does not fit its shards.
     #[error("the index places {key} in {shard:?}, which {problem}")]
     ShardIndex {

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::list::list;
 use crate::dialects::Dialect;
 
 /// Why a job cannot be done, or was not.
@@ -31,8 +32,8 @@ pub enum JobError {
     /// The caller stopped the job.
     #[error("interrupted")]
     Interrupted,
-    /// A tensor of `modules_to_save` that is not of the shape of the one it replaces.
-    #[error("{key}: the adapter's modules_to_save have shape {found:?}, expected {expected:?} as in the base model")]
+    /// A tensor that an adapter stores whole, of another shape than the one it would take the place of.
+    #[error("{key}: the adapter stores it whole, with shape {found:?}; in the base model it is {expected:?}")]
     ReplacementShape {
         /// The tensor.
         key: String,
@@ -40,6 +41,12 @@ pub enum JobError {
         expected: Vec<usize>,
         /// The adapter's.
         found: Vec<usize>,
+    },
+    /// Tensors that an adapter stores whole, that the base model does not have, and that are not known to be new to it.
+    #[error("the adapter stores tensors whole that the base model does not have: {}", list(tensors))]
+    NewTensors {
+        /// Their names.
+        tensors: Vec<String>,
     },
     /// A merged weight does not do what base and adapters do together.
     #[error(

@@ -175,7 +175,7 @@ pub enum ModuleError {
         parameter: &'static str,
     },
     /// NaN or infinite values in a factor or in `dora_scale`.
-    #[error("{module}.{key}: {count} values are NaN or infinite")]
+    #[error("{module}.{key}: {} NaN or infinite", if *count == 1 { "1 value is".to_owned() } else { format!("{count} values are") })]
     NonFinite {
         /// The module.
         module: String,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use super::list::list;
+use super::list::{counted, list};
 use crate::dialects::Dialect;
 
 /// What is wrong with the names in an adapter, by themselves or beside those of a base model.
@@ -110,17 +110,29 @@ pub enum NameError {
         parts: Vec<String>,
     },
     /// Modules that the base model does not have.
-    #[error("{} of {total} modules are not in the base model: {}", modules.len(), list(modules))]
+    #[error("{} of {} not in the base model: {}", modules.len(), are(*total, "module"), list(modules))]
     UnmatchedModules {
         /// The modules.
         modules: Vec<String>,
+        /// What the names of the other modules begin with and those of these do not, such as `lora_unet_`: they are of
+        /// another model of the same pipeline. Empty where names do not tell.
+        matched: Vec<String>,
         /// How many modules the adapter has.
         total: usize,
     },
+    /// Modules of several models, all of which a base model that is one of them has.
+    #[error(
+        "the adapter is of several models ({}), the base model is one of them: say which, or give the whole pipeline",
+        prefixes.join(", ")
+    )]
+    SeveralModels {
+        /// What the names of each model begin with.
+        prefixes: Vec<String>,
+    },
     /// Not a single module is in the base model.
     #[error(
-        "none of the {total} modules is in the base model: {sides}; is it the right one? --rename FROM=TO changes the \
-         adapter's names"
+        "{} in the base model: {sides}; is it the right one? --rename FROM=TO changes the adapter's names",
+        if *total == 1 { format!("the module {example} is not") } else { format!("none of the {total} modules is") }
     )]
     NothingMatches {
         /// How many modules the adapter has.
@@ -164,4 +176,9 @@ impl fmt::Display for BothSides {
         }
         Ok(())
     }
+}
+
+/// `1 module is`, `2 modules are`.
+fn are(count: usize, thing: &str) -> String {
+    format!("{} {}", counted(count, thing), if count == 1 { "is" } else { "are" })
 }

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn long_lists_are_cut() {
     let modules: Vec<_> = (0..10).map(|i| format!("m{i}")).collect();
-    let error = NameError::UnmatchedModules { modules, total: 20 };
+    let error = NameError::UnmatchedModules { modules, matched: Vec::new(), total: 20 };
     let text = "10 of 20 modules are not in the base model: m0, m1, m2, m3, m4, m5, m6, m7 and 2 more";
     assert_eq!(error.to_string(), text);
 }

@@ -1,9 +1,8 @@
 //! Outputs that appear whole or not at all.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
@@ -181,20 +180,33 @@ pub(super) fn sync_directory(path: &Path) {
     }
 }
 
-/// An error if a directory holds a name that the one which takes its place will not have.
-pub(crate) fn check_others(target: &Path, will_have: impl Fn(&OsString) -> bool) -> Result<()> {
-    let others: Vec<_> = names(target)?.into_iter().filter(|name| !will_have(name)).collect();
+/// An error if a directory holds a path that the one which takes its place will not have.
+pub(crate) fn check_others(target: &Path, will_have: impl Fn(&Path) -> bool) -> Result<()> {
+    let others: Vec<_> = paths_below(target)?.into_iter().filter(|path| !will_have(path)).collect();
     if others.is_empty() {
         return Ok(());
     }
-    let names = others.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    let names = others.iter().map(|path| path.display().to_string()).collect();
     Err(OutputError::Others { names }.into())
 }
 
-pub(super) fn names(directory: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
-    names.sort();
-    Ok(names)
+/// The paths of everything in a directory and in the directories below, relative to it and sorted; of directories, only
+/// those without entries.
+pub(crate) fn paths_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(place) = open.pop() {
+        let entries = fs::read_dir(directory.join(&place))?.collect::<io::Result<Vec<_>>>()?;
+        if entries.is_empty() && !place.as_os_str().is_empty() {
+            paths.push(place.clone());
+        }
+        for entry in entries {
+            let path = place.join(entry.file_name());
+            if entry.file_type()?.is_dir() { &mut open } else { &mut paths }.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 #[cfg(test)]

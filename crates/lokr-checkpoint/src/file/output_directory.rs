@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, TempDir};
 
-use super::output::{Overwrite, PREFIX, check_directory, check_others, names, parent, sync_directory};
+use super::output::{Overwrite, PREFIX, check_directory, check_others, parent, paths_below, sync_directory};
 use crate::error::{InFile, Result};
 
 /// A directory being written: its files are put into a temporary directory beside the target, which takes the target's
@@ -92,9 +92,13 @@ impl OutputDirectory {
     /// Takes the place of an existing directory: the old one is moved away, and back if the new one cannot follow.
     fn replace(self) -> Result<()> {
         check_others(&self.target, |name| self.path().join(name).exists())?;
-        for name in names(self.path())? {
-            // Opened for writing, because some systems flush only such files.
-            File::options().append(true).open(self.path().join(name))?.sync_all()?;
+        for path in paths_below(self.path())? {
+            let path = self.path().join(path);
+            if path.is_file() {
+                // Opened for writing, because some systems flush only such files.
+                File::options().append(true).open(&path)?.sync_all()?;
+            }
+            sync_directory(parent(&path));
         }
         sync_directory(self.path());
         let attic = Builder::new().prefix(PREFIX).tempdir_in(parent(&self.target))?;

@@ -31,6 +31,8 @@ use crate::error::{FileError, InFile, JobError, NameError, Result};
 #[derive(Debug)]
 pub struct TensorFile {
     path: PathBuf,
+    /// What stands before the names here, and not in the file.
+    prefix: String,
     header: Header,
     source: Arc<Source>,
 }
@@ -48,10 +50,21 @@ impl TensorFile {
     /// [`FileError::UnknownDtype`], [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`]
     /// or [`FileError::DataLength`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_behind(path, "")
+    }
+
+    /// Maps a file whose tensors get longer names: that of the model they belong to stands before their own.
+    pub(crate) fn open_behind(path: impl AsRef<Path>, prefix: &str) -> Result<Self> {
         let path = path.as_ref();
         pickle::check_name(path).in_file(path)?;
         let source = Source::map(path).in_file(path)?;
-        Self::new(path, source)
+        let mut file = Self::new(path, source)?;
+        if !prefix.is_empty() {
+            let tensors = std::mem::take(&mut file.header.tensors);
+            file.header.tensors = tensors.into_iter().map(|(name, entry)| (format!("{prefix}{name}"), entry)).collect();
+            prefix.clone_into(&mut file.prefix);
+        }
+        Ok(file)
     }
 
     /// A file's bytes in memory; `path` is for messages. Memory beyond the bytes is in proportion to their number,
@@ -65,7 +78,7 @@ impl TensorFile {
 
     fn new(path: &Path, source: Source) -> Result<Self> {
         let header = parse(&source).map_err(|error| pickle::or_pickle(&source, error).in_file(path))?;
-        Ok(Self { path: path.to_owned(), header, source: Arc::new(source) })
+        Ok(Self { path: path.to_owned(), prefix: String::new(), header, source: Arc::new(source) })
     }
 
     /// The same file under other names: in each, every occurrence of the first text of each pair becomes the second.
@@ -96,6 +109,11 @@ impl TensorFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What stands before the names here, and not in the file.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The names of its tensors, sorted.

@@ -74,19 +74,33 @@ impl TensorWriter {
         metadata: &BTreeMap<String, String>,
         overwrite: Overwrite,
     ) -> Result<Self> {
+        Self::create_behind(path, "", specs, metadata, overwrite)
+    }
+
+    /// The same for names that are longer than those in the file, as with [`TensorFile::open_behind`].
+    ///
+    /// [`TensorFile::open_behind`]: super::TensorFile::open_behind
+    pub(crate) fn create_behind(
+        path: impl AsRef<Path>,
+        prefix: &str,
+        specs: Vec<TensorSpec>,
+        metadata: &BTreeMap<String, String>,
+        overwrite: Overwrite,
+    ) -> Result<Self> {
         let path = path.as_ref();
-        Self::start(path, specs, metadata, overwrite).in_file(path)
+        Self::start(path, prefix, specs, metadata, overwrite).in_file(path)
     }
 
     fn start(
         path: &Path,
+        prefix: &str,
         mut specs: Vec<TensorSpec>,
         metadata: &BTreeMap<String, String>,
         overwrite: Overwrite,
     ) -> Result<Self> {
         specs.sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
         let sizes = specs.iter().map(size_of).collect::<Result<Vec<_>, _>>()?;
-        let header = header(&specs, &sizes, metadata)?;
+        let header = header(prefix, &specs, &sizes, metadata)?;
         output::check_file(path, overwrite)?;
         let mut file = BufWriter::with_capacity(BUFFER, output::temporary_file(path)?);
         file.write_all(&header)?;

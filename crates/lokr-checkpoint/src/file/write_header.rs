@@ -33,13 +33,16 @@ struct Entry<'a> {
     data_offsets: [usize; 2],
 }
 
-/// Length and JSON of the header, padded with spaces so that the data start at a multiple of 8.
+/// Length and JSON of the header, padded with spaces so that the data start at a multiple of 8. The names in it are
+/// those of `specs` without the prefix.
 pub(super) fn header(
+    prefix: &str,
     specs: &[TensorSpec],
     sizes: &[usize],
     metadata: &BTreeMap<String, String>,
 ) -> Result<Vec<u8>, FileError> {
-    let mut names: Vec<_> = specs.iter().map(|spec| spec.name.as_str()).chain([METADATA]).collect();
+    let names = specs.iter().map(|spec| spec.name.strip_prefix(prefix).unwrap_or(&spec.name));
+    let mut names: Vec<_> = names.chain([METADATA]).collect();
     names.sort_unstable();
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(FileError::DuplicateKey { key: pair[0].to_owned() });
@@ -54,6 +57,7 @@ pub(super) fn header(
         let Some(end) = start.checked_add(*size) else {
             return Err(FileError::ShapeOverflow { key: name.clone(), shape: shape.clone() });
         };
+        let name = name.strip_prefix(prefix).unwrap_or(name);
         push(&mut json, &mut separator, name, &Entry { dtype: *dtype, shape, data_offsets: [start, end] })?;
         start = end;
     }

@@ -22,8 +22,8 @@ pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, co
 pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
 pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
 pub use merge::{
-    AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, QuantizedOptions, QuantizedRounding, Run,
-    WeightReport, merge, unmerge,
+    AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, QuantizedOptions, QuantizedRounding,
+    ResizedTensor, Run, WeightReport, WholeTensors, merge, unmerge,
 };
 #[allow(deprecated)] // For those who use it still.
 pub use progress::JobProgress;

@@ -7,7 +7,7 @@ use lokr_core::Scalar;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::merge::{AdapterReport, Applied, Direction, Plan, Steps};
+use super::merge::{AdapterReport, Applied, Direction, Misfits, Plan, Steps, WholeTensors};
 use super::progress::Progress;
 use crate::adapter::{Adapter, Unmatched};
 use crate::error::{InFile, JobError, Result};
@@ -21,6 +21,8 @@ use crate::quantized::{Codec, Encoding, Weight};
 pub struct VerifyOptions {
     /// Modules that the base model does not have.
     pub unmatched: Unmatched,
+    /// Tensors that an adapter stores whole and that the base model lacks or has in another shape.
+    pub whole: WholeTensors,
     /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the
     /// base's and the exact value. 1 allows for one rounding in each of two programs; programs that compute in half
     /// types, as PEFT does for such models, need more. Of a type of eight bits, 1 allows for one step to the next value,
@@ -30,7 +32,7 @@ pub struct VerifyOptions {
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        Self { unmatched: Unmatched::default(), tolerance: 1.0 }
+        Self { unmatched: Unmatched::default(), whole: WholeTensors::default(), tolerance: 1.0 }
     }
 }
 
@@ -127,19 +129,30 @@ pub fn verify(
         let expected = "a finite number that is not negative";
         return Err(JobError::Option { option: "tolerance", expected, found: options.tolerance.to_string() }.into());
     }
-    let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
+    let misfits = Misfits { unmatched: options.unmatched, whole: options.whole };
+    let plan = Plan::new(base, adapters, misfits, Direction::In)?;
     let belongings = Belongings::new(base, merged, &plan);
-    let compared = base.names().filter(|name| !belongings.contains(name));
-    let (both, missing): (Vec<_>, Vec<_>) = compared.partition(|name| merged.info(name).is_some());
-    let extra = merged.names().filter(|name| base.info(name).is_none() && !belongings.contains(name));
-    let extra = extra.map(str::to_owned).collect();
+    let expected = base.names().chain(plan.added.keys().map(String::as_str)).filter(|name| !belongings.contains(name));
+    let (both, missing): (Vec<_>, Vec<_>) = expected.partition(|name| merged.info(name).is_some());
+    let is_extra = |name: &&str| {
+        base.info(name).is_none() && !plan.added.contains_key(*name) && !belongings.contains(name)
+    };
+    let extra = merged.names().filter(is_extra).map(str::to_owned).collect();
     let missing = missing.into_iter().map(str::to_owned).collect();
     let mut tell = |event: Progress<'_>| event.tell(progress);
     let bytes = base.files().iter().map(|file| file.data_bytes() as u64).sum();
     tell(Progress::Started { tensors: both.len(), bytes })?;
     let mut tensors = Vec::with_capacity(both.len());
     for name in both {
-        let (before, found) = (Side::new(base, name)?, Side::new(merged, name)?);
+        let found = Side::new(merged, name)?;
+        if let Some(added) = plan.added.get(name) {
+            let sums = compare(&Side::of(added), &found, &[], options).in_file(merged.path())?;
+            tensors.push(sums.verdict(name, Expectation::Replaced, &found));
+            let bytes = added.bytes().len() as u64;
+            tell(Progress::Tensor { name, bytes })?;
+            continue;
+        }
+        let before = Side::new(base, name)?;
         let check = check(&plan, name, &before, &found, options);
         tensors.push(check.in_file(base.path())?);
         let bytes = before.tensor.bytes().len() as u64;
@@ -201,17 +214,7 @@ fn check(plan: &Plan<'_>, name: &str, base: &Side, found: &Side, options: &Verif
         (None, None) => (Expectation::Unchanged, compare(base, found, &[], options)?),
         (None, Some(applied)) => (Expectation::Adapted, compare(base, found, applied, options)?),
     };
-    let is_coarse = found.encoding.as_ref().is_some_and(|encoding| encoding.unquantized().is_none());
-    let right = sums.wrong == 0 && (!is_coarse || sums.holds_change(found.tensor.element_count()));
-    Ok(TensorCheck {
-        name: name.to_owned(),
-        expected,
-        verdict: if right { Verdict::Match } else { Verdict::Mismatch },
-        wrong: sums.wrong,
-        largest_error: sums.error,
-        relative_error: if sums.error == 0.0 { 0.0 } else { sums.error / sums.largest },
-        share: (sums.change > 0.0).then(|| sums.overlap / sums.change),
-    })
+    Ok(sums.verdict(name, expected, found))
 }
 
 /// Compares a tensor, or rows of one, with what modules make of the base's.
@@ -263,6 +266,20 @@ impl Sums {
     /// Of a tensor of which no value can be compared.
     fn incomparable(found: &Tensor) -> Self {
         Self { wrong: found.element_count().max(1), error: f64::INFINITY, ..Self::default() }
+    }
+
+    fn verdict(&self, name: &str, expected: Expectation, found: &Side) -> TensorCheck {
+        let is_coarse = found.encoding.as_ref().is_some_and(|encoding| encoding.unquantized().is_none());
+        let right = self.wrong == 0 && (!is_coarse || self.holds_change(found.tensor.element_count()));
+        TensorCheck {
+            name: name.to_owned(),
+            expected,
+            verdict: if right { Verdict::Match } else { Verdict::Mismatch },
+            wrong: self.wrong,
+            largest_error: self.error,
+            relative_error: if self.error == 0.0 { 0.0 } else { self.error / self.largest },
+            share: (self.change > 0.0).then(|| self.overlap / self.change),
+        }
     }
 
     fn and(self, next: Self) -> Self {

@@ -1,22 +1,24 @@
 //! The model that is adapted.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use lokr_core::Scalar;
 use ndarray::ArrayD;
 use safetensors::Dtype;
-use serde::Deserialize;
 
+use super::open::Opened;
+use super::pipeline::Components;
 use super::views::{FUSED, Piece, Views};
 use crate::error::{CheckpointError, FileError, InFile, NameError, Result};
-use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
+use crate::file::{FloatType, Tensor, TensorFile};
 use crate::quantized::{
     Beside, Description, Encoding, Layout, Weight, is_marker, layout, may_be_codes, module_of, possible_companions,
 };
 
-/// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
+/// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, shards with an index, or a
+/// pipeline of several models.
 ///
 /// Headers are read and checked at once; data are mapped and read tensor by tensor, so that a model of any size takes
 /// no memory of its own.
@@ -27,6 +29,11 @@ use crate::quantized::{
 /// in its own names. [`BaseModel::names`] lists what is stored; a name that is stored comes first.
 ///
 /// Weights of eight bits a value (fp8 and int8, with scales or without) are read as what they stand for.
+///
+/// A pipeline is a directory with `model_index.json`, as diffusers writes it. It is one model here: the names of its
+/// tensors begin with those of their components, `unet.`, `transformer.`, `text_encoder.` and so on, in which the
+/// modules of an adapter are found by their prefixes. Components that adapters do not adapt (autoencoders, tokenizers)
+/// are no part of it.
 ///
 /// # Examples
 /// ```no_run
@@ -40,8 +47,11 @@ use crate::quantized::{
 #[derive(Debug)]
 pub struct BaseModel {
     path: PathBuf,
-    /// The index of its shards.
-    index_path: Option<PathBuf>,
+    /// The directory it lies in, unless it was opened as one file.
+    directory: Option<PathBuf>,
+    /// The indexes of its shards.
+    index_paths: Vec<PathBuf>,
+    components: Option<Components>,
     files: Vec<TensorFile>,
     /// Which file holds a tensor.
     index: BTreeMap<String, usize>,
@@ -53,41 +63,28 @@ pub struct BaseModel {
     markers: Vec<String>,
 }
 
-/// Names of a model's one file, or of its index with `.index.json` behind.
-const NAMES: [&str; 2] = ["model.safetensors", "diffusion_pytorch_model.safetensors"];
-const INDEX_SUFFIX: &str = ".index.json";
-
 /// The file that tells of all weights.
 pub(crate) const CONFIG: &str = "config.json";
 
-#[derive(Deserialize)]
-struct ShardIndex {
-    weight_map: Fields<String>,
-}
-
 impl BaseModel {
-    /// Opens a file, an index of shards (`….index.json`), or a directory that holds either.
+    /// Opens a file, an index of shards (`….index.json`), a directory that holds either, or a pipeline: a directory with
+    /// `model_index.json`, or that file.
     ///
     /// # Errors
-    /// [`FileError::Missing`] for a directory without a model; [`FileError::ShardIndex`]; those of
-    /// [`TensorFile::open`].
+    /// [`FileError::Missing`], [`FileError::ModelsBelow`] for a directory without a model of its own;
+    /// [`FileError::NotAModel`]; [`FileError::ShardIndex`]; those of [`TensorFile::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let file = if path.is_dir() { find_in(path).in_file(path)? } else { path.to_owned() };
-        if file.to_string_lossy().ends_with(INDEX_SUFFIX) {
-            return Self::open_shards(path, &file).in_file(&file);
-        }
-        let file = TensorFile::open(file)?;
-        let index = file.names().map(|name| (name.to_owned(), 0)).collect();
-        Ok(Self::new(path, None, vec![file], index))
+        Ok(Self::new(path, Opened::at(path)?))
     }
 
-    fn new(path: &Path, index_path: Option<&Path>, files: Vec<TensorFile>, index: BTreeMap<String, usize>) -> Self {
-        let (path, index_path) = (path.to_owned(), index_path.map(Path::to_owned));
+    fn new(path: &Path, opened: Opened) -> Self {
+        let Opened { directory, index_paths, components, files, index } = opened;
         let markers = index.keys().filter(|name| is_marker(name)).cloned().collect();
         let mut description = Description::default();
         files.iter().for_each(|file| description.add_header(file.metadata()));
-        let mut model = Self { path, index_path, files, index, views: OnceLock::new(), description, markers };
+        let (path, views) = (path.to_owned(), OnceLock::new());
+        let mut model = Self { path, directory, index_paths, components, files, index, views, description, markers };
         if let Some(config) = model.directory().map(|directory| directory.join(CONFIG)) {
             model.description.add_config(&config);
         }
@@ -101,55 +98,43 @@ impl BaseModel {
         })
     }
 
-    fn open_shards(path: &Path, index_path: &Path) -> Result<Self> {
-        let text = std::fs::read(index_path)?;
-        let shards = serde_json::from_slice::<ShardIndex>(&text)?.weight_map.unique()?;
-        let directory = parent(index_path);
-        let (mut files, mut opened) = (Vec::new(), BTreeMap::new());
-        let mut index = BTreeMap::new();
-        for (key, shard) in shards {
-            let error = |key: String, shard: &str, problem| {
-                Err(FileError::ShardIndex { key, shard: shard.to_owned(), problem }.into())
-            };
-            let mut components = Path::new(&shard).components();
-            if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
-                return error(key, &shard, "is not a file name");
-            }
-            let number = match opened.get(&shard) {
-                Some(&number) => number,
-                None => {
-                    files.push(TensorFile::open(directory.join(&shard))?);
-                    opened.insert(shard.clone(), files.len() - 1);
-                    files.len() - 1
-                }
-            };
-            if files[number].info(&key).is_none() {
-                return error(key, &shard, "does not hold it");
-            }
-            index.insert(key, number);
-        }
-        Ok(Self::new(path, Some(index_path), files, index))
-    }
-
     /// Where it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The index of its shards.
+    /// The index of its shards; nothing for a pipeline, whose components have theirs.
     #[must_use]
     pub fn index_path(&self) -> Option<&Path> {
-        self.index_path.as_deref()
+        self.index_paths.first().filter(|_| self.components.is_none()).map(PathBuf::as_path)
     }
 
     /// The directory it is, or that its index lies in; nothing for a model that was opened as one file.
     #[must_use]
     pub fn directory(&self) -> Option<&Path> {
-        match &self.index_path {
-            Some(index) => Some(parent(index)),
-            None => Some(&*self.path).filter(|path| path.is_dir()),
-        }
+        self.directory.as_deref()
+    }
+
+    /// The components of a pipeline that are part of this model, in the order of their names; none for another model.
+    pub fn components(&self) -> impl Iterator<Item = &str> {
+        self.components.iter().flat_map(|components| &components.models).map(String::as_str)
+    }
+
+    /// The components of a pipeline whose directories are copied as they are.
+    pub(crate) fn other_components(&self) -> impl Iterator<Item = &str> {
+        self.components.iter().flat_map(|components| &components.others).map(String::as_str)
+    }
+
+    /// Whether a path is that of an index of its shards.
+    pub(crate) fn is_index(&self, path: &Path) -> bool {
+        self.index_paths.iter().any(|index| index == path)
+    }
+
+    /// The path of one of its files within its directory.
+    pub(crate) fn relative<'a>(&self, path: &'a Path) -> &'a Path {
+        let within = self.directory.as_ref().and_then(|directory| path.strip_prefix(directory).ok());
+        within.unwrap_or_else(|| path.file_name().map_or(path, Path::new))
     }
 
     /// Its files, one or the shards.
@@ -345,7 +330,7 @@ impl BaseModel {
     }
 
     /// The stored weight that a name of a weight means all of.
-    fn whole(&self, name: &str) -> Option<String> {
+    pub(crate) fn whole(&self, name: &str) -> Option<String> {
         let [only] = &self.views().tensors.get(name).filter(|_| !self.stores(name))?.pieces[..] else { return None };
         let (_, shape) = self.info(&only.tensor)?;
         (shape.first() == Some(&only.rows.len()) && only.tensor.ends_with(".weight")).then(|| only.tensor.clone())
@@ -354,32 +339,5 @@ impl BaseModel {
     /// The families of models that its names are recognised as.
     pub(crate) fn families(&self) -> impl Iterator<Item = &'static str> {
         self.views().families.iter().copied()
-    }
-}
-
-/// The file or index of the model in a directory.
-fn find_in(directory: &Path) -> Result<PathBuf> {
-    let known = NAMES.iter().flat_map(|name| [(*name).to_owned(), format!("{name}{INDEX_SUFFIX}")]);
-    if let Some(path) = known.map(|name| directory.join(name)).find(|path| path.is_file()) {
-        return Ok(path);
-    }
-    let mut entries = std::fs::read_dir(directory)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    entries.sort();
-    let ends_with =
-        |suffix: &str| entries.iter().filter(|path| path.to_string_lossy().ends_with(suffix)).collect::<Vec<_>>();
-    let indexes = ends_with(&format!(".safetensors{INDEX_SUFFIX}"));
-    let files = ends_with(".safetensors");
-    match (&indexes[..], &files[..]) {
-        ([only], _) | ([], [only]) => Ok((*only).clone()),
-        ([], []) => {
-            if let Some(Err(error)) = entries.iter().map(|path| pickle::check_name(path)).find(Result::is_err) {
-                return Err(error.into());
-            }
-            Err(FileError::Missing { expected: "safetensors file".to_owned() }.into())
-        }
-        _ => Err(FileError::Missing {
-            expected: format!("{} or {}{INDEX_SUFFIX} among several files", NAMES[0], NAMES[0]),
-        }
-        .into()),
     }
 }

@@ -1,6 +1,7 @@
 //! The model that is adapted: what tensors it has, in which of its files.
 //!
-//! - `base`: a model of one file, of shards or in a directory.
+//! - `base`: a model of one file, of shards, in a directory, or of a pipeline's components.
+//! - `open`: its files; `pipeline`: the components of a pipeline.
 //! - `views`: the other names that its tensors have, and those of their parts.
 //! - `layer`: its weights as layers of `lokr-layers`.
 //!
@@ -8,6 +9,8 @@
 
 mod base;
 mod layer;
+mod open;
+mod pipeline;
 mod views;
 
 pub use base::BaseModel;

@@ -113,6 +113,8 @@ pub(super) fn hint(expected: (usize, usize), found: (usize, usize)) -> &'static 
         "; the adapter is of a fused weight such as qkv, the base has its parts"
     } else if input == columns && (2..=4).any(|k| out == rows.saturating_mul(k)) {
         "; the base weight is fused, such as qkv, the adapter is of a part"
+    } else if rows == out && input > columns {
+        "; the model takes more input channels here than the adapter, as inpainting and editing models do"
     } else if (rows, columns) == (input, out) {
         "; the base weight is stored transposed"
     } else {

@@ -185,7 +185,7 @@ fn a_scale_of_zero_is_not_written_as_an_alpha_of_zero() {
     let w2 = W2::LowRank { a: tensor(&[9, 2]), b: tensor(&[2, 2]) };
     let module = Module::new("m", W1::Full(tensor(&[2, 5])), w2, 0.0).unwrap();
     let back = through_disk(&Adapter::from_modules(Dialect::Dotted, [module]).unwrap());
-    let module = &back.modules()["m"];
+    let module = &back.modules()["diffusion_model.m"];
     assert_eq!((module.alpha(), module.scale()), (Some(2.0), Some(1.0)));
     assert!(module.delta::<f64>(&[18, 10], 1.0).unwrap().iter().all(|x| *x == 0.0));
 }

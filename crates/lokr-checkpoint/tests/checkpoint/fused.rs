@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use crate::support::build::{CONFIG, Folder, base, cause, go_on, tensor, typed};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dialect, Expectation, ExtractOptions, FloatType, MergeOptions, NameError,
-    Progress, ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, extract, merge,
-    unmerge, verify,
+    Adapter, BaseModel, CheckpointError as E, Dialect, Expectation, ExtractOptions, FloatType, JobError, MergeOptions,
+    NameError, Progress, ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, extract,
+    merge, unmerge, verify,
 };
 use lokr_layers::{Activation, Layer};
 use ndarray::{Array2, ArrayD, Axis, Slice};
@@ -211,7 +211,7 @@ fn a_fused_tensor_is_not_both_replaced_and_adapted() {
     let adapters = [(&adapter, Strength::default())];
     cause(
         merge(&base, &adapters, &out, &MergeOptions::default(), &mut quiet),
-        |error| matches!(error, E::Name(NameError::UnmatchedModules { modules, .. }) if modules[..] == ["attn.k_proj.weight"]),
+        |error| matches!(error, E::Job(JobError::NewTensors { tensors }) if tensors[..] == ["attn.k_proj.weight"]),
     );
 }
 

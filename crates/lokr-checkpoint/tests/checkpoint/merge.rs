@@ -283,7 +283,7 @@ fn saved_modules_take_the_place_of_the_base_tensors() {
     let model = base(&folder, &[("m.weight", tensor(&[6, 10]))]);
     cause(
         run(&model, &[(&adapter, Strength::default())], &out),
-        |e| matches!(e, CheckpointError::Name(NameError::UnmatchedModules { modules, .. }) if *modules == ["head.weight"]),
+        |e| matches!(e, CheckpointError::Job(JobError::NewTensors { tensors }) if *tensors == ["head.weight"]),
     );
     let allow = MergeOptions { unmatched: Unmatched::Allow, ..MergeOptions::default() };
     let report = merge(&model, &[(&adapter, Strength::default())], &out, &allow, &mut go_on).unwrap();

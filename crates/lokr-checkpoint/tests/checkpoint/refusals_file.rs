@@ -217,7 +217,7 @@ fn unmatched_modules() {
     let adapter = read(&lycoris(&more)).unwrap();
     cause(
         adapter.resolve(&base, Unmatched::Refuse),
-        |e| matches!(e, E::Name(NameError::UnmatchedModules { modules, total: 2 }) if *modules == ["lycoris_gone"]),
+        |e| matches!(e, E::Name(NameError::UnmatchedModules { modules, total: 2, .. }) if *modules == ["lycoris_gone"]),
     );
     let resolution = adapter.resolve(&base, Unmatched::Allow).unwrap();
     assert_eq!(resolution.unmatched(), ["lycoris_gone"]);

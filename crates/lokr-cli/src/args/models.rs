@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use lokr_checkpoint::{DoraStrength, QuantizedRounding, ScaleRule, Unmatched};
+use lokr_checkpoint::{DoraStrength, QuantizedRounding, ScaleRule, Unmatched, WholeTensors};
 
 use super::output::{OutputArgs, out_is};
 use super::read::ReadArgs;
@@ -18,9 +18,10 @@ use super::values::{FloatArg, finite, scale, unmatched};
 Examples:
   lokr merge --base model/ --adapter adapter.safetensors --out merged/
   lokr merge --base model.safetensors --adapter a/ --multiplier 0.8 --adapter b/ --multiplier 0.5 --out merged.safetensors
+  lokr merge --base pipeline/ --adapter adapter.safetensors --exclude conv_in --out merged/
   lokr merge --base fp8.safetensors --adapter adapter.safetensors --rounding stochastic --out merged.safetensors")]
 pub(crate) struct MergeArgs {
-    /// The model: a file, an index of shards or a directory
+    /// The model: a file, an index of shards, a directory, or a pipeline (model_index.json or its directory)
     #[arg(long, value_name = "MODEL")]
     pub(crate) base: PathBuf,
     /// Merge into the weights of this model, which the base was made of, and round to the base's eight bits once: this
@@ -137,11 +138,20 @@ pub(crate) struct ApplyArgs {
     /// Go on without the modules that the base model does not have; none at all is always an error
     #[arg(long)]
     pub(crate) allow_unmatched: bool,
+    /// Also take tensors that an adapter stores whole (PEFT's modules_to_save) where the base model has none of that
+    /// name, or one with another number of rows. Heads that PEFT's configuration lists and larger vocabularies are
+    /// taken without it
+    #[arg(long)]
+    pub(crate) take_whole: bool,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
 }
 
 impl ApplyArgs {
+    pub(crate) fn whole(&self) -> WholeTensors {
+        if self.take_whole { WholeTensors::Any } else { WholeTensors::Known }
+    }
+
     pub(crate) fn unmatched(&self) -> Unmatched {
         unmatched(self.allow_unmatched)
     }

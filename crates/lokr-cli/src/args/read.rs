@@ -27,6 +27,9 @@ pub(crate) struct ReadArgs {
     /// Only modules whose names begin with this, such as `lora_unet_`; may be repeated
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Vec<String>,
+    /// Not the modules in whose name this regular expression is found; may be repeated
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) exclude: Vec<String>,
     /// Accept NaN and infinite values in factors
     #[arg(long)]
     pub(crate) allow_non_finite: bool,
@@ -47,6 +50,7 @@ impl ReadArgs {
             config: self.config.clone(),
             rename: self.rename.clone(),
             only: self.only.clone(),
+            exclude: self.exclude.clone(),
             non_finite: if self.allow_non_finite { NonFinite::Allow } else { NonFinite::Refuse },
             foreign: if self.skip_foreign { ForeignTensors::Skip } else { ForeignTensors::Refuse },
             zero_alpha: match self.zero_alpha {

@@ -39,6 +39,12 @@ pub(super) fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterRepo
     for adapter in adapters {
         writeln!(f, "{}: {}, multiplier {}", adapter.path, counted(adapter.modules, "module"), adapter.multiplier)?;
         writeln!(f, "  {}", adapter.convention)?;
+        for name in &adapter.left_out {
+            writeln!(f, "  left out, as asked: {name}")?;
+        }
+        for name in &adapter.tied {
+            writeln!(f, "  the same as another tensor, to which the model ties it: {name}")?;
+        }
         for name in &adapter.unmatched {
             writeln!(f, "  left out, not in the base model: {name}")?;
         }
@@ -47,4 +53,13 @@ pub(super) fn write_adapters(f: &mut fmt::Formatter<'_>, adapters: &[AdapterRepo
         }
     }
     writeln!(f)
+}
+
+/// What was left out without being named on the command line: on standard error, whatever is reported besides.
+pub(super) fn warn_left_out(reporter: &Reporter, adapters: &[AdapterReport]) {
+    for adapter in adapters.iter().filter(|adapter| !adapter.unmatched.is_empty()) {
+        let modules = counted(adapter.unmatched.len(), "module");
+        let names = adapter.unmatched.join(", ");
+        reporter.warnings(&[format!("{}: {modules} left out, not in the base model: {names}", adapter.path)]);
+    }
 }

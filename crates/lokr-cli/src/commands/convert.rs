@@ -22,6 +22,8 @@ struct Report<'a> {
     from: String,
     to: String,
     modules: usize,
+    /// Left out by name, as asked.
+    left_out: Vec<String>,
     /// Tensors that another type rounds, and by how much relative to their norm.
     roundings: Vec<Loss>,
     /// Of a LoRA: what it captures.
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliErro
         from: adapter.dialect().to_string(),
         to: String::new(),
         modules: adapter.modules().len() + adapter.others().len(),
+        left_out: adapter.left_out().to_vec(),
         roundings: Vec::new(),
         lora: None,
         warnings: warnings([&adapter]),
@@ -124,6 +127,9 @@ impl fmt::Display for Report<'_> {
         }
         for loss in &self.roundings {
             writeln!(f, "{}.{}: rounded by {:.2e} of its norm", loss.module, loss.key, loss.relative_error)?;
+        }
+        for module in &self.left_out {
+            writeln!(f, "left out, as asked: {module}")?;
         }
         let modules = counted(self.modules, "module");
         writeln!(f, "{modules} from {} to {}, written to {}", self.from, self.to, self.out.display())

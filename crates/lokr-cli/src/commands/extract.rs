@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::outputs::check_kind;
 use crate::report::Reporter;
 use crate::table::{Align, Table};
-use crate::text::{dimensions, number, rank};
+use crate::text::{counted, dimensions, number, rank};
 
 pub(crate) fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
     begin(&args.output)?;
@@ -75,14 +75,16 @@ impl fmt::Display for Written<'_, ExtractReport> {
         }
         writeln!(f, "{table}")?;
         for left in &self.report.not_adapted {
-            writeln!(f, "differs, but is not in the adapter: {} ({:?})", left.tensor, left.reason)?;
+            writeln!(f, "differs, but is not in the adapter: {} ({})", left.tensor, left.reason)?;
         }
         write!(
             f,
-            "{} values capture {} of the energy; {} tensors are unchanged; ",
-            self.report.parameters,
+            "{} {} {} of the energy; {} {} unchanged; ",
+            counted(self.report.parameters, "value"),
+            if self.report.parameters == 1 { "captures" } else { "capture" },
             number(Some(self.report.energy)),
-            self.report.unchanged
+            counted(self.report.unchanged, "tensor"),
+            if self.report.unchanged == 1 { "is" } else { "are" },
         )?;
         self.write_destination(f)
     }

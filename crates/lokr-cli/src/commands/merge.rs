@@ -6,7 +6,7 @@ use std::path::Path;
 use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, QuantizedOptions, Run, WeightReport, merge, unmerge};
 use serde::Serialize;
 
-use super::applied::{Applied, write_adapters};
+use super::applied::{Applied, warn_left_out, write_adapters};
 use super::begin;
 use crate::args::{ChangeArgs, MergeArgs, UnmergeArgs};
 use crate::error::CliError;
@@ -50,6 +50,7 @@ fn change(
     let original = original.map(BaseModel::open).transpose()?;
     let options = MergeOptions {
         unmatched: args.apply.unmatched(),
+        whole: args.apply.whole(),
         overwrite: args.output.overwrite(),
         run: if args.dry_run { Run::Dry } else { Run::Real },
         quantized: QuantizedOptions {
@@ -68,7 +69,19 @@ fn change(
     reporter.warnings(&not_finite(&merge));
     reporter.warnings(&without_effect(&merge));
     reporter.warnings(&of_eight_bits(&merge, args));
-    reporter.summary(&Report { out, dry_run: args.dry_run, merge })
+    reporter.warnings(vocabulary(&merge, &model).as_slice());
+    let report = Report { out, dry_run: args.dry_run, merge };
+    reporter.summary(&report)?;
+    warn_left_out(reporter, &report.merge.adapters);
+    Ok(())
+}
+
+/// What to say of a vocabulary of another size that no configuration beside the model states.
+fn vocabulary(merge: &MergeReport, model: &BaseModel) -> Option<String> {
+    let resized = merge.resized.first().filter(|_| merge.rewritten_files.iter().all(|file| file != "config.json"))?;
+    let place =
+        if model.directory().is_some() { "config.json states another vocab_size" } else { "no config.json here" };
+    Some(format!("{}: {} rows instead of {}; {place}, so set it by hand", resized.tensor, resized.to, resized.from))
 }
 
 /// What to say of weights whose values are not all finite.
@@ -96,10 +109,7 @@ fn without_effect(merge: &MergeReport) -> Vec<String> {
         warnings.push(format!("the change is smaller than what its type rounds in {lost} of {weights}"));
     }
     for adapter in &merge.adapters {
-        let (path, left_out) = (&adapter.path, adapter.unmatched.len());
-        if left_out > 0 {
-            warnings.push(format!("{path}: {} left out, not in the base model", counted(left_out, "module")));
-        }
+        let path = &adapter.path;
         if !adapter.placeholders.is_empty() {
             let (count, names) = (adapter.placeholders.len(), adapter.placeholders.join(", "));
             let modules = counted(count, "module");
@@ -160,7 +170,13 @@ impl fmt::Display for Report<'_> {
         }
         writeln!(f, "{table}")?;
         for name in &self.merge.replaced {
-            writeln!(f, "replaced {name}")?;
+            match self.merge.resized.iter().find(|resized| resized.tensor == *name) {
+                Some(resized) => writeln!(f, "replaced {name}, {} rows instead of {}", resized.to, resized.from)?,
+                None => writeln!(f, "replaced {name}")?,
+            }
+        }
+        for name in &self.merge.added {
+            writeln!(f, "added {name}, which the model did not have")?;
         }
         let floats = self.merge.dequantized.len();
         if floats > 0 {
@@ -193,13 +209,16 @@ impl fmt::Display for Report<'_> {
         writeln!(
             f,
             "{} changed, {} copied as they were; {} {done} {}",
-            counted(self.merge.weights.len() + self.merge.replaced.len(), "tensor"),
+            counted(self.merge.weights.len() + self.merge.replaced.len() + self.merge.added.len(), "tensor"),
             self.merge.unchanged,
             bytes(self.merge.bytes),
             self.out.display()
         )?;
         if !self.merge.copied_files.is_empty() {
             writeln!(f, "copied beside: {}", self.merge.copied_files.join(", "))?;
+        }
+        if !self.merge.rewritten_files.is_empty() {
+            writeln!(f, "of these, changed to fit: {}", self.merge.rewritten_files.join(", "))?;
         }
         if !self.merge.left_out.is_empty() {
             writeln!(f, "not copied: {}", self.merge.left_out.join(", "))?;

@@ -5,7 +5,7 @@ use std::fmt;
 use lokr_checkpoint::{BaseModel, Expectation, Verdict, VerifyOptions, VerifyReport, verify};
 use serde::Serialize;
 
-use super::applied::{Applied, write_adapters};
+use super::applied::{Applied, warn_left_out, write_adapters};
 use crate::args::VerifyArgs;
 use crate::error::CliError;
 use crate::interrupt;
@@ -21,15 +21,17 @@ pub(crate) fn run(args: &VerifyArgs, reporter: &Reporter) -> Result<(), CliError
     interrupt::catch()?;
     let adapters = Applied::read(&args.apply)?;
     let (base, merged) = (BaseModel::open(&args.base)?, BaseModel::open(&args.merged)?);
-    let options = VerifyOptions { unmatched: args.apply.unmatched(), tolerance: args.tolerance };
+    let options =
+        VerifyOptions { unmatched: args.apply.unmatched(), whole: args.apply.whole(), tolerance: args.tolerance };
     let pairs = adapters.pairs();
     let report = reporter.job_over_bytes(|progress| verify(&base, &pairs, &merged, &options, progress))?;
     adapters.warn(reporter);
     let wrong = report.tensors.iter().filter(|tensor| tensor.verdict == Verdict::Mismatch).count();
     let others = report.missing.len() + report.extra.len();
-    let verdict = report.verdict;
-    reporter.result(&Report(report))?;
-    match verdict {
+    let report = Report(report);
+    reporter.result(&report)?;
+    warn_left_out(reporter, &report.0.adapters);
+    match report.0.verdict {
         Verdict::Match => Ok(()),
         Verdict::Mismatch => Err(CliError::Mismatch { path: args.merged.clone(), wrong, others }),
     }

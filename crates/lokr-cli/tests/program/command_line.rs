@@ -64,7 +64,7 @@ fn warnings_go_to_standard_error_or_into_the_json() {
 #[test]
 fn errors_name_the_option_that_helps() {
     let nan = bad("nan_values.safetensors");
-    assert!(fails(&["inspect", &nan], 3).ends_with("1 values are NaN or infinite (--allow-non-finite reads it)\n"));
+    assert!(fails(&["inspect", &nan], 3).ends_with("1 value is NaN or infinite (--allow-non-finite reads it)\n"));
     let folder = Folder::new();
     let alone = &folder.path("adapter_model.safetensors");
     std::fs::copy(case("peft_linear_lowrank_w2/adapter_model.safetensors"), alone).unwrap();

@@ -10,5 +10,6 @@ mod models;
 mod options;
 mod quantized;
 mod recorded_cases;
+mod selection;
 mod support;
 mod transcripts;

@@ -122,7 +122,7 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     );
     let (code, warning, largest) = files.merge(&["--skip-foreign"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.contains("1 tensors left out, whose effect is lost: lycoris_m.oft_blocks (OFT)"), "{warning}");
+    assert!(warning.contains("1 tensor left out, whose effect is lost: lycoris_m.oft_blocks (OFT)"), "{warning}");
 
     let gone = [("lycoris_gone.lokr_w1", ones(2, 5)), ("lycoris_gone.lokr_w2", ones(3, 2))];
     let files = Files::new(&[&adapter("lycoris_", 3.0)[..], &gone].concat());
@@ -131,7 +131,7 @@ fn what_does_not_belong_is_left_out_only_when_asked_for() {
     assert!(error.contains("(--allow-unmatched "), "{error}");
     let (code, warning, largest) = files.merge(&["--allow-unmatched"]);
     assert_eq!((code, largest), (Some(0), 4.0));
-    assert!(warning.ends_with(": 1 module left out, not in the base model\n"), "{warning}");
+    assert!(warning.ends_with("1 module left out, not in the base model: lycoris_gone\n"), "{warning}");
     // None at all is always an error.
     let files = Files::new(&gone);
     assert_eq!(files.merge(&["--allow-unmatched"]).0, Some(3));

@@ -6,10 +6,14 @@ use ndarray::{ArrayD, ArrayRef, Dimension};
 use crate::error::Result;
 use crate::model::BaseModel;
 
-/// `tuned − base`, and `‖base‖_F`.
-pub(super) fn difference<T: Scalar>(base: &BaseModel, tuned: &BaseModel, name: &str) -> Result<(ArrayD<T>, f64)> {
+/// `tuned − base` of a tensor by its names in both, and `‖base‖_F`.
+pub(super) fn difference<T: Scalar>(
+    base: &BaseModel,
+    tuned: &BaseModel,
+    (base_name, name): &(String, String),
+) -> Result<(ArrayD<T>, f64)> {
     let mut difference = tuned.weight::<T>(name)?;
-    let base = base.weight::<T>(name)?;
+    let base = base.weight::<T>(base_name)?;
     difference -= &base;
     Ok((difference, frobenius(&base)))
 }

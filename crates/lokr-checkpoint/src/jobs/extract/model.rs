@@ -48,6 +48,9 @@ impl Extraction {
 
 /// The nearest LoKr of every weight that differs between a model and its fine-tuned version.
 ///
+/// Tensors belong together that have one name, or one path behind different prefixes (`model.diffusion_model.`, `net.`,
+/// none), or that one name of an adapter means in both models; modules are named as in the base.
+///
 /// # Method
 /// For each weight `(out, in, kernel…)` with `D = tuned − base`, flattened to `(out, in·K)`, the nearest Kronecker
 /// product by [`lokr_core::nearest_kron`], the kernel belonging to `w2`. With a rank and one term, both factors are
@@ -85,19 +88,19 @@ pub fn extract(
 ) -> Result<Extraction> {
     check(options)?;
     let survey = Survey::new(base, tuned, options)?;
-    let names = survey.names()?;
+    let pairs = survey.pairs()?;
     let (mut report, mut terms) = (ExtractReport::default(), Vec::new());
-    let (total, mut compared) = (names.len(), 0);
-    for (done, name) in names.iter().enumerate() {
-        Progress::Module { done, total, name }.tell(progress)?;
-        let candidate = match survey.look_at(name)? {
+    let (total, mut compared) = (pairs.len(), 0);
+    for (done, pair) in pairs.iter().enumerate() {
+        Progress::Module { done, total, name: pair.name() }.tell(progress)?;
+        let candidate = match survey.look_at(pair)? {
             Finding::Candidate(candidate) => candidate,
             Finding::Unchanged => {
                 report.unchanged += 1;
                 continue;
             }
             Finding::NotAdapted(reason) => {
-                report.not_adapted.push(NotAdapted { tensor: name.clone(), reason });
+                report.not_adapted.push(NotAdapted { tensor: pair.name().to_owned(), reason });
                 continue;
             }
         };

@@ -1,5 +1,7 @@
 //! What an extraction says.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::jobs::energy;
@@ -82,4 +84,17 @@ pub enum NotAdaptedReason {
     OnlyInBase,
     /// Only in the fine-tuned model.
     OnlyInTuned,
+}
+
+impl fmt::Display for NotAdaptedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotAWeight => "not the weight of a layer",
+            Self::Excluded => "left out as asked",
+            Self::ElementType => "of a type that is not computed with",
+            Self::Shape => "of another shape",
+            Self::OnlyInBase => "only in the base model",
+            Self::OnlyInTuned => "only in the fine-tuned model",
+        })
+    }
 }

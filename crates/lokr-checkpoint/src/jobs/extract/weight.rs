@@ -19,7 +19,7 @@ pub(super) fn extract_weight<T: Scalar>(
     candidate: &Candidate,
     options: &ExtractOptions,
 ) -> Result<Option<(Vec<Module>, ExtractedModule)>> {
-    let (difference, norm) = difference::<T>(base, tuned, &candidate.tensor)?;
+    let (difference, norm) = difference::<T>(base, tuned, &candidate.tensors)?;
     let count = difference.iter().filter(|x| !x.is_finite()).count();
     if count > 0 {
         let error = ModuleError::NonFinite { module: candidate.module.clone(), key: "weight", count };

@@ -5,11 +5,11 @@
 //! - `steps`: what adapters do to one weight, on any of its rows.
 //! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
+//! - `whole`: tensors that adapters store whole, which may be new to the model.
 //! - `outputs`: what becomes of weights of eight bits and of what belongs to them; `quantized`: one of them.
-//! - `limits`: how much is worked on at a time; `other_files`: what else lies beside a model; `described`: which of it
-//!   tells of the tensors.
+//! - `limits`: how much is worked on at a time; `other_files`, `rewrite`: what else lies beside a model, and which of it
+//!   must follow a change.
 
-mod described;
 mod guard;
 mod limits;
 mod model;
@@ -19,12 +19,15 @@ mod outputs;
 mod plan;
 mod quantized;
 mod report;
+mod rewrite;
 mod rows;
 mod steps;
 mod weight;
+mod whole;
 
 pub use model::{merge, unmerge};
 pub use options::{MergeOptions, QuantizedOptions, QuantizedRounding, Run};
-pub(super) use plan::{Direction, Plan};
-pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, WeightReport};
+pub(super) use plan::{Direction, Misfits, Plan};
+pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, ResizedTensor, WeightReport};
 pub(super) use steps::{Applied, Steps};
+pub use whole::WholeTensors;

@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::described::{copy_config, copy_index};
 use super::options::{MergeOptions, Run};
-use super::other_files::{file_name, other_files};
+use super::other_files::OtherFiles;
 use super::outputs::{Outputs, check_original};
 use super::plan::{Direction, Plan};
 use super::report::MergeReport;
 use super::weight::{Target, merge_weight};
 use crate::adapter::Adapter;
 use crate::error::{InFile, JobError, Result};
-use crate::file::{OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output, product};
+use crate::file::{OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output, parent, product};
 use crate::jobs::progress::Progress;
-use crate::model::{BaseModel, CONFIG};
+use crate::model::BaseModel;
 use crate::module::{AnyModule, Strength};
 use crate::quantized::{Encoding, Scales, Weight};
 
@@ -23,9 +22,11 @@ use crate::quantized::{Encoding, Scales, Weight};
 ///
 /// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an
 /// index, with the same file names, the index, and the other files of the base's directory such as `config.json` and
-/// the tokenizer. Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
+/// the tokenizer. A pipeline gives a pipeline: the components that adapters do not adapt are copied whole. Weights keep
+/// their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
 /// that no adapter changes are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's
-/// `modules_to_save` take the place of the base's, rounded to its types.
+/// `modules_to_save` take the place of the base's, rounded to its types. [`WholeTensors`](crate::WholeTensors) says which
+/// of them may be new to the base or have more rows; the index of shards and the `vocab_size` of `config.json` follow.
 ///
 /// Weights of eight bits a value (F8_E4M3, F8_E5M2, or integers, with or without scales) keep their layout: scales are
 /// made anew, so that the largest value fills the type, and values are rounded as [`QuantizedOptions`] say; so do the
@@ -74,7 +75,7 @@ pub fn merge(
     options: &MergeOptions<'_>,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<MergeReport> {
-    let plan = Plan::new(base, adapters, options.unmatched, Direction::In)?;
+    let plan = Plan::new(base, adapters, options.misfits(), Direction::In)?;
     Job::new(base, &plan, out.as_ref(), options)?.run(progress)
 }
 
@@ -97,7 +98,7 @@ pub fn unmerge(
     for (adapter, _) in &reversed {
         check_reversible(adapter).in_file(adapter.path())?;
     }
-    let plan = Plan::new(merged, &reversed, options.unmatched, Direction::Out)?;
+    let plan = Plan::new(merged, &reversed, options.misfits(), Direction::Out)?;
     Job::new(merged, &plan, out.as_ref(), options)?.run(progress)
 }
 
@@ -114,6 +115,7 @@ fn check_reversible(adapter: &Adapter) -> Result<(), JobError> {
     Err(JobError::CannotUnmerge { key, reason })
 }
 
+/// A model to write.
 pub(super) struct Job<'a> {
     pub(super) base: &'a BaseModel,
     pub(super) plan: &'a Plan<'a>,
@@ -139,75 +141,77 @@ impl<'a> Job<'a> {
     }
 
     fn run(&self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<MergeReport> {
+        let others = OtherFiles::of(self.base)?;
+        let shown = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
+        let texts = self.rewritten(&others)?;
         let report = MergeReport {
             adapters: self.plan.adapters.clone(),
             weights: Vec::new(),
             replaced: self.plan.modules_to_save.keys().cloned().collect(),
+            resized: self.resized(),
+            added: self.plan.added.keys().cloned().collect(),
             unchanged: 0,
             dequantized: self.outputs.dequantized.clone(),
             still_quantized: if self.outputs.makes_floats() { self.outputs.still_quantized } else { 0 },
             left_out_tensors: self.outputs.left_out.iter().cloned().collect(),
             bytes: 0,
-            copied_files: Vec::new(),
-            left_out: Vec::new(),
+            copied_files: shown(&others.copied),
+            rewritten_files: texts.keys().map(|path| path.display().to_string()).collect(),
+            left_out: shown(&others.left_out),
         };
         let mut done = Done { report, scales: BTreeMap::new() };
-        let directory = self.base.directory();
-        let others = directory.map(|directory| other_files(directory, self.base)).transpose()?.unwrap_or_default();
-        done.report.copied_files = others.copied.iter().map(file_name).collect();
-        done.report.left_out = others.left_out;
         let specs: Vec<_> = self.base.files().iter().flat_map(|file| self.specs(file)).collect();
-        let (tensors, tensor_bytes) = (specs.len(), specs.iter().map(bytes_of).sum::<u64>());
-        let bytes = others.bytes + tensor_bytes;
-        self.check_output(directory.is_some(), bytes, &others.copied).in_file(self.out)?;
+        let (tensors, bytes) = (specs.len(), others.bytes + specs.iter().map(bytes_of).sum::<u64>());
+        self.check_output(bytes, &others.copied).in_file(self.out)?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;
         if self.options.run == Run::Dry {
             self.describe_all(&mut done)?;
             return Ok(done.report);
         }
-        if directory.is_none() {
+        let Some(directory) = self.base.directory() else {
             self.write_all(&mut done, None, &mut tell)?;
             return Ok(done.report);
-        }
+        };
         let folder = OutputDirectory::create(self.out, self.options.overwrite)?;
         self.write_all(&mut done, Some(folder.path()), &mut tell)?;
         for path in others.copied {
-            let copy = folder.path().join(path.file_name().unwrap_or_default());
-            self.copy_file(&path, &copy, tensor_bytes)?;
+            let (from, to) = (directory.join(&path), folder.path().join(&path));
+            std::fs::create_dir_all(parent(&to)).in_file(self.out)?;
+            match texts.get(&path) {
+                Some(text) => std::fs::write(to, text).in_file(self.out)?,
+                None => std::fs::copy(&from, to).map(|_| ()).in_file(&from)?,
+            }
         }
         folder.finish()?;
         Ok(done.report)
     }
 
-    /// Copies one of the files beside the tensors; one that describes them fits those that are written.
-    fn copy_file(&self, path: &Path, copy: &Path, bytes: u64) -> Result<()> {
-        let outputs = &self.outputs;
-        let floats = outputs.makes_floats();
-        let is_index = self.base.index_path().is_some_and(|index| index.file_name() == path.file_name());
-        let is_config = self.base.is_quantized_by_config() && path.file_name().is_some_and(|name| name == CONFIG);
-        match () {
-            () if floats && is_index => copy_index(path, copy, &outputs.left_out, bytes),
-            () if floats && is_config && outputs.none_left => copy_config(path, copy),
-            () => std::fs::copy(path, copy).map(drop).in_file(path),
-        }
-    }
-
     /// The tensors of the output in place of a file of the base.
-    fn specs(&self, file: &TensorFile) -> Vec<TensorSpec> {
-        file.names().filter_map(|name| self.outputs.spec(file, name)).collect()
+    pub(super) fn specs(&self, file: &TensorFile) -> Vec<TensorSpec> {
+        let own = file.names().filter_map(|name| {
+            let spec = self.outputs.spec(file, name)?;
+            let replacement = self.plan.modules_to_save.get(name);
+            Some(TensorSpec { shape: replacement.map_or(spec.shape, |tensor| tensor.shape().to_vec()), ..spec })
+        });
+        let added = self.plan.added.iter().filter(|_| self.takes_added(file)).map(|(name, tensor)| TensorSpec {
+            name: name.clone(),
+            dtype: tensor.dtype(),
+            shape: tensor.shape().to_vec(),
+        });
+        own.chain(added).collect()
     }
 
-    fn check_output(&self, is_directory: bool, bytes: u64, copied: &[PathBuf]) -> Result<()> {
+    fn check_output(&self, bytes: u64, copied: &[PathBuf]) -> Result<()> {
+        let is_directory = self.base.directory().is_some();
         match is_directory {
             true => output::check_directory(self.out, self.options.overwrite)?,
             false => output::check_file(self.out, self.options.overwrite)?,
         }
         if is_directory && self.out.exists() {
-            let files = self.base.files().iter().map(|file| file.path());
-            let names: BTreeSet<_> =
-                files.chain(copied.iter().map(|path| &**path)).filter_map(Path::file_name).collect();
-            output::check_others(self.out, |name| names.contains(name.as_os_str()))?;
+            let files = self.base.files().iter().map(|file| self.base.relative(file.path()));
+            let paths: BTreeSet<_> = files.chain(copied.iter().map(PathBuf::as_path)).collect();
+            output::check_others(self.out, |path| paths.contains(path))?;
         }
         output::check_space(output::parent(self.out), bytes)
     }
@@ -216,7 +220,7 @@ impl<'a> Job<'a> {
     fn describe_all(&self, done: &mut Done) -> Result<()> {
         for file in self.base.files() {
             for spec in self.specs(file) {
-                self.one_tensor(None, &spec, &file.tensor(&spec.name)?, done).in_file(file.path())?;
+                self.one_of(file, None, &spec, done)?;
             }
         }
         Ok(())
@@ -235,14 +239,16 @@ impl<'a> Job<'a> {
                 complete.finish()?;
             }
             let path = match folder {
-                Some(folder) => folder.join(file.path().file_name().unwrap_or_default()),
+                Some(folder) => folder.join(self.base.relative(file.path())),
                 None => self.out.to_owned(),
             };
-            let metadata = self.outputs.metadata(file);
-            let mut writer = TensorWriter::create(path, self.specs(file), &metadata, self.options.overwrite)?;
+            if folder.is_some() {
+                std::fs::create_dir_all(parent(&path)).in_file(self.out)?;
+            }
+            let (specs, overwrite, metadata) = (self.specs(file), self.options.overwrite, self.outputs.metadata(file));
+            let mut writer = TensorWriter::create_behind(path, file.prefix(), specs, &metadata, overwrite)?;
             for spec in writer.specs().to_vec() {
-                let tensor = file.tensor(&spec.name)?;
-                self.one_tensor(Some(&mut writer), &spec, &tensor, done).in_file(file.path())?;
+                self.one_of(file, Some(&mut writer), &spec, done)?;
                 tell(Progress::Tensor { name: &spec.name, bytes: bytes_of(&spec) })?;
             }
             last = Some(writer);
@@ -251,7 +257,34 @@ impl<'a> Job<'a> {
         last.map_or(Ok(()), TensorWriter::finish)
     }
 
-    /// Writes one tensor, or in a dry run only describes it.
+    /// The tensors of a file as they will be.
+    fn specs(&self, file: &TensorFile) -> Vec<TensorSpec> {
+        let spec =
+            |name: &str, dtype, shape: &[usize]| TensorSpec { name: name.to_owned(), dtype, shape: shape.to_vec() };
+        let own = file.names().filter_map(|name| {
+            let (dtype, shape) = file.info(name)?;
+            Some(spec(name, dtype, self.plan.modules_to_save.get(name).map_or(shape, Tensor::shape)))
+        });
+        let added = self.plan.added.iter().filter(|_| self.takes_added(file));
+        own.chain(added.map(|(name, tensor)| spec(name, tensor.dtype(), tensor.shape()))).collect()
+    }
+
+    /// Writes one tensor in place of one of a file's, or one that is new there; in a dry run only describes it.
+    fn one_of(
+        &self,
+        file: &TensorFile,
+        writer: Option<&mut TensorWriter>,
+        spec: &TensorSpec,
+        done: &mut Done,
+    ) -> Result<()> {
+        let Some(added) = self.plan.added.get(&spec.name) else {
+            return self.one_tensor(writer, spec, &file.tensor(&spec.name)?, done).in_file(file.path());
+        };
+        done.report.bytes += bytes_of(spec);
+        writer.map_or(Ok(()), |writer| writer.write(&spec.name, added.bytes()))
+    }
+
+    /// Writes one tensor of the base, or in a dry run only describes it.
     fn one_tensor(
         &self,
         writer: Option<&mut TensorWriter>,
@@ -287,6 +320,6 @@ impl<'a> Job<'a> {
     }
 }
 
-fn bytes_of(spec: &TensorSpec) -> u64 {
+pub(super) fn bytes_of(spec: &TensorSpec) -> u64 {
     (product(&spec.shape) * spec.dtype.bitsize() / 8) as u64
 }

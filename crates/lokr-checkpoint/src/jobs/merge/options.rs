@@ -1,5 +1,7 @@
 //! Choices of a merge.
 
+use super::plan::Misfits;
+use super::whole::WholeTensors;
 use crate::adapter::Unmatched;
 use crate::file::{FloatType, Overwrite};
 use crate::model::BaseModel;
@@ -10,6 +12,8 @@ use crate::model::BaseModel;
 pub struct MergeOptions<'a> {
     /// Modules that the base model does not have.
     pub unmatched: Unmatched,
+    /// Tensors that an adapter stores whole and that the base model lacks or has in another shape.
+    pub whole: WholeTensors,
     /// An output that is there already.
     pub overwrite: Overwrite,
     /// Whether to do it or only to check that it can be done.
@@ -49,6 +53,12 @@ pub enum QuantizedRounding {
     /// To either neighbour, with chances that keep every change on average, drawn from a generator seeded by the
     /// tensor's name. The rule is `ComfyUI`'s; its bits depend on torch's generator and the device, and are others.
     Stochastic,
+}
+
+impl MergeOptions {
+    pub(super) fn misfits(&self) -> Misfits {
+        Misfits { unmatched: self.unmatched, whole: self.whole }
+    }
 }
 
 /// Whether a job is done or only checked.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::report::{AdapterReport, AppliedModule, WeightReport};
 use super::steps::{Applied, Elsewhere, Window};
+use super::whole::{Whole, WholeTensors};
 use crate::adapter::{Adapter, Unmatched};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
@@ -18,15 +19,24 @@ pub(in crate::jobs) enum Direction {
     Out,
 }
 
+/// What to do about what does not fit the base model.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::jobs) struct Misfits {
+    pub(in crate::jobs) unmatched: Unmatched,
+    pub(in crate::jobs) whole: WholeTensors,
+}
+
 /// What to do to each tensor that is not only copied.
 #[derive(Debug)]
 pub(in crate::jobs) struct Plan<'a> {
-    policy: Unmatched,
+    policy: Misfits,
     direction: Direction,
     /// By the names of stored tensors, which a module may change some rows of.
     pub(in crate::jobs) applied: BTreeMap<String, Vec<Applied<'a>>>,
     /// The adapters' `modules_to_save`, by the names of the tensors whose place they take.
     pub(in crate::jobs) modules_to_save: BTreeMap<String, Tensor>,
+    /// Tensors of the adapters that the base model does not have.
+    pub(in crate::jobs) added: BTreeMap<String, Tensor>,
     pub(in crate::jobs) adapters: Vec<AdapterReport>,
 }
 
@@ -35,11 +45,11 @@ impl<'a> Plan<'a> {
     pub(in crate::jobs) fn new(
         base: &BaseModel,
         adapters: &[(&'a Adapter, Strength)],
-        policy: Unmatched,
+        policy: Misfits,
         direction: Direction,
     ) -> Result<Self> {
-        let (applied, modules_to_save) = (BTreeMap::new(), BTreeMap::new());
-        let mut plan = Self { policy, direction, applied, modules_to_save, adapters: Vec::new() };
+        let (applied, modules_to_save, added) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut plan = Self { policy, direction, applied, modules_to_save, added, adapters: Vec::new() };
         for &(adapter, strength) in adapters {
             plan.add(base, adapter, strength).in_file(adapter.path())?;
         }
@@ -51,7 +61,7 @@ impl<'a> Plan<'a> {
             Direction::In => strength,
             Direction::Out => Strength { multiplier: -strength.multiplier, ..strength },
         };
-        let resolution = adapter.resolve(base, self.policy)?;
+        let resolution = adapter.resolve(base, self.policy.unmatched)?;
         let lokr = resolution.targets().map(|(name, target)| (AnyModule::Lokr(&adapter.modules()[name]), target));
         let others = adapter.others().iter().zip(resolution.others());
         let others = others.filter_map(|(module, target)| Some((AnyModule::Other(module), target?)));
@@ -79,7 +89,7 @@ impl<'a> Plan<'a> {
                 let dtype = base.info(&tensor).and_then(|(dtype, _)| FloatType::from_dtype(dtype));
                 check_range(signed.multiplier, module.scale_by(signed.scale)?, dtype == Some(FloatType::F64))?;
                 if self.modules_to_save.contains_key(&tensor) {
-                    let (first, second) = ("a tensor in modules_to_save".to_owned(), module.name().to_owned());
+                    let (first, second) = ("a tensor that an adapter stores whole".to_owned(), module.name().to_owned());
                     return Err(NameError::DuplicateTarget { first, second, target: tensor }.into());
                 }
                 let elsewhere = elsewhere.iter().filter(|other| other.window != window).cloned().collect();
@@ -89,10 +99,9 @@ impl<'a> Plan<'a> {
             }
         }
         let mut unmatched = resolution.unmatched().to_vec();
-        let missing = self.add_modules_to_save(base, adapter)?;
-        if self.policy == Unmatched::Refuse && !missing.is_empty() {
-            let total = adapter.modules().len() + adapter.others().len() + adapter.modules_to_save().len();
-            return Err(NameError::UnmatchedModules { modules: missing, total }.into());
+        let (missing, tied) = self.add_modules_to_save(base, adapter)?;
+        if self.policy.unmatched == Unmatched::Refuse && !missing.is_empty() {
+            return Err(JobError::NewTensors { tensors: missing }.into());
         }
         unmatched.extend(missing);
         self.adapters.push(AdapterReport {
@@ -103,38 +112,32 @@ impl<'a> Plan<'a> {
             modules,
             unmatched,
             placeholders: resolution.placeholders().iter().map(|(module, _)| module.clone()).collect(),
+            left_out: adapter.left_out().to_vec(),
+            tied,
             warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         });
         Ok(())
     }
 
-    /// Takes the adapter's `modules_to_save`; returns those that the base model does not have.
-    fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<Vec<String>> {
-        let mut missing = Vec::new();
+    /// Takes the adapter's `modules_to_save`; returns those that the base model does not have and that are not known to
+    /// be new, and those that it ties to others.
+    fn add_modules_to_save(&mut self, base: &BaseModel, adapter: &Adapter) -> Result<(Vec<String>, Vec<String>)> {
+        let (mut missing, mut tied) = (Vec::new(), Vec::new());
         for (name, tensor) in adapter.modules_to_save() {
-            let stored = base.info(name).filter(|_| base.stores(name));
-            let Some((dtype, shape)) = stored else {
-                missing.push(name.clone());
-                continue;
-            };
-            if tensor.shape() != shape {
-                let (key, expected, found) = (name.clone(), shape.to_vec(), tensor.shape().to_vec());
-                return Err(JobError::ReplacementShape { key, expected, found }.into());
-            }
             let adapted = self.applied.contains_key(name);
-            if adapted || self.modules_to_save.contains_key(name) {
-                let first = if adapted { "a module" } else { "modules_to_save of another adapter" };
-                let (first, second) = (first.to_owned(), "modules_to_save".to_owned());
+            if adapted || self.modules_to_save.contains_key(name) || self.added.contains_key(name) {
+                let first = if adapted { "a module" } else { "a whole tensor of another adapter" };
+                let (first, second) = (first.to_owned(), "a tensor that the adapter stores whole".to_owned());
                 return Err(NameError::DuplicateTarget { first, second, target: name.clone() }.into());
             }
-            let tensor = match FloatType::from_dtype(dtype) {
-                _ if tensor.dtype() == dtype => tensor.clone(),
-                Some(dtype) if dtype.fp8().is_none() => tensor.scaled(name, 1.0, dtype)?,
-                _ => return Err(FileError::TensorDtype { key: name.clone(), dtype }.into()),
-            };
-            self.modules_to_save.insert(name.clone(), tensor);
+            match Whole::of(name, tensor, base, adapter, self.policy.whole)? {
+                Whole::Replaces(tensor) => drop(self.modules_to_save.insert(name.clone(), tensor)),
+                Whole::Adds(tensor) => drop(self.added.insert(name.clone(), tensor)),
+                Whole::Tied => tied.push(name.clone()),
+                Whole::Unknown => missing.push(name.clone()),
+            }
         }
-        Ok(missing)
+        Ok((missing, tied))
     }
 
     /// The report's line of a weight, nothing measured yet.

@@ -11,6 +11,10 @@ pub struct MergeReport {
     pub weights: Vec<WeightReport>,
     /// Tensors of the base model whose place an adapter's `modules_to_save` take.
     pub replaced: Vec<String>,
+    /// Those of them that have another number of rows, such as the embedding of a larger vocabulary.
+    pub resized: Vec<ResizedTensor>,
+    /// Tensors of an adapter's `modules_to_save` that the base model does not have.
+    pub added: Vec<String>,
     /// How many tensors are the base model's, bit for bit.
     pub unchanged: usize,
     /// Weights of eight bits that no adapter changes and that are written as floats all the same.
@@ -23,9 +27,22 @@ pub struct MergeReport {
     pub bytes: u64,
     /// Other files copied into an output directory.
     pub copied_files: Vec<String>,
+    /// Those of them that were written anew, because they list tensors or state the size of the vocabulary.
+    pub rewritten_files: Vec<String>,
     /// Entries of the base model's directory that were not copied: weights in other formats, hidden files, directories
     /// and links to nowhere.
     pub left_out: Vec<String>,
+}
+
+/// A tensor that has another number of rows than the base model's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResizedTensor {
+    /// Its name.
+    pub tensor: String,
+    /// Rows in the base model.
+    pub from: usize,
+    /// Rows in the result.
+    pub to: usize,
 }
 
 /// How one adapter was understood.
@@ -45,6 +62,10 @@ pub struct AdapterReport {
     pub unmatched: Vec<String>,
     /// Modules left out because they change nothing, beside others that change the same rows.
     pub placeholders: Vec<String>,
+    /// Modules and tensors left out by name, as the options of reading ask.
+    pub left_out: Vec<String>,
+    /// Tensors stored whole that the model does not have because it ties them to others, which are as they are.
+    pub tied: Vec<String>,
     /// What the reader warned of.
     pub warnings: Vec<String>,
 }

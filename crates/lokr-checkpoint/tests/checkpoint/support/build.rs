@@ -8,7 +8,7 @@ use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, Progress, ReadOptions, Tensor, TensorFile,
 };
 use lokr_testing::Numbers;
-use ndarray::{ArrayD, IxDyn};
+use ndarray::{Array2, ArrayD, IxDyn};
 
 /// A tensor of distinct values, `0.1, 0.2, …` in alternating signs.
 pub(crate) fn tensor(shape: &[usize]) -> Tensor {
@@ -28,6 +28,18 @@ pub(crate) fn typed(shape: &[usize], dtype: FloatType) -> Tensor {
 pub(crate) fn random(shape: &[usize], seed: u64) -> ArrayD<f64> {
     let mut numbers = Numbers::new(seed);
     ArrayD::from_shape_simple_fn(IxDyn(shape), || numbers.next())
+}
+
+/// The Kronecker product by its definition, the second factor `(p, q, kernel…)` flattened to `(p, q·K)`.
+pub(crate) fn kron(a: &ArrayD<f64>, b: &ArrayD<f64>) -> Array2<f64> {
+    let (p, q) = (b.shape()[0], b.len() / b.shape()[0]);
+    let b = b.to_shape((p, q)).unwrap();
+    Array2::from_shape_fn((a.shape()[0] * p, a.shape()[1] * q), |(i, j)| a[[i / p, j / q]] * b[[i % p, j % q]])
+}
+
+/// A tensor of these values in f32.
+pub(crate) fn f32s(values: &ArrayD<f64>) -> Tensor {
+    Tensor::from_array(values, FloatType::F32)
 }
 
 /// A tensor of one value.

@@ -41,6 +41,8 @@ struct Report {
     /// What other algorithms change beside them.
     others: Vec<OtherReport>,
     unmatched: Vec<String>,
+    /// Left out by name, as asked.
+    left_out: Vec<String>,
     /// Whole tensors that replace those of the base model, and their shapes.
     replaced: BTreeMap<String, Vec<usize>>,
     totals: Totals,
@@ -86,6 +88,7 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         totals: Totals::new(&modules, &others, adapter.dialect(), file_bytes),
         modules,
         others,
+        left_out: adapter.left_out().to_vec(),
         unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter
             .modules_to_save()
@@ -138,6 +141,9 @@ impl fmt::Display for Report {
         }
         for module in &self.unmatched {
             writeln!(f, "not in the base model: {module}")?;
+        }
+        for module in &self.left_out {
+            writeln!(f, "left out, as asked: {module}")?;
         }
         for (name, shape) in &self.replaced {
             writeln!(f, "replaces {name}, {}", dimensions(shape))?;
