@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConfigError, ConvertOptions, Dialect, FactorSize,
-    FloatType, JobError, LoraRank, ModuleError, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
+    FloatType, JobError, LoraOptions, LoraRank, ModuleError, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
     Unmatched, combine, resize, to_lora, write_tensors,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -100,7 +100,8 @@ impl Case {
     }
 
     fn lora(&self, name: &str, rank: LoraRank) -> Result<()> {
-        let lora = to_lora(&self.adapter, Some(&self.base), rank, Some(FloatType::F32), &mut go_on);
+        let options = LoraOptions { rank, dtype: Some(FloatType::F32), ..LoraOptions::default() };
+        let lora = to_lora(&self.adapter, Some(&self.base), &options, &mut go_on);
         let Some(lora) = self.possible(name, lora)? else {
             return Ok(());
         };

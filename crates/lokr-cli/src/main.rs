@@ -57,6 +57,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     };
     match &cli.command {
         Command::Inspect(args) => commands::inspect::run(args, &reporter),
+        Command::Check(args) => commands::check::run(args, &reporter),
         Command::Merge(args) => commands::merge::run(args, &reporter),
         Command::Unmerge(args) => commands::merge::run_unmerge(args, &reporter),
         Command::Extract(args) => commands::extract::run(args, &reporter),

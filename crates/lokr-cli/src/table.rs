@@ -1,4 +1,5 @@
-//! Plain tables: columns as wide as their widest cell, two spaces between them.
+//! Plain tables: columns as wide as their widest cell, two spaces between them. Where that is too wide for a usual
+//! terminal, the first column, which holds names, is written above the others.
 
 use std::fmt;
 
@@ -9,6 +10,9 @@ pub(crate) enum Align {
     Left,
     Right,
 }
+
+/// The columns of a usual terminal.
+const WIDEST: usize = 80;
 
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -35,9 +39,16 @@ impl fmt::Display for Table {
         let lines = || std::iter::once(&head).chain(&self.rows);
         let width = |column: usize| lines().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<_> = (0..head.len()).map(width).collect();
+        let names_above = widths.iter().map(|width| width + 2).sum::<usize>() > WIDEST + 2 && widths.len() > 1;
         for cells in lines() {
             let mut line = String::new();
-            for ((cell, &width), (_, align)) in cells.iter().zip(&widths).zip(&self.columns) {
+            let mut columns: Vec<_> = cells.iter().zip(&widths).zip(&self.columns).collect();
+            if names_above {
+                columns.remove(0);
+                writeln!(f, "{}", cells[0])?;
+                line.push_str("  ");
+            }
+            for ((cell, &width), (_, align)) in columns {
                 let cell = match align {
                     Align::Left => format!("{cell:<width$}  "),
                     Align::Right => format!("{cell:>width$}  "),
@@ -60,5 +71,18 @@ mod tests {
         table.row(vec!["a⊗b".into(), "1000".into(), String::new()]);
         table.row(vec!["long name".into(), "7".into(), "x".into()]);
         assert_eq!(table.to_string(), "name          n  note\na⊗b        1000\nlong name     7  x\n");
+    }
+
+    #[test]
+    fn names_that_are_too_long_stand_above_their_rows() {
+        let table = |length: usize| {
+            let mut table = Table::new(vec![("name", Align::Left), ("n", Align::Right), ("note", Align::Left)]);
+            table.row(vec!["a".repeat(length), "1000".into(), "x".into()]);
+            table.row(vec!["b".into(), "7".into(), String::new()]);
+            table.to_string()
+        };
+        assert!(table(68).lines().all(|line| line.chars().count() <= 80), "{}", table(68));
+        assert_eq!(table(68).lines().count(), 3);
+        assert_eq!(table(69), format!("name\n     n  note\n{}\n  1000  x\nb\n     7\n", "a".repeat(69)));
     }
 }

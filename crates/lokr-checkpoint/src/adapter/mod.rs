@@ -5,6 +5,7 @@
 //! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
 //! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them,
 //!   and an adapter of such modules.
+//! - `names_in`: only those names.
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
 //!
@@ -16,6 +17,7 @@ mod alpha;
 mod assemble;
 mod convert;
 mod fit;
+mod names_in;
 mod options;
 mod place;
 mod read_adapter;
@@ -28,6 +30,7 @@ mod write_adapter;
 
 pub use adapter::Adapter;
 pub use convert::{Conversion, ConvertOptions, Rounding};
+pub(crate) use names_in::names_in;
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 pub use resolve::{Resolution, Unmatched};
 pub(crate) use targets::{Names, Target, check_kernels, targets};

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::fused;
 use super::fused::Third;
 use crate::error::{FileError, InFile, Result};
-use crate::file::{Fields, FloatType, Tensor, TensorFile, parent, pickle};
+use crate::file::{Fields, FloatType, Tensor, TensorFile, other_formats, parent};
 
 /// A model on disk: one safetensors file, a directory as Hugging Face's libraries write it, or shards with an index.
 ///
@@ -236,8 +236,9 @@ fn find_in(directory: &Path) -> Result<PathBuf> {
     match (&indexes[..], &files[..]) {
         ([only], _) | ([], [only]) => Ok((*only).clone()),
         ([], []) => {
-            if let Some(Err(error)) = entries.iter().map(|path| pickle::check_name(path)).find(Result::is_err) {
-                return Err(error.into());
+            // What the file says of itself comes before its name.
+            if let Some(path) = entries.iter().find(|path| other_formats::check_name(path).is_err()) {
+                TensorFile::open(path)?;
             }
             Err(FileError::Missing { expected: "safetensors file".to_owned() }.into())
         }

@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod cases;
+mod check;
 mod combine;
 mod convert;
 mod damaged;
@@ -10,6 +11,7 @@ mod extract;
 mod fused;
 mod layers;
 mod lora;
+mod lora_layouts;
 mod merge;
 mod names;
 mod refusals_file;

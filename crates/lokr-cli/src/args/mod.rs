@@ -14,16 +14,17 @@ mod values;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-pub(crate) use adapters::{CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
+pub(crate) use adapters::{CheckArgs, CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
 pub(crate) use models::{ApplyArgs, ChangeArgs, MergeArgs, UnmergeArgs, VerifyArgs};
 pub(crate) use output::OutputArgs;
+pub(crate) use read::ReadArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   2    the command line is wrong, or an output exists and --force is not given
   3    a file is damaged, is not what it should be, or does not fit the others
-  4    verify found a difference
+  4    verify found a difference, or check that a program does not read the adapter
   5    the system could not read or write
   130  interrupted
 
@@ -54,6 +55,7 @@ pub(crate) fn has_option(command: Option<&str>, long: &str) -> bool {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Inspect(InspectArgs),
+    Check(CheckArgs),
     Merge(MergeArgs),
     Unmerge(UnmergeArgs),
     Verify(VerifyArgs),

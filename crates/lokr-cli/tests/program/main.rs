@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // What fails in a helper fails the test.
 
 mod adapters;
+mod check;
 mod command_line;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;
+mod other_files;
+mod page;
 mod models;
 mod options;
 mod recorded_cases;

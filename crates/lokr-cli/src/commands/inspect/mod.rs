@@ -2,11 +2,12 @@
 //!
 //! - [`module`]: what is told of one module.
 //! - [`totals`]: what is told of all of them, beside other ways to hold such a change; [`size`] is what each takes.
-//! - [`picture`]: the picture of the norms.
+//! - [`picture`]: the picture of the norms; [`page`]: all of it as a page for a browser.
 //! - [`mod@natural_order`]: the order in which modules stand.
 
 mod module;
 mod natural_order;
+mod page;
 mod picture;
 mod size;
 mod totals;
@@ -20,8 +21,10 @@ use serde::Serialize;
 
 use self::module::ModuleReport;
 use self::natural_order::natural_order;
+use self::page::Page;
 use self::picture::{Norms, Picture};
 use self::totals::Totals;
+use super::check::Question;
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::report::Reporter;
@@ -41,10 +44,11 @@ struct Report {
     totals: Totals,
     warnings: Vec<String>,
     plot: Option<String>,
+    html: Option<String>,
 }
 
 pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
-    let picture = Picture::asked_for(args)?;
+    let (picture, page) = (Picture::asked_for(args)?, Page::asked_for(args)?);
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = match &args.base {
         None => None,
@@ -66,20 +70,20 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         .collect::<Result<Vec<_>, _>>()?;
     progress.finish_and_clear();
     modules.sort_by(|first, second| natural_order(&first.name, &second.name));
+    let norms = if base.is_some() { Norms::RelativeToWeights } else { Norms::OfChanges };
     if let Some(picture) = picture {
-        let norms = if base.is_some() { Norms::RelativeToWeights } else { Norms::OfChanges };
         picture.draw(&args.adapter, &modules, norms)?;
     }
     reporter.warnings(adapter.warnings());
     let file_bytes = adapter.tensors_path().metadata().map_or(0, |metadata| metadata.len());
-    reporter.result(&Report {
+    let report = Report {
         path: args.adapter.display().to_string(),
         dialect: adapter.dialect().to_string(),
         prefix: adapter.prefix().to_owned(),
         metadata: adapter.metadata().clone(),
         totals: Totals::new(&modules, adapter.dialect(), file_bytes),
         modules,
-        unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
+        unmatched: base.as_ref().map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter
             .modules_to_save()
             .iter()
@@ -87,7 +91,13 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
             .collect(),
         warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         plot: args.plot.as_ref().map(|path| path.display().to_string()),
-    })
+        html: args.html.as_ref().map(|path| path.display().to_string()),
+    };
+    if let Some(page) = page {
+        let base = base.as_ref().map(|(base, _)| base).zip(args.base.as_deref());
+        page.write(&adapter, &report, norms, &Question { adapter: &args.adapter, base, read: &args.read })?;
+    }
+    reporter.result(&report)
 }
 
 impl fmt::Display for Report {
@@ -133,6 +143,9 @@ impl fmt::Display for Report {
         write!(f, "{}", self.totals)?;
         if let Some(path) = &self.plot {
             writeln!(f, "norms drawn in {path}")?;
+        }
+        if let Some(path) = &self.html {
+            writeln!(f, "page written to {path}")?;
         }
         Ok(())
     }
