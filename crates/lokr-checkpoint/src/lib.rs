@@ -78,13 +78,12 @@ pub use file::{
 #[allow(deprecated)] // For those who use it still.
 pub use jobs::JobProgress;
 pub use jobs::{
-    AdapterReport, AppliedModule, CheckReport, CheckedModule, Combination, CombineOptions, CombineReport, CombinedModule, ConvertTo, Expectation,
-    ExtractOptions, ExtractReport, ExtractedModule, Extraction, Fit, Lora, LoraLayout, LoraModule,
-    LoraOptions, LoraRank, LoraReport, Measured,
-    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Program, Progress, Remedy, ResizeOptions, ResizeReport, Resized,
-    ResizedModule, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport, check,
-    combine, extract, merge,
-    resize, to_lora, unmerge, verify,
+    AdapterReport, AppliedModule, CheckReport, CheckedModule, Combination, CombineOptions, CombineReport,
+    CombinedModule, ConvertTo, Expectation, ExtractOptions, ExtractReport, ExtractedModule, Extraction, Fit, Lora,
+    LoraLayout, LoraModule, LoraOptions, LoraRank, LoraReport, Measured, MergeOptions, MergeReport, NotAdapted,
+    NotAdaptedReason, Program, Progress, Remedy, ResizeOptions, ResizeReport, Resized, ResizedModule, Run, TensorCheck,
+    Verdict, VerifyOptions, VerifyReport, WeightReport, check, combine, extract, merge, resize, to_lora, unmerge,
+    verify,
 };
 pub use model::BaseModel;
 pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};

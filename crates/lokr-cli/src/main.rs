@@ -7,7 +7,7 @@
 //! - [`plot`]: pictures of numbers by module, as SVG or PNG.
 //! - [`report`]: how results, warnings and progress are shown.
 //! - [`interrupt`]: how an interrupt stops a job.
-//! - [`outputs`]: what may be written where.
+//! - [`outputs`]: what may be written where, and how.
 //! - [`error`]: what can go wrong, the exit code of each, and the option that helps.
 //! - [`table`]: plain tables.
 //! - [`text`]: how names, counts, numbers and errors are written.

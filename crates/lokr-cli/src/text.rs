@@ -35,9 +35,8 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
 
 /// A command line as a shell takes it: words with other characters than usual ones in quotes.
 pub(crate) fn shell_words(words: &[String]) -> String {
-    let plain = |word: &String| {
-        !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,+@%".contains(c))
-    };
+    let plain =
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,+@%".contains(c));
     let quoted = words.iter().map(|word| match plain(word) {
         true => word.clone(),
         false => format!("'{}'", word.replace('\'', r"'\''")),

@@ -24,7 +24,8 @@ const KERAS: (&str, &str) = ("an HDF5 file, as Keras writes", "export the model 
 const NUMPY: (&str, &str) = ("a NumPy file", "save its arrays as safetensors");
 const ONNX: (&str, &str) = ("an ONNX model", "give the safetensors model that it was exported from");
 const PACKED: (&str, &str) = ("an archive", "unpack it and give the safetensors file in it");
-const WEB_PAGE: (&str, &str) = ("a web page in place of the file", "load it down again; a licence or login may be asked for");
+const WEB_PAGE: (&str, &str) =
+    ("a web page in place of the file", "load it down again; a licence or login may be asked for");
 
 const fn other(magic: &'static [u8], (what, instead): (&'static str, &'static str)) -> Format {
     Format { magic, what, instead: Some(instead) }

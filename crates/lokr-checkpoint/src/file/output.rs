@@ -125,7 +125,6 @@ pub(crate) fn check_file(path: &Path, overwrite: Overwrite) -> Result<(), Output
 
 /// An error if a directory of that name cannot be written.
 pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<(), OutputError> {
-    check_directory_name(target)?;
     check_absent(target, overwrite)?;
     match target.symlink_metadata() {
         Ok(found) if !found.is_dir() => Err(OutputError::InTheWay { expected: DIRECTORY, found: "something else" }),

@@ -39,8 +39,7 @@ impl OutputDirectory {
     ///
     /// # Errors
     /// [`OutputError::Exists`](crate::OutputError::Exists), [`OutputError::InTheWay`](crate::OutputError::InTheWay)
-    /// where a file is in the way, [`OutputError::DirectoryName`](crate::OutputError::DirectoryName) for a name that is
-    /// a file's; [`CheckpointError::Io`](crate::CheckpointError::Io).
+    /// where a file is in the way; [`CheckpointError::Io`](crate::CheckpointError::Io).
     pub fn create(target: impl AsRef<Path>, overwrite: Overwrite) -> Result<Self> {
         let target = target.as_ref();
         Self::start(target, overwrite).in_file(target)

@@ -189,14 +189,20 @@ fn a_peft_directory_is_read_by_its_configuration() {
     assert_eq!(asked(Program::Peft).problems, ["adapter_config.json is not there"]);
 }
 
-/// What PEFT and LyCORIS wrote themselves they read, but for what they are known not to.
+/// What PEFT and LyCORIS wrote themselves they read, but for what LyCORIS is known to fail at (`tests/interop`).
 #[test]
 fn recorded_adapters_are_read_by_their_writers() {
     for case in Case::all() {
         let program = if case.is_peft() { Program::Peft } else { Program::Lycoris };
         let report = check(&case.adapter_path(), None, &[program], &ReadOptions::default()).unwrap().remove(0);
-        let known = ["unbalanced", "dora_in", "tucker", "grouped"].iter().any(|word| case.name().contains(word));
-        assert!(report.works || known, "{}: {:?}", case.name(), report.failing().collect::<Vec<_>>());
+        let known = ["kohya_unet", "unbalanced", "dora_in", "tucker"].iter().any(|word| case.name().contains(word));
+        assert_eq!(
+            report.works,
+            !known || case.name() == "kohya_unet_te_f16file",
+            "{}: {:?}",
+            case.name(),
+            report.failing().collect::<Vec<_>>()
+        );
     }
 }
 
@@ -205,6 +211,8 @@ fn a_file_that_is_none_is_an_error() {
     let folder = Folder::new();
     let ask = |path: PathBuf| check(&path, None, &[Program::ComfyUi], &ReadOptions::default());
     cause(ask(folder.root()), |e| matches!(e, E::File(FileError::Missing { .. })));
-    cause(ask(folder.write("a.safetensors", b"GGUF\x03\0\0\0")), |e| matches!(e, E::File(FileError::OtherFormat { .. })));
+    cause(ask(folder.write("a.safetensors", b"GGUF\x03\0\0\0")), |e| {
+        matches!(e, E::File(FileError::OtherFormat { .. }))
+    });
     cause(ask(folder.path("none")), |e| matches!(e, E::Io(_)));
 }

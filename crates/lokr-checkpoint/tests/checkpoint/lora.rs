@@ -2,8 +2,8 @@
 
 use crate::support::build::{CONFIG, Folder, cause, filled, go_on, lora_of, lycoris, peft, read, stop, tensor, typed};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobError, LoraOptions, LoraRank, ModuleError, NameError,
-    OutputError, Overwrite, ReadOptions, Tensor, TensorFile, to_lora,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobError, LoraOptions, LoraRank, ModuleError,
+    NameError, OutputError, Overwrite, ReadOptions, Tensor, TensorFile, to_lora,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 

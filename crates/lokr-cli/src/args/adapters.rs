@@ -62,7 +62,7 @@ impl InspectArgs {
 #[command(after_help = "\
 Examples:
   lokr check adapter.safetensors --for comfyui
-  lokr check adapter.safetensors --base model.safetensors --for diffusers --for peft")]
+  lokr check adapter.safetensors --base model/ --for diffusers --for peft")]
 pub(crate) struct CheckArgs {
     /// A safetensors file, or a PEFT directory
     pub(crate) adapter: PathBuf,
@@ -83,8 +83,8 @@ pub(crate) struct CheckArgs {
     after_help = "\
 Examples:
   lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
-  lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors
-  lokr extract --base a.safetensors --tuned b.safetensors --to terms --terms 4 --out sums.safetensors"
+  lokr extract --base a/ --tuned b/ --to lycoris --rank 16 --out c.safetensors
+  lokr extract --base a/ --tuned b/ --to terms --terms 4 --out c.safetensors"
 )]
 pub(crate) struct ExtractArgs {
     /// The model before
@@ -130,9 +130,9 @@ pub(crate) struct ExtractArgs {
     after_help = "\
 Examples:
   lokr convert peft-directory --to lycoris --out adapter.safetensors
-  lokr convert adapter.safetensors --base model.safetensors --to peft --out peft-directory
+  lokr convert adapter.safetensors --base model/ --to peft --out peft-directory
   lokr convert peft-directory --to lora --rank 16 --out lora-directory
-  lokr convert adapter.safetensors --to kohya-lora --rank 64 --out lora.safetensors"
+  lokr convert a.safetensors --to kohya-lora --rank 64 --out b.safetensors"
 )]
 pub(crate) struct ConvertArgs {
     /// A safetensors file, or a PEFT directory
@@ -201,10 +201,11 @@ impl ValueEnum for Target {
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("change").args(["rank", "energy", "factor", "dtype"]).required(true).multiple(true),
+    override_usage = "lokr resize <ADAPTER> --out <PATH> <--rank|--energy|--factor|--dtype>",
     after_help = "\
 Examples:
   lokr resize adapter.safetensors --energy 0.95 --out small.safetensors
-  lokr resize peft-directory --base model/ --factor 16 --rank 8 --out other-directory"
+  lokr resize peft-directory --base model/ --factor 16 --rank 8 --out smaller"
 )]
 pub(crate) struct ResizeArgs {
     /// A safetensors file, or a PEFT directory

@@ -24,7 +24,7 @@ Exit codes:
   0    done
   2    the command line is wrong, or an output exists and --force is not given
   3    a file is damaged, is not what it should be, or does not fit the others
-  4    verify found a difference, or check that a program does not read the adapter
+  4    verify found a difference; check: a program does not read the adapter
   5    the system could not read or write
   130  interrupted
 
@@ -33,7 +33,7 @@ Exit codes:
 /// Looks into LoKr adapters (W + s·(A ⊗ B)), merges, extracts and converts them, without PyTorch and without the model
 /// in memory
 #[derive(Debug, Parser)]
-#[command(name = "lokr", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "lokr", version, after_help = EXIT_CODES, max_term_width = 80)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -17,7 +17,8 @@ use super::values::{finite, scale, unmatched};
 #[command(after_help = "\
 Examples:
   lokr merge --base model/ --adapter adapter.safetensors --out merged/
-  lokr merge --base model.safetensors --adapter a/ --multiplier 0.8 --adapter b/ --multiplier 0.5 --out merged.safetensors")]
+  lokr merge --base model/ --adapter a/ --multiplier 0.8 \\
+      --adapter b/ --multiplier 0.5 --out merged/")]
 pub(crate) struct MergeArgs {
     /// The model: a file, an index of shards or a directory
     #[arg(long, value_name = "MODEL")]

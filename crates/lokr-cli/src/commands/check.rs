@@ -120,7 +120,10 @@ impl Checked {
         match (self.report.works, failing) {
             (true, _) => format!("reads all {}", counted(total, "module")),
             (false, 0) => "does not read it".to_owned(),
-            (false, _) if fails == 0 => format!("reads {failing} of {} otherwise than trained", counted(total, "module")),
+            (false, _) if fails == total => format!("reads none of {}", counted(total, "module")),
+            (false, _) if fails == 0 => {
+                format!("reads {failing} of {} otherwise than trained", counted(total, "module"))
+            }
             (false, _) => format!("does not read {failing} of {}", counted(total, "module")),
         }
     }

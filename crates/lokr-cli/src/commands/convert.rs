@@ -6,7 +6,8 @@ use std::path::Path;
 use clap::ValueEnum;
 use lokr_checkpoint::file::{OutputForm, check_output_form};
 use lokr_checkpoint::{
-    Adapter, CheckpointError, ConvertOptions, Dialect, LoraLayout, LoraOptions, LoraRank, LoraReport, OutputError, to_lora,
+    Adapter, CheckpointError, ConvertOptions, Dialect, LoraLayout, LoraOptions, LoraRank, LoraReport, OutputError,
+    to_lora,
 };
 use serde::Serialize;
 

@@ -38,7 +38,8 @@ fn modules(names: [&str; 2]) -> Vec<(String, Tensor)> {
 
 fn report(args: &[&str]) -> (Option<i32>, Value) {
     let output = lokr(&[args, &["--json"]].concat());
-    let report: Value = serde_json::from_str(&stdout(&output)).unwrap_or_else(|e| panic!("{args:?}: {e} {}", stderr(&output)));
+    let report: Value =
+        serde_json::from_str(&stdout(&output)).unwrap_or_else(|e| panic!("{args:?}: {e} {}", stderr(&output)));
     (output.status.code(), report["programs"][0].clone())
 }
 
@@ -74,7 +75,15 @@ fn what_is_told_to_do_helps() {
             let words = words(command);
             assert_eq!(words[0], "lokr");
             let (command, out) = (words[1], *words.last().unwrap());
-            let ran = lokr(&words[1..].iter().map(|word| if *word == "merged.safetensors" { folder.path("merged.safetensors").leak() } else { *word }).collect::<Vec<_>>());
+            let ran =
+                lokr(
+                    &words[1..]
+                        .iter()
+                        .map(|word| {
+                            if *word == "merged.safetensors" { folder.path("merged.safetensors").leak() } else { *word }
+                        })
+                        .collect::<Vec<_>>(),
+                );
             assert_eq!(ran.status.code(), Some(0), "{program}: {words:?}: {}", stderr(&ran));
             if command == "convert" {
                 let (code, after) = report(&["check", out, "--for", program]);
@@ -98,9 +107,13 @@ fn the_answer_is_told_by_module() {
 
     let output = lokr(&["check", &adapter, "--for", "diffusers", "--for", "comfyui"]);
     assert_eq!(output.status.code(), Some(4));
-    assert!(stderr(&output).ends_with("my adapter.safetensors: not read as it is by diffusers\n"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).ends_with("my adapter.safetensors: not read as it is by diffusers\n"),
+        "{}",
+        stderr(&output)
+    );
     let text = stdout(&output);
-    assert!(text.contains("diffusers does not read 2 of 2 modules of "), "{text}");
+    assert!(text.contains("diffusers reads none of 2 modules of "), "{text}");
     assert!(text.contains("diffusers reads no LoKr") && text.contains("lora_unet_b"), "{text}");
     assert!(text.contains("--to kohya-lora --out '") && text.contains("my adapter-diffusers.safetensors'"), "{text}");
     assert!(text.contains("ComfyUI reads all 2 modules"), "{text}");

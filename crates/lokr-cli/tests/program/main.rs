@@ -7,10 +7,10 @@ mod command_line;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;
-mod other_files;
-mod page;
 mod models;
 mod options;
+mod other_files;
+mod page;
 mod recorded_cases;
 mod support;
 mod transcripts;

@@ -33,14 +33,17 @@ fn assert_nested(page: &str) {
 
 #[test]
 fn a_page_needs_nothing_else() {
-    for adapter in ["kohya_unet/adapter.safetensors", "peft_mlp_rank_alpha_pattern", "lycoris_conv1d_full/adapter.safetensors"] {
+    for adapter in
+        ["kohya_unet/adapter.safetensors", "peft_mlp_rank_alpha_pattern", "lycoris_conv1d_full/adapter.safetensors"]
+    {
         let page = page(&case(adapter));
         assert_nested(&page);
         for absent in ["<script", "http://", "https://", "url(", "@import", "src=", "NaN"] {
             let links = page.replace("http://www.w3.org/2000/svg", "");
             assert!(!links.contains(absent), "{adapter}: {absent}");
         }
-        for part in ["Which programs read it", "ComfyUI", "diffusers", "<polyline", "class=\"spectrum\"", "‖ΔW‖F"] {
+        for part in ["Which programs read it", "ComfyUI", "diffusers", "<polyline", "class=\"spectrum\"", "‖ΔW‖F"]
+        {
             assert!(page.contains(part), "{adapter}: {part}");
         }
         assert!(page.starts_with("<!DOCTYPE html>") && page.contains("default-src 'none'"));

@@ -51,7 +51,7 @@ pub fn check(
             None => {}
         }
         let works = problems.is_empty() && modules.iter().all(|module| module.fit == Fit::Reads);
-        let remedy = adapter.as_ref().filter(|_| !works).map(|adapter| find(facts, adapter, base));
+        let remedy = adapter.as_ref().filter(|_| !works).map(|adapter| find(facts, &file, adapter, base));
         CheckReport { program, works, problems, modules, remedy, note: facts.note }
     };
     Ok(programs.iter().map(answer).collect())

@@ -143,8 +143,8 @@ const NOT_COMFYS_FLAT: [&str; 6] = [
     "cond_stage_model_",
 ];
 
-const NOT_2D: &str = "the kernel has another number of axes than two, for which it multiplies factors that do not fit";
-const NO_CORE: &str = "it rebuilds Tucker cores of kernels with two axes only";
+const NOT_2D: &str = "it multiplies full factors for kernels of two axes only";
+const NO_CORE: &str = "it rebuilds Tucker cores for kernels of two axes only";
 
 /// By [`Program`](super::program::Program), in its order.
 pub(super) const PROGRAMS: [Facts; 8] = [
@@ -220,7 +220,10 @@ pub(super) const PROGRAMS: [Facts; 8] = [
             any("lora_te_"),
             any("lora_te1_"),
             any("lora_te2_"),
-            only("diffusion_model.", &["double_blocks.", "single_blocks.", "blocks.", "transformer_blocks.", "layers."]),
+            only(
+                "diffusion_model.",
+                &["double_blocks.", "single_blocks.", "blocks.", "transformer_blocks.", "layers."],
+            ),
             of(&[Kind::LoraA], any("transformer.")),
         ],
         limits: &[
@@ -313,6 +316,8 @@ pub(super) const PROGRAMS: [Facts; 8] = [
         names: &[any("base_model.model.")],
         limits: &[fails(Feature::LoraKernel, "it knows LoRA of linear layers only")],
         targets: &[PEFT_LORA],
-        note: Some("convert_lora_to_gguf.py makes a GGUF adapter of the directory; it wants the model's config.json too"),
+        note: Some(
+            "convert_lora_to_gguf.py makes a GGUF adapter of the directory; it wants the model's config.json too",
+        ),
     },
 ];

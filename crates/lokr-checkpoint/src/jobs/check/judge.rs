@@ -1,7 +1,7 @@
 //! Each module beside a program's facts.
 
 use super::facts::{Facts, Names, Only, Opens};
-use super::feature::features;
+use super::feature::{Feature, features};
 use super::report::{CheckedModule, Fit};
 use super::stored::{Kind, Stored, StoredFile};
 use crate::dialect::peft;
@@ -11,6 +11,15 @@ pub(super) fn judge(facts: &Facts, file: &StoredFile) -> (Vec<String>, Vec<Check
     let is_flux2 = is_flux2(file);
     let modules = file.modules.iter().map(|(name, stored)| module(facts, name, stored, is_flux2)).collect();
     (problems(facts, file), modules)
+}
+
+/// Whether the program reads modules of these algorithms and forms, under whatever names and with whatever `alpha`.
+pub(super) fn forms_are_read(facts: &Facts, file: &StoredFile) -> bool {
+    file.modules.values().all(|stored| {
+        let found = features(stored);
+        let limits = facts.limits.iter().filter(|limit| !matches!(limit.feature, Feature::Alpha | Feature::NoAlpha));
+        facts.reads.contains(&stored.kind) && !limits.into_iter().any(|limit| found.contains(&limit.feature))
+    })
 }
 
 fn problems(facts: &Facts, file: &StoredFile) -> Vec<String> {
@@ -95,7 +104,8 @@ impl Names {
 /// Whether blocks named like those of Flux.1 are Flux.2's. Its MLPs have gates, so that the layers into them have more
 /// rows: `linear1` nine times the model's width, where Flux.1 has seven; `img_mlp.0` six times, where Flux.1 has four.
 fn is_flux2(file: &StoredFile) -> bool {
-    const SHARED: [&str; 3] = ["double_stream_modulation_img", "double_stream_modulation_txt", "single_stream_modulation"];
+    const SHARED: [&str; 3] =
+        ["double_stream_modulation_img", "double_stream_modulation_txt", "single_stream_modulation"];
     file.modules.iter().any(|(name, stored)| {
         let times = if name.ends_with(".linear1") {
             Some(9)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::facts::Facts;
-use super::judge::judge;
+use super::judge::{forms_are_read, judge};
 use super::report::{ConvertTo, Fit, Remedy};
 use super::stored::StoredFile;
 use crate::adapter::{Adapter, ConvertOptions, Names, check_kernels, names_in, targets};
@@ -17,18 +17,28 @@ pub(super) const DOTTED_PREFIX: &str = "diffusion_model.";
 
 /// The first of the program's conversions that helps; else the first that needs the base model to be told; else to
 /// merge.
-pub(super) fn find(facts: &Facts, adapter: &Adapter, base: Option<&BaseModel>) -> Remedy {
+pub(super) fn find(facts: &Facts, file: &StoredFile, adapter: &Adapter, base: Option<&BaseModel>) -> Remedy {
     let mut with_base = None;
     for &to in facts.targets {
         match converted(adapter, base, to) {
             Ok(file) if is_read(facts, &file) => return Remedy::Convert { to, needs_base: false },
-            Err(error) if base.is_none() && needs_base(&error) => {
+            Err(error) if base.is_none() && needs_base(&error) && may_help(facts, file, adapter, to) => {
                 with_base.get_or_insert(to);
             }
             _ => {}
         }
     }
     with_base.map_or(Remedy::Merge, |to| Remedy::Convert { to, needs_base: true })
+}
+
+/// Whether nothing but names stands against a conversion that the base model is needed for.
+fn may_help(facts: &Facts, file: &StoredFile, adapter: &Adapter, to: ConvertTo) -> bool {
+    match to {
+        ConvertTo::Dialect(_) => forms_are_read(facts, file),
+        ConvertTo::Lora(_) => {
+            adapter.modules().values().all(|module| module.is_kronecker() && module.dora_scale().is_none())
+        }
+    }
 }
 
 fn is_read(facts: &Facts, file: &StoredFile) -> bool {

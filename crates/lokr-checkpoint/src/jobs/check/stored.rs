@@ -120,11 +120,6 @@ impl StoredFile {
 
 /// A key as module, suffix, and what the suffix tells.
 fn take_apart(key: &str) -> (&str, &str, Option<Kind>) {
-    if let Some(parts) = Key::split(key) {
-        let suffix = &key[parts.module.len() + 1..];
-        let own = !matches!(parts.suffix, ALPHA | DORA_SCALE);
-        return (parts.module, suffix, own.then_some(Kind::Lokr));
-    }
     let ends = |suffix: &str| key.strip_suffix(suffix).and_then(|module| module.strip_suffix('.'));
     if let Some((module, suffix, kind)) = LORA.iter().find_map(|(suffix, kind)| Some((ends(suffix)?, *suffix, *kind))) {
         return (module, suffix, Some(kind));
@@ -132,10 +127,16 @@ fn take_apart(key: &str) -> (&str, &str, Option<Kind>) {
     if let Some((module, suffix)) = DIFFERENCES.iter().find_map(|suffix| Some((ends(suffix)?, *suffix))) {
         return (module, suffix, Some(Kind::Difference));
     }
-    match other_algorithm(key) {
-        Some((module, "LoHa")) => (module, &key[module.len() + 1..], Some(Kind::Loha)),
-        Some((module, _)) if module.len() < key.len() => (module, &key[module.len() + 1..], Some(Kind::Other)),
-        _ => (key, "", Some(Kind::Whole)),
+    if let Some((module, suffix)) = key.rsplit_once('.').filter(|(_, last)| last.starts_with("hada_")) {
+        return (module, suffix, Some(Kind::Loha));
+    }
+    match Key::split(key) {
+        Some(parts) if parts.is_factor() => (parts.module, &key[parts.module.len() + 1..], Some(Kind::Lokr)),
+        Some(parts) if matches!(parts.suffix, ALPHA | DORA_SCALE) => (parts.module, parts.suffix, None),
+        _ => match other_algorithm(key) {
+            Some((module, _)) if module.len() < key.len() => (module, &key[module.len() + 1..], Some(Kind::Other)),
+            _ => (key, "", Some(Kind::Whole)),
+        },
     }
 }
 

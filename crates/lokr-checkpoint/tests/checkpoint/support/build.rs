@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, LoraOptions, LoraRank, Progress, ReadOptions, Tensor, TensorFile,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, LoraOptions, LoraRank, Progress, ReadOptions, Tensor,
+    TensorFile,
 };
 use lokr_testing::Numbers;
 use ndarray::{ArrayD, IxDyn};

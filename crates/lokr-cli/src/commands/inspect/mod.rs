@@ -133,6 +133,10 @@ impl fmt::Display for Report {
             }
             table.row(cells);
         }
+        let same = table.take_constant(&["kind", "rank", "alpha", "scale", "dtype"]);
+        if !same.is_empty() {
+            writeln!(f, "every module: {}\n", same.join(", "))?;
+        }
         writeln!(f, "{table}")?;
         for module in &self.unmatched {
             writeln!(f, "not in the base model: {module}")?;

@@ -6,7 +6,7 @@ use lokr_checkpoint::Module;
 
 use crate::text::number;
 
-const WIDTH: f64 = 140.0;
+const WIDTH: f64 = 110.0;
 const HEIGHT: f64 = 30.0;
 /// The picture's lowest value is this power of ten of the largest.
 const DECADES: f64 = 5.0;

@@ -111,7 +111,8 @@ impl<'a> Group<'a> {
 impl Line<'_> {
     fn write(&self, text: &mut String, name: &str, largest: f64) {
         let module = self.module;
-        let product = |shapes: &[Vec<usize>]| shapes.iter().map(|shape| dimensions(shape)).collect::<Vec<_>>().join("·");
+        let product =
+            |shapes: &[Vec<usize>]| shapes.iter().map(|shape| dimensions(shape)).collect::<Vec<_>>().join("·");
         let share = module.frobenius_norm.filter(|norm| norm.is_finite() && largest > 0.0).map(|norm| norm / largest);
         let spectrum = self.spectrum.as_ref();
         let dora = if module.dora { "+dora" } else { "" };
