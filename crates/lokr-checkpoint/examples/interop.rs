@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConfigError, ConvertOptions, Dialect, FactorSize,
-    FloatType, JobError, LoraRank, ModuleError, Overwrite, Progress, ReadOptions, ResizeOptions, Strength, Tensor,
-    Unmatched, combine, resize, to_lora, write_tensors,
+    FloatType, JobError, LoraLayout, LoraOptions, LoraRank, ModuleError, Overwrite, Progress, ReadOptions,
+    ResizeOptions, Strength, Tensor, TensorFile, Unmatched, combine, resize, to_lora, write_tensors,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -60,6 +60,10 @@ impl Case {
         }
         self.lora("lora-exact", LoraRank::Exact)?;
         self.lora("lora-rank2", LoraRank::Best(2))?;
+        if own == "kohya" {
+            self.kohya_lora("kohya-lora-exact", LoraRank::Exact)?;
+            self.kohya_lora("kohya-lora-rank2", LoraRank::Best(2))?;
+        }
 
         let dialect = self.adapter.dialect();
         let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
@@ -100,7 +104,8 @@ impl Case {
     }
 
     fn lora(&self, name: &str, rank: LoraRank) -> Result<()> {
-        let lora = to_lora(&self.adapter, Some(&self.base), rank, Some(FloatType::F32), &mut go_on);
+        let options = LoraOptions { rank, dtype: Some(FloatType::F32), ..LoraOptions::default() };
+        let lora = to_lora(&self.adapter, Some(&self.base), &options, &mut go_on);
         let Some(lora) = self.possible(name, lora)? else {
             return Ok(());
         };
@@ -120,6 +125,22 @@ impl Case {
             weights.insert(key, Tensor::from_array(&(weight + change), FloatType::F32));
         }
         lora.write(self.out.join(name), Overwrite::Replace)?;
+        self.expect(name, &weights)
+    }
+
+    /// The same change as [`Case::lora`]'s of that rank, under kohya's names.
+    fn kohya_lora(&self, name: &str, rank: LoraRank) -> Result<()> {
+        let layout = LoraLayout::Kohya;
+        let options = LoraOptions { layout, rank, dtype: Some(FloatType::F32), ..LoraOptions::default() };
+        let lora = to_lora(&self.adapter, Some(&self.base), &options, &mut go_on);
+        let Some(lora) = self.possible(name, lora)? else {
+            return Ok(());
+        };
+        lora.write(self.out.join(format!("{name}.safetensors")), Overwrite::Replace)?;
+        let weights =
+            TensorFile::open(self.out.join(format!("{}.weights.safetensors", name.trim_start_matches("kohya-"))))?;
+        let weights =
+            weights.names().map(|key| Ok((key.to_owned(), weights.tensor(key)?))).collect::<Result<Weights>>()?;
         self.expect(name, &weights)
     }
 

@@ -20,6 +20,7 @@
 //! | make an adapter smaller, or split it otherwise | [`resize()`] |
 //! | make one adapter of several | [`combine()`] |
 //! | make a LoRA of an adapter | [`to_lora`] |
+//! | know whether another program reads an adapter | [`check()`] |
 //! | make an adapter of modules of your own | [`Module::new`], [`Adapter::from_modules`] |
 //! | train on from an adapter, and save what was trained | [`Module::to_layer`], [`Module::from_layer`] |
 //! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
@@ -80,11 +81,12 @@ pub use file::{
 #[allow(deprecated)] // For those who use it still.
 pub use jobs::JobProgress;
 pub use jobs::{
-    AdapterReport, AppliedModule, Combination, CombineOptions, CombineReport, CombinedModule, Expectation,
-    ExtractOptions, ExtractReport, ExtractedModule, Extraction, Lora, LoraModule, LoraRank, LoraReport, Measured,
-    MergeOptions, MergeReport, NotAdapted, NotAdaptedReason, Progress, QuantizedOptions, QuantizedRounding,
-    ResizeOptions, ResizeReport, Resized, ResizedModule, ResizedTensor, Run, TensorCheck, Verdict, VerifyOptions,
-    VerifyReport, WeightReport, WholeTensors, combine, extract, merge, resize, to_lora, unmerge, verify,
+    AdapterReport, AppliedModule, CheckReport, CheckedModule, Combination, CombineOptions, CombineReport,
+    CombinedModule, ConvertTo, Expectation, ExtractOptions, ExtractReport, ExtractedModule, Extraction, Fit, Lora,
+    LoraLayout, LoraModule, LoraOptions, LoraRank, LoraReport, Measured, MergeOptions, MergeReport, NotAdapted,
+    NotAdaptedReason, Program, Progress, QuantizedOptions, QuantizedRounding, Remedy, ResizeOptions, ResizeReport,
+    Resized, ResizedModule, ResizedTensor, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport,
+    WholeTensors, check, combine, extract, merge, resize, to_lora, unmerge, verify,
 };
 pub use model::BaseModel;
 pub use module::{

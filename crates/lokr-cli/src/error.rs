@@ -23,6 +23,8 @@ pub(crate) enum CliError {
     Exists { path: PathBuf },
     #[error("{}: expected a name that ends in {expected}", path.display())]
     Extension { path: PathBuf, expected: &'static str },
+    #[error("{}: this writes a directory, and the name is that of a file; {one_file}", path.display())]
+    DirectoryName { path: PathBuf, one_file: &'static str },
     #[error("{} for {}; give none, or one for each", counted(*given, what), counted(*adapters, "adapter"))]
     OneForEach { what: &'static str, adapters: usize, given: usize },
     #[error(
@@ -33,6 +35,8 @@ pub(crate) enum CliError {
     NoEffect { option: &'static str, to: String },
     #[error("{}: {}", path.display(), differences(*wrong, *others))]
     Mismatch { path: PathBuf, wrong: usize, others: usize },
+    #[error("{}: not read as it is by {}", path.display(), programs.join(", "))]
+    NotRead { path: PathBuf, programs: Vec<String> },
     #[error("cannot catch interrupts")]
     Signal(#[source] ctrlc::Error),
     #[error("{}", path.display())]
@@ -55,10 +59,11 @@ impl CliError {
             },
             Self::Exists { .. }
             | Self::Extension { .. }
+            | Self::DirectoryName { .. }
             | Self::OneForEach { .. }
             | Self::NoEffect { .. }
             | Self::Terms { .. } => USAGE,
-            Self::Mismatch { .. } => MISMATCH,
+            Self::Mismatch { .. } | Self::NotRead { .. } => MISMATCH,
             Self::Write { .. } | Self::Plot { .. } | Self::Print(_) | Self::Signal(_) => INPUT_OUTPUT,
         }
     }

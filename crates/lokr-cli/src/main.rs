@@ -7,7 +7,7 @@
 //! - [`plot`]: pictures of numbers by module, as SVG or PNG.
 //! - [`report`]: how results, warnings and progress are shown.
 //! - [`interrupt`]: how an interrupt stops a job.
-//! - [`outputs`]: what may be written where.
+//! - [`outputs`]: what may be written where, and how.
 //! - [`error`]: what can go wrong, the exit code of each, and the option that helps.
 //! - [`table`]: plain tables.
 //! - [`text`]: how names, counts, numbers and errors are written.
@@ -58,6 +58,7 @@ fn run(cli: &Cli) -> Result<(), CliError> {
     };
     match &cli.command {
         Command::Inspect(args) => commands::inspect::run(args, &reporter),
+        Command::Check(args) => commands::check::run(args, &reporter),
         Command::Merge(args) => commands::merge::run(args, &reporter),
         Command::Unmerge(args) => commands::merge::run_unmerge(args, &reporter),
         Command::Extract(args) => commands::extract::run(args, &reporter),

@@ -33,6 +33,17 @@ pub(crate) fn one_line(error: &dyn Error) -> String {
     printable(&line.replace(['\n', '\r'], " ")).into_owned()
 }
 
+/// A command line as a shell takes it: words with other characters than usual ones in quotes.
+pub(crate) fn shell_words(words: &[String]) -> String {
+    let plain =
+        |word: &String| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=:,+@%".contains(c));
+    let quoted = words.iter().map(|word| match plain(word) {
+        true => word.clone(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
 /// `1 module`, `2 modules`.
 pub(crate) fn counted(count: usize, thing: &str) -> String {
     if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
@@ -103,6 +114,12 @@ mod tests {
             assert_eq!(number(Some(value)), text);
         }
         assert_eq!(number(None), "-");
+    }
+
+    #[test]
+    fn words_for_a_shell_are_quoted_where_needed() {
+        let words = ["lokr", "a b", "it's", "", "x/y-z.safetensors"].map(str::to_owned);
+        assert_eq!(shell_words(&words), r"lokr 'a b' 'it'\''s' '' x/y-z.safetensors");
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! - `place`, `rename`, `fit`, `fit_other`, `assemble`: where modules belong, the names and forms that another dialect has
 //!   for them,
 //!   and an adapter of such modules.
+//! - `names_in`: only those names.
 //! - `convert`: from one dialect to another.
 //! - `write_adapter`: to files.
 //!
@@ -22,6 +23,7 @@ mod convert;
 mod counterparts;
 mod fit;
 mod fit_other;
+mod names_in;
 mod one_model;
 mod options;
 mod patterns;
@@ -39,6 +41,7 @@ mod write_adapter;
 pub use adapter::Adapter;
 pub use convert::{Conversion, ConvertOptions, Rounding};
 pub(crate) use counterparts::Counterparts;
+pub(crate) use names_in::names_in;
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 pub(crate) use patterns::Patterns;
 pub use resolve::{Resolution, Unmatched};

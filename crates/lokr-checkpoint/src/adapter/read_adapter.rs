@@ -13,7 +13,7 @@ use super::warning::Warning;
 use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
-use crate::file::{TensorFile, pickle};
+use crate::file::TensorFile;
 use crate::module::{Layout, Module, ModuleTensors, OtherModule, Parameter, StoredChange, StoredModule, W2};
 
 impl Adapter {
@@ -58,7 +58,7 @@ fn find_files(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<Pat
     if !file.is_file() {
         let old = path.join(peft::PICKLE);
         if old.is_file() {
-            pickle::check_name(&old).in_file(&old)?;
+            TensorFile::open(&old)?;
         }
         return missing(peft::TENSORS);
     }

@@ -1,6 +1,8 @@
 //! ai-toolkit, ComfyUI and OneTrainer: the module's path itself, behind the name of a model or nothing.
 
 use super::kohya::{FIRST_TEXT, SECOND_TEXT, THIRD_TEXT};
+use crate::dialects::Dialect;
+use crate::error::ModuleError;
 use crate::family::BODY;
 
 /// Prefixes ComfyUI accepts, longest first where two begin alike.
@@ -60,4 +62,27 @@ pub(crate) fn strip(module: &str) -> &str {
         .iter()
         .find_map(|prefix| module.strip_prefix(prefix))
         .unwrap_or(module)
+}
+
+/// The name by which ComfyUI looks a module up: `diffusion_model.` and the path, or for CLIP what diffusers calls it.
+pub(crate) fn written(path: &str) -> Result<String, ModuleError> {
+    /// CLIP's places in checkpoints of several models, and what diffusers and ComfyUI have in their stead.
+    const TEXT: [(&str, &str); 3] = [
+        ("conditioner.embedders.0.transformer.", "text_encoder."),
+        ("cond_stage_model.transformer.", "text_encoder."),
+        ("text_encoder_1.", "text_encoder."),
+    ];
+    /// Names that ComfyUI looks up as they are.
+    const KEPT: [&str; 4] = ["text_encoders.", "text_encoder.", "text_encoder_2.", "text_encoder_3."];
+    if let Some((rest, name)) = TEXT.iter().find_map(|(place, name)| Some((path.strip_prefix(place)?, name))) {
+        return Ok(format!("{name}{rest}"));
+    }
+    if path.starts_with("conditioner.") || path.starts_with("cond_stage_model.") {
+        let (module, reason) = (path.to_owned(), "ComfyUI has no dotted name for it; kohya's LoRA has one");
+        return Err(ModuleError::CannotHold { module, dialect: Dialect::Dotted, reason });
+    }
+    if KEPT.iter().any(|prefix| path.starts_with(prefix)) {
+        return Ok(path.to_owned());
+    }
+    Ok(format!("diffusion_model.{}", strip(path)))
 }

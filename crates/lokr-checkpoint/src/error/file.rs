@@ -16,10 +16,21 @@ pub enum FileError {
         found: &'static str,
     },
     /// The file is a pickle, which runs code when it is loaded, or is named like one.
-    #[error("this is a {format}, which can run code when loaded; convert it to safetensors first")]
+    #[error(
+        "this is a {format}, which can run code when loaded; save it as safetensors in the program that it is for, or find \
+         the model in that format"
+    )]
     Pickle {
         /// The format recognised.
         format: &'static str,
+    },
+    /// The file is of another format, by its content or its name.
+    #[error("this is {found}; {instead}")]
+    OtherFormat {
+        /// What it is.
+        found: &'static str,
+        /// What to do with it.
+        instead: &'static str,
     },
     /// The file is too short to hold the length of a header.
     #[error("not a safetensors file: it has {length} bytes, fewer than the 8 of a header length")]

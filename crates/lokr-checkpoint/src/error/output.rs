@@ -17,6 +17,12 @@ pub enum OutputError {
         /// The ending expected.
         expected: &'static str,
     },
+    /// The name of a file for what is a directory.
+    #[error("a directory is written here, and this is the name of a file; give one without {ending}")]
+    DirectoryName {
+        /// The ending.
+        ending: &'static str,
+    },
     /// A file where a directory should be written, or the reverse; a pipe or device.
     #[error("{found} is in the way of {expected}")]
     InTheWay {

@@ -5,7 +5,7 @@
 //! - `matrix`: row-major values as matrices.
 //! - `json`: JSON objects whose keys are unique.
 //! - `mmap`: a file's bytes, mapped.
-//! - `pickle`: the files that are refused unread.
+//! - `other_formats`: what a file is that is none of these.
 //! - `read_header`, `write_header`: the header of a safetensors file.
 //! - `tensor`: one stored tensor.
 //! - `tensor_file`, `tensor_writer`: whole files of them.
@@ -18,9 +18,9 @@ mod fp8;
 mod json;
 mod matrix;
 mod mmap;
+pub(crate) mod other_formats;
 pub(crate) mod output;
 mod output_directory;
-pub(crate) mod pickle;
 mod read_header;
 mod shape;
 mod tensor;

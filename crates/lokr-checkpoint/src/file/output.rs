@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{Builder, NamedTempFile};
 
-use super::pickle;
+use super::other_formats;
 use crate::error::{CheckpointError, InFile, OutputError, Result};
 
 /// What to do about an output that is there already.
@@ -37,8 +37,8 @@ pub enum OutputForm {
 }
 
 /// Checks, before any work is done, that an output can be at `path`, whatever its form: its name is not that of a
-/// pickle, which no job would read again; no device is there; nothing else is, or it may be replaced; and there is a
-/// directory to put it in.
+/// pickle or of another format, for which readers would take it; no device is there; nothing else is, or it may be
+/// replaced; and there is a directory to put it in.
 ///
 /// # Errors
 /// In the file: [`OutputError::Name`], [`OutputError::InTheWay`], [`OutputError::Exists`]; [`CheckpointError::Io`].
@@ -60,7 +60,7 @@ pub enum OutputForm {
 pub fn check_output(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> {
     let path = path.as_ref();
     let check = || {
-        if pickle::check_name(path).is_err() {
+        if other_formats::check_name(path).is_err() {
             return Err(OutputError::Name { expected: ".safetensors" });
         }
         match found(path) {
@@ -72,15 +72,19 @@ pub fn check_output(path: impl AsRef<Path>, overwrite: Overwrite) -> Result<()> 
     parent(path).metadata().map(|_| ()).in_file(path)
 }
 
-/// Checks that no directory is where a file should go, and no file where a directory should.
+/// Checks that no directory is where a file should go, and no file where a directory should; and that a directory does
+/// not get the name of a safetensors file.
 ///
 /// # Errors
-/// In the file: [`OutputError::InTheWay`].
+/// In the file: [`OutputError::InTheWay`], [`OutputError::DirectoryName`].
 pub fn check_output_form(path: impl AsRef<Path>, form: OutputForm) -> Result<()> {
     let path = path.as_ref();
     let (expected, wrong) = match form {
         OutputForm::File => (FILE, DIRECTORY),
-        OutputForm::Directory => (DIRECTORY, FILE),
+        OutputForm::Directory => {
+            check_directory_name(path).in_file(path)?;
+            (DIRECTORY, FILE)
+        }
     };
     match found(path) {
         Some(found) if found == wrong => Err(OutputError::InTheWay { expected, found }.in_file(path)),
@@ -125,6 +129,15 @@ pub(crate) fn check_directory(target: &Path, overwrite: Overwrite) -> Result<(),
         Ok(found) if !found.is_dir() => Err(OutputError::InTheWay { expected: DIRECTORY, found: "something else" }),
         _ => Ok(()),
     }
+}
+
+/// An error for a name by which people and programs would take the directory for a file.
+fn check_directory_name(target: &Path) -> Result<(), OutputError> {
+    let ending = target.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if ending.eq_ignore_ascii_case("safetensors") {
+        return Err(OutputError::DirectoryName { ending: ".safetensors" });
+    }
+    Ok(())
 }
 
 /// An error unless so many bytes are free in a directory.

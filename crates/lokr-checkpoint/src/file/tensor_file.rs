@@ -7,7 +7,7 @@ use std::sync::Arc;
 use safetensors::Dtype;
 
 use super::mmap::Source;
-use super::pickle;
+use super::other_formats::instead_of;
 use super::read_header::{Header, parse};
 use super::tensor::Tensor;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
@@ -44,9 +44,9 @@ impl TensorFile {
     /// another file over it is fine.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::Pickle`] for a
-    /// `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with such content; for a damaged file
-    /// [`FileError::NoHeader`], [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
+    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::Pickle`] and
+    /// [`FileError::OtherFormat`] for what is no safetensors file and is recognised by its content or by the ending of
+    /// its name; for a damaged file [`FileError::NoHeader`], [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
     /// [`FileError::UnknownDtype`], [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`]
     /// or [`FileError::DataLength`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
@@ -56,7 +56,6 @@ impl TensorFile {
     /// Maps a file whose tensors get longer names: that of the model they belong to stands before their own.
     pub(crate) fn open_behind(path: impl AsRef<Path>, prefix: &str) -> Result<Self> {
         let path = path.as_ref();
-        pickle::check_name(path).in_file(path)?;
         let source = Source::map(path).in_file(path)?;
         let mut file = Self::new(path, source)?;
         if !prefix.is_empty() {
@@ -77,7 +76,7 @@ impl TensorFile {
     }
 
     fn new(path: &Path, source: Source) -> Result<Self> {
-        let header = parse(&source).map_err(|error| pickle::or_pickle(&source, error).in_file(path))?;
+        let header = parse(&source).map_err(|error| instead_of(error, path, &source).in_file(path))?;
         Ok(Self { path: path.to_owned(), prefix: String::new(), header, source: Arc::new(source) })
     }
 

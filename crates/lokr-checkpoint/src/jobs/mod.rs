@@ -4,10 +4,12 @@
 //! - `verify`: whether a model is what a base and adapters make together.
 //! - `extract`: an adapter from the difference of two models.
 //! - `resize`, `combine`, `lora`: another adapter of one or several.
+//! - `check`: whether another program reads one.
 //! - `progress`, `for_all`, `energy`: what they share.
 //!
 //! They use all other rooms; nothing uses them.
 
+mod check;
 mod combine;
 mod energy;
 mod extract;
@@ -18,9 +20,10 @@ mod progress;
 mod resize;
 mod verify;
 
+pub use check::{CheckReport, CheckedModule, ConvertTo, Fit, Program, Remedy, check};
 pub use combine::{Combination, CombineOptions, CombineReport, CombinedModule, combine};
 pub use extract::{ExtractOptions, ExtractReport, ExtractedModule, Extraction, NotAdapted, NotAdaptedReason, extract};
-pub use lora::{Lora, LoraModule, LoraRank, LoraReport, to_lora};
+pub use lora::{Lora, LoraLayout, LoraModule, LoraOptions, LoraRank, LoraReport, to_lora};
 pub use merge::{
     AdapterReport, AppliedModule, Measured, MergeOptions, MergeReport, QuantizedOptions, QuantizedRounding,
     ResizedTensor, Run, WeightReport, WholeTensors, merge, unmerge,

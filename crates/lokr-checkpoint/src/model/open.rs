@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::pipeline::{self, Components, holds_safetensors};
 use crate::error::{FileError, InFile, Result};
-use crate::file::{Fields, TensorFile, parent, pickle};
+use crate::file::{Fields, TensorFile, other_formats, parent};
 
 /// Names of a model's one file, or of its index with `.index.json` behind.
 const NAMES: [&str; 2] = ["model.safetensors", "diffusion_pytorch_model.safetensors"];
@@ -130,8 +130,9 @@ fn find_in(directory: &Path) -> Result<PathBuf> {
     match (&indexes[..], &files[..]) {
         ([only], _) | ([], [only]) => Ok((*only).clone()),
         ([], []) => {
-            if let Some(Err(error)) = entries.iter().map(|path| pickle::check_name(path)).find(Result::is_err) {
-                return Err(error.into());
+            // What the file says of itself comes before its name.
+            if let Some(path) = entries.iter().find(|path| other_formats::check_name(path).is_err()) {
+                TensorFile::open(path)?;
             }
             let models = entries.iter().filter(|path| path.is_dir() && holds_safetensors(path).unwrap_or_default());
             let directories: Vec<_> = models.filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect();

@@ -7,7 +7,7 @@ use std::path::Path;
 use lokr_testing::Numbers;
 
 use crate::support::Case;
-use crate::support::build::{Folder, go_on, tensor};
+use crate::support::build::{Folder, go_on, lora_of, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CombineOptions, ConvertOptions, Dialect, ExtractOptions, FactorSize, ForeignTensors, LoraRank,
     MergeOptions, NonFinite, Overwrite, ReadOptions, ResizeOptions, Strength, Unmatched, VerifyOptions, ZeroAlpha,
@@ -165,8 +165,8 @@ fn run_all(adapter: &Path, base: &Path, out: &Path, permissive: bool) {
                 }
             }
         }
-        let _ = to_lora(&adapter, base, LoraRank::Best(2), None, &mut go_on);
-        let _ = to_lora(&adapter, base, LoraRank::Exact, None, &mut go_on);
+        let _ = to_lora(&adapter, base, &lora_of(LoraRank::Best(2)), &mut go_on);
+        let _ = to_lora(&adapter, base, &lora_of(LoraRank::Exact), &mut go_on);
         let size = Some(FactorSize::Energy(0.5));
         let _ = resize(&adapter, base, &ResizeOptions { size, ..ResizeOptions::default() }, &mut go_on);
         let _ = combine(&[(&adapter, 0.5), (&adapter, 1.0)], base, &CombineOptions::default(), &mut go_on);

@@ -1,9 +1,9 @@
 //! LoRAs from LoKrs against dense arithmetic.
 
-use crate::support::build::{CONFIG, Folder, cause, filled, go_on, lycoris, peft, read, stop, tensor, typed};
+use crate::support::build::{CONFIG, Folder, cause, filled, go_on, lora_of, lycoris, peft, read, stop, tensor, typed};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobError, LoraRank, ModuleError, NameError,
-    OutputError, Overwrite, ReadOptions, Tensor, TensorFile, to_lora,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, JobError, LoraOptions, LoraRank, ModuleError,
+    NameError, OutputError, Overwrite, ReadOptions, Tensor, TensorFile, to_lora,
 };
 use ndarray::{Array2, ArrayD, IxDyn};
 
@@ -75,7 +75,7 @@ fn the_exact_lora_is_the_same_change() {
         let adapter = adapter(&tensors);
         let module = &adapter.modules()["m"];
         let delta = module.delta::<f64>(weight, module.scale().unwrap()).unwrap();
-        let lora = to_lora(&adapter, None, LoraRank::Exact, None, &mut go_on).unwrap();
+        let lora = to_lora(&adapter, None, &lora_of(LoraRank::Exact), &mut go_on).unwrap();
         assert_eq!(lora.report.modules[0].rank, rank, "{weight:?}");
         close(&product(&lora.tensors, weight), &delta, 1e-14);
         assert_eq!((lora.report.energy, lora.config["r"].as_u64()), (1.0, Some(rank as u64)));
@@ -97,7 +97,7 @@ fn the_best_lora_misses_what_the_dense_decomposition_misses() {
             lokr_core::Kron::new(one, flat).unwrap().svd().unwrap()
         };
         for k in 1..=rank + 1 {
-            let lora = to_lora(&adapter, None, LoraRank::Best(k), None, &mut go_on).unwrap();
+            let lora = to_lora(&adapter, None, &lora_of(LoraRank::Best(k)), &mut go_on).unwrap();
             let line = &lora.report.modules[0];
             assert_eq!(line.rank, k.min(rank));
             let miss: f64 = (product(&lora.tensors, weight) - &delta).iter().map(|x| x * x).sum();
@@ -116,23 +116,24 @@ fn names_and_shapes_come_from_the_base_model() {
         lycoris(&[]).into_iter().map(|(key, t)| (key.replace("lycoris_m", "lycoris_deep_m"), t)).collect();
     let named: Vec<_> = named.iter().map(|(key, t)| (key.as_str(), t.clone())).collect();
     let adapter = read(&named).unwrap();
-    let lora = to_lora(&adapter, Some(&base), LoraRank::Exact, None, &mut go_on).unwrap();
+    let lora = to_lora(&adapter, Some(&base), &lora_of(LoraRank::Exact), &mut go_on).unwrap();
     assert!(lora.tensors.contains_key("base_model.model.deep.m.lora_A.weight"));
     assert_eq!(lora.config["target_modules"], serde_json::json!(["deep.m"]));
-    let error = to_lora(&adapter, None, LoraRank::Exact, None, &mut go_on);
+    let error = to_lora(&adapter, None, &lora_of(LoraRank::Exact), &mut go_on);
     cause(error, |e| matches!(e, E::Name(NameError::BaseNeeded { module, .. }) if module == "lycoris_deep_m"));
 
     // A flat low-rank factor of a convolution.
     let conv = BaseModel::open(folder.tensors("conv.safetensors", &[("m.weight", tensor(&[6, 5, 2]))])).unwrap();
     let adapter = read(&lycoris(&[])).unwrap();
-    let lora = to_lora(&adapter, Some(&conv), LoraRank::Best(2), Some(FloatType::Bf16), &mut go_on).unwrap();
+    let half = LoraOptions { dtype: Some(FloatType::Bf16), ..lora_of(LoraRank::Best(2)) };
+    let lora = to_lora(&adapter, Some(&conv), &half, &mut go_on).unwrap();
     assert_eq!(lora.tensors["base_model.model.m.lora_A.weight"].shape(), [2, 5, 2]);
     assert_eq!(lora.tensors["base_model.model.m.lora_B.weight"].shape(), [6, 2, 1]);
     assert_eq!(lora.tensors["base_model.model.m.lora_B.weight"].dtype(), Dtype::BF16);
 }
 
 #[test]
-fn ranks_that_differ_are_patterns_that_match_one_module() {
+fn ranks_that_differ_are_filled_up_to_one() {
     let t = |shape: &[usize]| tensor(shape);
     let adapter = read(&[
         ("m.alpha", filled(&[], 1.0)),
@@ -144,10 +145,18 @@ fn ranks_that_differ_are_patterns_that_match_one_module() {
         ("y.lokr_w2", t(&[2, 2])),
     ])
     .unwrap();
-    let lora = to_lora(&adapter, None, LoraRank::Exact, None, &mut go_on).unwrap();
-    assert_eq!(lora.config["r"], 6);
-    assert_eq!(lora.config["rank_pattern"], serde_json::json!({"^m": 4, "x.m": 6, "y": 2}));
-    assert_eq!(lora.config["alpha_pattern"], lora.config["rank_pattern"]);
+    let lora = to_lora(&adapter, None, &lora_of(LoraRank::Exact), &mut go_on).unwrap();
+    assert_eq!((&lora.config["r"], &lora.config["lora_alpha"]), (&6.into(), &6.into()));
+    let none = serde_json::json!({});
+    assert_eq!((&lora.config["rank_pattern"], &lora.config["alpha_pattern"]), (&none, &none));
+    let ranks: Vec<_> = lora.report.modules.iter().map(|line| (line.name.as_str(), line.rank)).collect();
+    assert_eq!(ranks, [("m", 4), ("x.m", 6), ("y", 2)]);
+    for (module, weight, scale) in [("m", [4, 4], 1.0), ("x.m", [6, 6], 1.0), ("y", [2, 6], 1.0)] {
+        let half = |half| &lora.tensors[&format!("base_model.model.{module}.lora_{half}.weight")];
+        assert_eq!((half("A").shape(), half("B").shape()), (&[6, weight[1]][..], &[weight[0], 6][..]));
+        let product = values(half("B"), 6).dot(&values(half("A"), weight[1])).into_dyn();
+        close(&product, &adapter.modules()[module].delta(&weight, scale).unwrap(), 1e-6);
+    }
 }
 
 #[test]
@@ -155,7 +164,7 @@ fn the_directory_is_deterministic_and_whole() {
     let folder = Folder::new();
     let config = CONFIG.replace('}', r#", "task_type": "CAUSAL_LM", "mine": 1}"#);
     let adapter = peft(&folder, &config, &[("base_model.model.head.weight", tensor(&[3, 2]))]).unwrap();
-    let lora = to_lora(&adapter, None, LoraRank::Exact, None, &mut go_on).unwrap();
+    let lora = to_lora(&adapter, None, &lora_of(LoraRank::Exact), &mut go_on).unwrap();
     let read = |name: &str| {
         lora.write(folder.path(name), Overwrite::Refuse).unwrap();
         let file = |file| std::fs::read(folder.path(name).join(file)).unwrap();
@@ -178,16 +187,16 @@ fn the_directory_is_deterministic_and_whole() {
 #[test]
 fn errors_by_name() {
     let plain = adapter(&[("m.lokr_w1", tensor(&[2, 2])), ("m.lokr_w2", tensor(&[2, 2]))]);
-    let error = to_lora(&plain, None, LoraRank::Best(0), None, &mut go_on);
+    let error = to_lora(&plain, None, &lora_of(LoraRank::Best(0)), &mut go_on);
     cause(error, |e| matches!(e, E::Job(JobError::Option { option: "rank", .. })));
     let dora = adapter(&[
         ("m.dora_scale", filled(&[4, 1], 1.0)),
         ("m.lokr_w1", tensor(&[2, 2])),
         ("m.lokr_w2", tensor(&[2, 2])),
     ]);
-    let error = to_lora(&dora, None, LoraRank::Exact, None, &mut go_on);
+    let error = to_lora(&dora, None, &lora_of(LoraRank::Exact), &mut go_on);
     cause(error, |e| matches!(e, E::Job(JobError::Dora { module, .. }) if module == "m"));
-    let error = to_lora(&plain, None, LoraRank::Exact, None, &mut stop);
+    let error = to_lora(&plain, None, &lora_of(LoraRank::Exact), &mut stop);
     cause(error, |e| matches!(e, E::Job(JobError::Interrupted)));
     // PEFT's own layout of a conv1d is no Kronecker product.
     let folder = Folder::new();
@@ -195,6 +204,6 @@ fn errors_by_name() {
     let tensors = [("base_model.model.m.lokr_w1", tensor(&[2, 5])), ("base_model.model.m.lokr_w2", tensor(&[3, 2, 3]))];
     folder.tensors("adapter_model.safetensors", &tensors);
     let conv = Adapter::read(folder.root(), &ReadOptions::default()).unwrap();
-    let error = to_lora(&conv, None, LoraRank::Exact, None, &mut go_on);
+    let error = to_lora(&conv, None, &lora_of(LoraRank::Exact), &mut go_on);
     cause(error, |e| matches!(e, E::Module(ModuleError::NotKronecker { .. })));
 }

@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod cases;
+mod check;
 mod combine;
 mod convert;
 mod damaged;
@@ -11,6 +12,7 @@ mod families;
 mod fused;
 mod layers;
 mod lora;
+mod lora_layouts;
 mod merge;
 mod names;
 mod others;

@@ -236,7 +236,7 @@ fn kernels_that_only_the_base_model_tells() {
     let is_open = |e: &E| matches!(e, E::Job(JobError::KernelUnknown { module }) if module == "cv");
     let options = ResizeOptions { size: Some(FactorSize::Rank(1)), ..ResizeOptions::default() };
     cause(resize(&adapter, None, &options, &mut go_on), is_open);
-    cause(lokr_checkpoint::to_lora(&adapter, None, lokr_checkpoint::LoraRank::Exact, None, &mut go_on), is_open);
+    cause(lokr_checkpoint::to_lora(&adapter, None, &lokr_checkpoint::LoraOptions::default(), &mut go_on), is_open);
     let twice = [(&adapter, 0.5), (&adapter, 0.5)];
     cause(lokr_checkpoint::combine(&twice, None, &lokr_checkpoint::CombineOptions::default(), &mut go_on), is_open);
     let base = crate::support::build::base(&folder, &[("cv.weight", tensor(&[20, 12, 3, 3]))]);

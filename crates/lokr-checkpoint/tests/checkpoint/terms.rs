@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::support::build::{Folder, cause, filled, go_on, random, tensor};
+use crate::support::build::{Folder, cause, filled, go_on, lora_of, random, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, ExtractOptions, Extraction,
     FactorSize, FloatType, JobError, Lora, LoraRank, MergeOptions, ModuleError, NameError, Overwrite, Progress,
@@ -174,8 +174,8 @@ fn a_lora_holds_the_sum_or_the_best_of_a_rank() {
     let folder = Folder::new();
     let (base, tuned) = (model(&folder, "base.safetensors", 1), model(&folder, "tuned.safetensors", 2));
     let adapter = written(&folder, &base, &tuned);
-    let exact = to_lora(&adapter, Some(&base), LoraRank::Exact, None, &mut go_on).unwrap();
-    let best = to_lora(&adapter, Some(&base), LoraRank::Best(1), None, &mut go_on).unwrap();
+    let exact = to_lora(&adapter, Some(&base), &lora_of(LoraRank::Exact), &mut go_on).unwrap();
+    let best = to_lora(&adapter, Some(&base), &lora_of(LoraRank::Best(1)), &mut go_on).unwrap();
     for (name, shape) in SHAPES {
         let path = name.trim_end_matches(".weight");
         let sum = (0..3).fold(ArrayD::zeros(shape), |sum, term| {
@@ -204,7 +204,7 @@ fn a_lora_holds_the_sum_or_the_best_of_a_rank() {
     let tensors: Vec<_> = tensors.iter().map(|(key, tensor)| (key.as_str(), tensor.clone())).collect();
     let path = folder.tensors_with("other.safetensors", &tensors, &[("lokr_format", "sum_of_terms")]);
     let unequal = Adapter::read(path, &ReadOptions::default()).unwrap();
-    let lora = to_lora(&unequal, None, LoraRank::Exact, None, &mut go_on);
+    let lora = to_lora(&unequal, None, &lora_of(LoraRank::Exact), &mut go_on);
     cause(lora, |e| matches!(e, E::Module(ModuleError::WeightShape { expected: (4, 4), found: (9, 9), .. })));
 }
 

@@ -4,20 +4,24 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, ValueEnum};
-use lokr_checkpoint::{FactorSize, Overwrite, ScaleRule, Unmatched};
+use lokr_checkpoint::{FactorSize, LoraLayout, Overwrite, Program, ScaleRule, Unmatched};
 
 use super::output::{OutputArgs, out_is};
 use super::read::{DialectArg, ReadArgs};
-use super::values::{FloatArg, finite, overwrite, scale, unmatched};
+use super::values::{FloatArg, finite, overwrite, programs, scale, unmatched};
 
 /// List the modules of an adapter: shapes, rank, scale, and the size of the change each makes
 ///
 /// The norms are those of s·(w1 ⊗ w2), computed from the factors. The base model is not read unless --base is given.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    group = ArgGroup::new("drawn").args(["plot", "html"]).multiple(true),
+    after_help = "\
 Examples:
   lokr inspect adapter.safetensors
-  lokr inspect peft-directory --base model.safetensors --plot norms.png")]
+  lokr inspect peft-directory --base model.safetensors --plot norms.png
+  lokr inspect adapter.safetensors --html adapter.html"
+)]
 pub(crate) struct InspectArgs {
     /// A safetensors file, or a PEFT directory
     pub(crate) adapter: PathBuf,
@@ -30,8 +34,11 @@ pub(crate) struct InspectArgs {
     /// Draw the norms by module into this file, a .svg or a .png
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
-    /// Overwrite an existing picture
-    #[arg(long, requires = "plot")]
+    /// Write all of it as one page for a browser: norms, singular values, ranks, and which programs read it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Overwrite an existing picture or page
+    #[arg(long, requires = "drawn")]
     pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) read: ReadArgs,
@@ -47,6 +54,28 @@ impl InspectArgs {
     }
 }
 
+/// Tell whether another program reads an adapter as it was trained, module by module, and the command that makes it so
+///
+/// What each program reads is known from its own sources; it is not run. If one of them does not read all of the file,
+/// the exit code is 4.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  lokr check adapter.safetensors --for comfyui
+  lokr check adapter.safetensors --base model/ --for diffusers --for peft")]
+pub(crate) struct CheckArgs {
+    /// A safetensors file, or a PEFT directory
+    pub(crate) adapter: PathBuf,
+    /// The program; may be repeated
+    #[arg(long = "for", value_name = "PROGRAM", required = true, value_parser = programs())]
+    pub(crate) programs: Vec<Program>,
+    /// Look for the modules in this model too
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) base: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
+}
+
 /// Extract the nearest LoKr of what two models differ by, with the share of the difference that it captures
 #[derive(Debug, Args)]
 #[command(
@@ -54,8 +83,8 @@ impl InspectArgs {
     after_help = "\
 Examples:
   lokr extract --base model/ --tuned finetuned/ --out adapter/ --exclude embed
-  lokr extract --base a.safetensors --tuned b.safetensors --to lycoris --rank 16 --out adapter.safetensors
-  lokr extract --base a.safetensors --tuned b.safetensors --to terms --terms 4 --out sums.safetensors"
+  lokr extract --base a/ --tuned b/ --to lycoris --rank 16 --out c.safetensors
+  lokr extract --base a/ --tuned b/ --to terms --terms 4 --out c.safetensors"
 )]
 pub(crate) struct ExtractArgs {
     /// The model before
@@ -97,17 +126,18 @@ pub(crate) struct ExtractArgs {
 /// Underscored names (LyCORIS, kohya) cannot be undone, so converting from them to dotted ones needs --base.
 #[derive(Debug, Args)]
 #[command(
-    mut_args(out_is("The output: a directory for PEFT and LoRA, a file for the others")),
+    mut_args(out_is("The output: a directory for `peft` and `lora`, a file for the others")),
     after_help = "\
 Examples:
   lokr convert peft-directory --to lycoris --out adapter.safetensors
-  lokr convert adapter.safetensors --base model.safetensors --to peft --out peft-directory
-  lokr convert peft-directory --to lora --rank 16 --out lora-directory"
+  lokr convert adapter.safetensors --base model/ --to peft --out peft-directory
+  lokr convert peft-directory --to lora --rank 16 --out lora-directory
+  lokr convert a.safetensors --to kohya-lora --rank 64 --out b.safetensors"
 )]
 pub(crate) struct ConvertArgs {
     /// A safetensors file, or a PEFT directory
     pub(crate) adapter: PathBuf,
-    /// The dialect to write, or LoRA
+    /// The dialect to write, or the programs that a LoRA is for
     #[arg(long)]
     pub(crate) to: Target,
     #[command(flatten)]
@@ -115,16 +145,16 @@ pub(crate) struct ConvertArgs {
     /// The model that the adapter is of
     #[arg(long, value_name = "MODEL")]
     pub(crate) base: Option<PathBuf>,
-    /// With --to lora, its rank: the best LoRA of that rank; the exact one otherwise
+    /// Of a LoRA, its rank: the best one of that rank; the exact one otherwise
     #[arg(long)]
     pub(crate) rank: Option<usize>,
-    /// What stands before the new names; not for LoRA
+    /// What stands before the new names
     #[arg(long, value_name = "PREFIX")]
     pub(crate) to_prefix: Option<String>,
     /// The type to round tensors to; their own otherwise
     #[arg(long)]
     pub(crate) dtype: Option<FloatArg>,
-    /// The scale that the adapter stands for: `trained`, `like-lycoris-merge` or a number; not for LoRA
+    /// The scale that the adapter stands for: `trained`, `like-lycoris-merge` or a number
     #[arg(long, value_name = "SCALE", default_value = "trained", allow_negative_numbers = true, value_parser = scale)]
     pub(crate) scale: ScaleRule,
     #[command(flatten)]
@@ -135,7 +165,7 @@ pub(crate) struct ConvertArgs {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Target {
     Dialect(DialectArg),
-    Lora,
+    Lora(LoraLayout),
 }
 
 impl ValueEnum for Target {
@@ -146,15 +176,24 @@ impl ValueEnum for Target {
             Self::Dialect(DialectArg::Kohya),
             Self::Dialect(DialectArg::Dotted),
             Self::Dialect(DialectArg::Terms),
-            Self::Lora,
+            Self::Lora(LoraLayout::Peft),
+            Self::Lora(LoraLayout::Kohya),
+            Self::Lora(LoraLayout::Dotted),
         ]
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        match self {
-            Self::Dialect(dialect) => dialect.to_possible_value(),
-            Self::Lora => Some(PossibleValue::new("lora").help("PEFT's LoRA, for programs that know no LoKr")),
-        }
+        let (name, help) = match self {
+            Self::Dialect(dialect) => return dialect.to_possible_value(),
+            Self::Lora(LoraLayout::Peft) => ("lora", "PEFT's LoRA, a directory: for PEFT, llama.cpp, vLLM"),
+            Self::Lora(LoraLayout::Kohya) => {
+                ("kohya-lora", "kohya's LoRA, a file of `lora_unet_…` names: for most image programs, diffusers too")
+            }
+            Self::Lora(LoraLayout::Dotted) => {
+                ("dotted-lora", "ai-toolkit's LoRA, a file of `diffusion_model.…` names: for ComfyUI and diffusers")
+            }
+        };
+        Some(PossibleValue::new(name).help(help))
     }
 }
 
@@ -162,10 +201,11 @@ impl ValueEnum for Target {
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("change").args(["rank", "energy", "factor", "dtype"]).required(true).multiple(true),
+    override_usage = "lokr resize <ADAPTER> --out <PATH> <--rank|--energy|--factor|--dtype>",
     after_help = "\
 Examples:
   lokr resize adapter.safetensors --energy 0.95 --out small.safetensors
-  lokr resize peft-directory --base model/ --factor 16 --rank 8 --out other-directory"
+  lokr resize peft-directory --base model/ --factor 16 --rank 8 --out smaller"
 )]
 pub(crate) struct ResizeArgs {
     /// A safetensors file, or a PEFT directory

@@ -14,16 +14,17 @@ mod values;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-pub(crate) use adapters::{CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
+pub(crate) use adapters::{CheckArgs, CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
 pub(crate) use models::{ApplyArgs, ChangeArgs, MergeArgs, UnmergeArgs, VerifyArgs};
 pub(crate) use output::OutputArgs;
+pub(crate) use read::ReadArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
   2    the command line is wrong, or an output exists and --force is not given
   3    a file is damaged, is not what it should be, or does not fit the others
-  4    verify found a difference
+  4    verify found a difference; check: a program does not read the adapter
   5    the system could not read or write
   130  interrupted
 
@@ -32,7 +33,7 @@ Exit codes:
 /// Looks into LoKr adapters (W + s·(A ⊗ B)), merges, extracts and converts them, without PyTorch and without the model
 /// in memory
 #[derive(Debug, Parser)]
-#[command(name = "lokr", version, after_help = EXIT_CODES, max_term_width = 110)]
+#[command(name = "lokr", version, after_help = EXIT_CODES, max_term_width = 80)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -54,6 +55,7 @@ pub(crate) fn has_option(command: Option<&str>, long: &str) -> bool {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Inspect(InspectArgs),
+    Check(CheckArgs),
     Merge(MergeArgs),
     Unmerge(UnmergeArgs),
     Verify(VerifyArgs),

@@ -17,9 +17,12 @@ use super::values::{FloatArg, finite, scale, unmatched};
 #[command(after_help = "\
 Examples:
   lokr merge --base model/ --adapter adapter.safetensors --out merged/
-  lokr merge --base model.safetensors --adapter a/ --multiplier 0.8 --adapter b/ --multiplier 0.5 --out merged.safetensors
-  lokr merge --base pipeline/ --adapter adapter.safetensors --exclude conv_in --out merged/
-  lokr merge --base fp8.safetensors --adapter adapter.safetensors --rounding stochastic --out merged.safetensors")]
+  lokr merge --base model/ --adapter a/ --multiplier 0.8 \\
+      --adapter b/ --multiplier 0.5 --out merged/
+  lokr merge --base pipeline/ --adapter adapter.safetensors \\
+      --exclude conv_in --out merged/
+  lokr merge --base fp8.safetensors --adapter adapter.safetensors \\
+      --rounding stochastic --out merged.safetensors")]
 pub(crate) struct MergeArgs {
     /// The model: a file, an index of shards, a directory, or a pipeline (model_index.json or its directory)
     #[arg(long, value_name = "MODEL")]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use lokr_checkpoint::{Dialect, ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 
@@ -59,6 +60,27 @@ impl ReadArgs {
                 Some(ZeroAlphaArg::Zero) => ZeroAlpha::Zero,
             },
         }
+    }
+}
+
+impl ReadArgs {
+    /// The words of a command line that say the same.
+    pub(crate) fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        let mut add = |option: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([format!("--{option}"), value]);
+            }
+        };
+        let name = |value: PossibleValue| value.get_name().to_owned();
+        add("dialect", self.dialect.and_then(|dialect| dialect.to_possible_value()).map(name));
+        add("prefix", self.prefix.clone());
+        add("config", self.config.as_ref().map(|path| path.display().to_string()));
+        self.only.iter().for_each(|only| add("only", Some(only.clone())));
+        add("zero-alpha", self.zero_alpha.and_then(|meaning| meaning.to_possible_value()).map(name));
+        words.extend(self.allow_non_finite.then(|| "--allow-non-finite".to_owned()));
+        words.extend(self.skip_foreign.then(|| "--skip-foreign".to_owned()));
+        words
     }
 }
 

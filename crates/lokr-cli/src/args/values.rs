@@ -1,7 +1,8 @@
 //! Values of arguments that several commands have.
 
 use clap::ValueEnum;
-use lokr_checkpoint::{FloatType, Overwrite, ScaleRule, Unmatched};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use lokr_checkpoint::{FloatType, Overwrite, Program, ScaleRule, Unmatched};
 
 pub(super) fn overwrite(force: bool) -> Overwrite {
     if force { Overwrite::Replace } else { Overwrite::Refuse }
@@ -33,6 +34,12 @@ pub(super) fn scale(text: &str) -> Result<ScaleRule, String> {
             .map(ScaleRule::Fixed)
             .map_err(|_| "expected `trained`, `like-lycoris-merge` or a finite number".to_owned()),
     }
+}
+
+/// A program by its name.
+pub(super) fn programs() -> impl TypedValueParser<Value = Program> {
+    let names = Program::ALL.map(|program| PossibleValue::new(program.name()).help(program.to_string()));
+    PossibleValuesParser::new(names).try_map(|name| Program::named(&name).ok_or("no program of that name"))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

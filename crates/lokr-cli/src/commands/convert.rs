@@ -4,7 +4,11 @@ use std::fmt;
 use std::path::Path;
 
 use clap::ValueEnum;
-use lokr_checkpoint::{Adapter, ConvertOptions, Dialect, LoraRank, LoraReport, ScaleRule, to_lora};
+use lokr_checkpoint::file::{OutputForm, check_output_form};
+use lokr_checkpoint::{
+    Adapter, CheckpointError, ConvertOptions, Dialect, LoraLayout, LoraOptions, LoraRank, LoraReport, OutputError,
+    to_lora,
+};
 use serde::Serialize;
 
 use super::written::{unknown_kernels, warnings};
@@ -41,6 +45,7 @@ struct Loss {
 pub(crate) fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliError> {
     begin(&args.output)?;
     check_options(args)?;
+    check_form(args)?;
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = open_base(args.base.as_ref())?;
     let mut report = Report {
@@ -55,11 +60,12 @@ pub(crate) fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliErro
     };
     let dtype = args.dtype.map(Into::into);
     match args.to {
-        Target::Lora => {
+        Target::Lora(layout) => {
             let rank = args.rank.map_or(LoraRank::Exact, LoraRank::Best);
-            let lora = reporter.job_over_modules(|progress| to_lora(&adapter, base.as_ref(), rank, dtype, progress))?;
+            let options = LoraOptions { layout, rank, dtype, scale: args.scale, prefix: args.to_prefix.clone() };
+            let lora = reporter.job_over_modules(|progress| to_lora(&adapter, base.as_ref(), &options, progress))?;
             lora.write(&args.output.out, args.output.overwrite())?;
-            report.to = "PEFT's LoRA".to_owned();
+            report.to = layout.to_string();
             report.warnings.extend(unknown_kernels(&adapter, base.as_ref()));
             report.lora = Some(lora.report);
         }
@@ -90,13 +96,26 @@ pub(crate) fn run(args: &ConvertArgs, reporter: &Reporter) -> Result<(), CliErro
 /// An option that would have no effect is a mistake.
 fn check_options(args: &ConvertArgs) -> Result<(), CliError> {
     let option = match args.to {
-        Target::Lora if args.scale != ScaleRule::Trained => "--scale",
-        Target::Lora if args.to_prefix.is_some() => "--to-prefix",
+        Target::Lora(LoraLayout::Peft) if args.to_prefix.is_some() => "--to-prefix",
         Target::Dialect(_) if args.rank.is_some() => "--rank",
         _ => return Ok(()),
     };
     let to = args.to.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     Err(CliError::NoEffect { option, to })
+}
+
+/// An error for a directory where a file should be, for the reverse, and for a directory by the name of a file.
+fn check_form(args: &ConvertArgs) -> Result<(), CliError> {
+    let (form, one_file) = match args.to {
+        Target::Lora(layout) => (layout.form(), "--to kohya-lora and --to dotted-lora write one file"),
+        Target::Dialect(dialect) => (Dialect::from(dialect).form(), "all dialects but PEFT's write one file"),
+    };
+    check_output_form(&args.output.out, form).map_err(|error| match error.cause() {
+        CheckpointError::Output(OutputError::DirectoryName { .. }) if form == OutputForm::Directory => {
+            CliError::DirectoryName { path: args.output.out.clone(), one_file }
+        }
+        _ => error.into(),
+    })
 }
 
 impl fmt::Display for Report<'_> {

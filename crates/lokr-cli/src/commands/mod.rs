@@ -1,6 +1,6 @@
 //! The subcommands, each in a file of its own name, with its report and how that is printed.
 //!
-//! - On an adapter: [`inspect`], [`convert`], [`resize`], [`combine`].
+//! - On an adapter: [`inspect`], [`check`], [`convert`], [`resize`], [`combine`].
 //! - On models: [`merge`], which is `lokr unmerge` too, [`verify`], [`extract`].
 //! - Besides: [`doctor`], [`completions`].
 //!
@@ -8,6 +8,7 @@
 //! an adapter. They may use every other part of the program, and nothing but `main` uses them.
 
 mod applied;
+pub(crate) mod check;
 pub(crate) mod combine;
 pub(crate) mod completions;
 pub(crate) mod convert;

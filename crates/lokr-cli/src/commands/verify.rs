@@ -37,6 +37,11 @@ pub(crate) fn run(args: &VerifyArgs, reporter: &Reporter) -> Result<(), CliError
     }
 }
 
+/// An error by its power of ten; none is `0`.
+fn size(error: f64) -> String {
+    if error == 0.0 { "0".to_owned() } else { format!("{error:.2e}") }
+}
+
 /// Tensors that nothing should change are listed only where they differ.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,8 +64,8 @@ impl fmt::Display for Report {
                 tensor.name.clone(),
                 if tensor.verdict == Verdict::Match { "match" } else { "MISMATCH" }.to_owned(),
                 tensor.wrong.to_string(),
-                format!("{:.2e}", tensor.largest_error),
-                format!("{:.2e}", tensor.relative_error),
+                size(tensor.largest_error),
+                size(tensor.relative_error),
                 number(tensor.share),
             ]);
         }

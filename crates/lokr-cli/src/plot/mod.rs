@@ -6,7 +6,7 @@
 //! - [`svg`], [`pixels`]: the two things it is drawn on, an SVG and the pixels of a PNG.
 //! - [`font`]: how wide texts are, and which pixels they cover.
 //!
-//! Errors and texts (`error`, `text`) are all that it uses of the program.
+//! Errors, texts and outputs (`error`, `text`, `outputs`) are all that it uses of the program.
 
 mod bars;
 mod canvas;
@@ -15,13 +15,13 @@ mod layout;
 mod pixels;
 mod svg;
 
-use std::io::Write;
 use std::path::Path;
 
 pub(crate) use self::bars::{Plot, Row};
 use self::font::Font;
 use self::layout::Layout;
 use crate::error::CliError;
+use crate::outputs::write_whole;
 
 /// The kinds of file that can be drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,26 +42,14 @@ impl Format {
     }
 }
 
-/// Draws the picture, and writes it beside the target and renames it over it.
+/// The picture as SVG, to be put into a page.
+pub(crate) fn svg(plot: &Plot<'_>) -> Result<String, CliError> {
+    Ok(String::from_utf8_lossy(&plot.draw(Format::Svg)?).into_owned())
+}
+
+/// Draws the picture into a file.
 pub(crate) fn save(path: &Path, format: Format, plot: &Plot<'_>) -> Result<(), CliError> {
-    let bytes = plot.draw(format)?;
-    let write = || {
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".lokr-");
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            // Those of any new file, less what the user's mask takes away; without it the file would be the owner's
-            // only.
-            builder.permissions(std::fs::Permissions::from_mode(0o666));
-        }
-        let mut file = builder.tempfile_in(directory)?;
-        file.write_all(&bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| CliError::Write { path: path.to_owned(), source })
+    write_whole(path, &plot.draw(format)?)
 }
 
 impl Plot<'_> {

@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // What fails in a helper fails the test.
 
 mod adapters;
+mod check;
 mod command_line;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;
 mod models;
 mod options;
+mod other_files;
+mod page;
 mod quantized;
 mod recorded_cases;
 mod selection;

@@ -186,7 +186,7 @@ fn converting_sets_prefix_type_and_scale() {
 fn options_without_effect_are_refused() {
     let files = Files::new(&adapter("lycoris_", 3.0));
     let (from, base, to) = (files.path("adapter.safetensors"), files.path("base.safetensors"), files.path("to"));
-    for (target, option, value) in [("lora", "--scale", "2"), ("lora", "--to-prefix", "x"), ("kohya", "--rank", "2")] {
+    for (target, option, value) in [("lora", "--to-prefix", "x"), ("kohya", "--rank", "2")] {
         let args = ["convert", &from, "--base", &base, "--out", &to, "--to", target, option, value];
         assert_eq!(fails(&args, 2), format!("error: {option} has no effect on --to {target}\n"));
     }

@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, Progress, ReadOptions, Tensor, TensorFile,
+    Adapter, BaseModel, CheckpointError as E, Dtype, FloatType, LoraOptions, LoraRank, Progress, ReadOptions, Tensor,
+    TensorFile,
 };
 use lokr_testing::Numbers;
 use ndarray::{Array2, ArrayD, IxDyn};
@@ -134,6 +135,11 @@ pub(crate) fn removed() -> Tensor {
 pub(crate) fn cause<T>(result: Result<T, E>, right: impl Fn(&E) -> bool) {
     let error = result.err().expect("this must be refused");
     assert!(right(error.cause()), "{error:?}");
+}
+
+/// A LoRA of that rank in PEFT's layout.
+pub(crate) fn lora_of(rank: LoraRank) -> LoraOptions {
+    LoraOptions { rank, ..LoraOptions::default() }
 }
 
 /// Lets a job run.

@@ -3,12 +3,13 @@
 //! - [`module`]: what is told of one module.
 //! - [`others`]: what is told of other algorithms beside LoKr.
 //! - [`totals`]: what is told of all of them, beside other ways to hold such a change; [`size`] is what each takes.
-//! - [`picture`]: the picture of the norms.
+//! - [`picture`]: the picture of the norms; [`page`]: all of it as a page for a browser.
 //! - [`mod@natural_order`]: the order in which modules stand.
 
 mod module;
 mod natural_order;
 mod others;
+mod page;
 mod picture;
 mod size;
 mod totals;
@@ -23,8 +24,10 @@ use serde::Serialize;
 use self::module::ModuleReport;
 use self::natural_order::natural_order;
 use self::others::{OtherReport, Others, instead, reports};
+use self::page::Page;
 use self::picture::{Norms, Picture};
 use self::totals::Totals;
+use super::check::Question;
 use crate::args::InspectArgs;
 use crate::error::CliError;
 use crate::report::Reporter;
@@ -48,10 +51,11 @@ struct Report {
     totals: Totals,
     warnings: Vec<String>,
     plot: Option<String>,
+    html: Option<String>,
 }
 
 pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliError> {
-    let picture = Picture::asked_for(args)?;
+    let (picture, page) = (Picture::asked_for(args)?, Page::asked_for(args)?);
     let adapter = Adapter::read(&args.adapter, &args.read.options())?;
     let base = match &args.base {
         None => None,
@@ -74,13 +78,13 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
     progress.finish_and_clear();
     let others = reports(&adapter, base.as_ref())?;
     modules.sort_by(|first, second| natural_order(&first.name, &second.name));
+    let norms = if base.is_some() { Norms::RelativeToWeights } else { Norms::OfChanges };
     if let Some(picture) = picture {
-        let norms = if base.is_some() { Norms::RelativeToWeights } else { Norms::OfChanges };
         picture.draw(&args.adapter, &modules, norms)?;
     }
     reporter.warnings(adapter.warnings());
     let file_bytes = adapter.tensors_path().metadata().map_or(0, |metadata| metadata.len());
-    reporter.result(&Report {
+    let report = Report {
         path: args.adapter.display().to_string(),
         dialect: adapter.dialect().to_string(),
         prefix: adapter.prefix().to_owned(),
@@ -89,7 +93,7 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
         modules,
         others,
         left_out: adapter.left_out().to_vec(),
-        unmatched: base.map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
+        unmatched: base.as_ref().map(|(_, resolution)| resolution.unmatched().to_vec()).unwrap_or_default(),
         replaced: adapter
             .modules_to_save()
             .iter()
@@ -97,7 +101,13 @@ pub(crate) fn run(args: &InspectArgs, reporter: &Reporter) -> Result<(), CliErro
             .collect(),
         warnings: adapter.warnings().iter().map(ToString::to_string).collect(),
         plot: args.plot.as_ref().map(|path| path.display().to_string()),
-    })
+        html: args.html.as_ref().map(|path| path.display().to_string()),
+    };
+    if let Some(page) = page {
+        let base = base.as_ref().map(|(base, _)| base).zip(args.base.as_deref());
+        page.write(&adapter, &report, norms, &Question { adapter: &args.adapter, base, read: &args.read })?;
+    }
+    reporter.result(&report)
 }
 
 impl fmt::Display for Report {
@@ -134,6 +144,10 @@ impl fmt::Display for Report {
             table.row(cells);
         }
         if !self.modules.is_empty() {
+            let same = table.take_constant(&["kind", "rank", "alpha", "scale", "dtype"]);
+            if !same.is_empty() {
+                writeln!(f, "every module: {}\n", same.join(", "))?;
+            }
             writeln!(f, "{table}")?;
         }
         if !self.others.is_empty() {
@@ -151,6 +165,9 @@ impl fmt::Display for Report {
         write!(f, "{}", self.totals)?;
         if let Some(path) = &self.plot {
             writeln!(f, "norms drawn in {path}")?;
+        }
+        if let Some(path) = &self.html {
+            writeln!(f, "page written to {path}")?;
         }
         Ok(())
     }

@@ -16,6 +16,18 @@ pub(super) enum Norms {
 }
 
 impl Norms {
+    /// The picture of these modules.
+    pub(super) fn plot<'a>(self, adapter: &Path, modules: &'a [ModuleReport]) -> Plot<'a> {
+        let (axis, marks) = match self {
+            Self::OfChanges => {
+                ("Frobenius norm ‖ΔW‖F, in units of the weight", Some("spectral norm ‖ΔW‖2, in the same units"))
+            }
+            Self::RelativeToWeights => ("‖ΔW‖F / ‖W‖F: the change relative to the weight", None),
+        };
+        let title = format!("{}: how much each module changes its weight", adapter.display());
+        Plot { title, axis, marks, rows: modules.iter().map(|module| self.row(module)).collect() }
+    }
+
     fn row(self, module: &ModuleReport) -> Row<'_> {
         let (value, mark) = match self {
             Self::OfChanges => (module.frobenius_norm, module.spectral_norm),
@@ -41,14 +53,6 @@ impl<'a> Picture<'a> {
     }
 
     pub(super) fn draw(&self, adapter: &Path, modules: &[ModuleReport], norms: Norms) -> Result<(), CliError> {
-        let (axis, marks) = match norms {
-            Norms::OfChanges => {
-                ("Frobenius norm ‖ΔW‖F, in units of the weight", Some("spectral norm ‖ΔW‖2, in the same units"))
-            }
-            Norms::RelativeToWeights => ("‖ΔW‖F / ‖W‖F: the change relative to the weight", None),
-        };
-        let title = format!("{}: how much each module changes its weight", adapter.display());
-        let rows = modules.iter().map(|module| norms.row(module)).collect();
-        plot::save(self.path, self.format, &Plot { title, axis, marks, rows })
+        plot::save(self.path, self.format, &norms.plot(adapter, modules))
     }
 }
