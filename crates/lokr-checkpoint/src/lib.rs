@@ -21,6 +21,9 @@
 //! | make a LoRA of an adapter | [`to_lora`] |
 //! | make an adapter of modules of your own | [`Module::new`], [`Adapter::from_modules`] |
 //! | train on from an adapter, and save what was trained | [`Module::to_layer`], [`Module::from_layer`] |
+//! | save and load the adapters of a whole network | [`save_adapters`], [`load_adapters`] |
+//! | stop a training run and go on, on another day | [`save_training`], [`load_training`] |
+//! | keep a whole network, and its run, in one file | [`save_network`], [`load_network`] |
 //! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
 //! | write files that appear whole or not at all | [`OutputDirectory`], [`file::check_output`] |
 //! | know what went wrong | [`CheckpointError`], and behind it a type for each group of errors |
@@ -31,6 +34,8 @@
 //! - [`model`]: the model that is adapted.
 //! - [`dialect`]: how programs name tensors and where they keep the scale.
 //! - [`adapter`]: a whole adapter, read, resolved, converted and written.
+//! - [`mod@network`]: the adapters of a network in memory, to files and back.
+//! - [`training`]: training runs and whole networks, to files and back.
 //! - [`jobs`]: what is done with adapters and models.
 //! - [`error`]: what can go wrong.
 //!
@@ -64,6 +69,8 @@ pub mod file;
 pub mod jobs;
 pub mod model;
 pub mod module;
+pub mod network;
+pub mod training;
 
 pub use adapter::{
     Adapter, Conversion, ConvertOptions, ForeignTensors, NonFinite, ReadOptions, Resolution, Rounding, Unmatched,
@@ -85,3 +92,5 @@ pub use jobs::{
 };
 pub use model::BaseModel;
 pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};
+pub use network::{LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, load_adapters, save_adapters};
+pub use training::{load_network, load_training, save_network, save_training};

@@ -68,17 +68,9 @@ impl Adapter {
         let mut modules_by_target: BTreeMap<String, &str> = BTreeMap::new();
         let (mut targets, mut unmatched) = (BTreeMap::new(), Vec::new());
         for (name, module) in self.modules() {
-            let candidates = names.find(self.dialect(), name, self.prefix(), &mut indexes);
-            let found = match *candidates.iter().collect::<Vec<_>>() {
-                [] => {
-                    unmatched.push(name.clone());
-                    continue;
-                }
-                [only] => only,
-                _ => {
-                    let candidates = candidates.iter().map(|&name| name.to_owned()).collect();
-                    return Err(NameError::AmbiguousModule { module: name.clone(), candidates }.into());
-                }
+            let Some(found) = names.only(self.dialect(), name, self.prefix(), &mut indexes)? else {
+                unmatched.push(name.clone());
+                continue;
             };
             let (target, shape) = base.adaptable(found)?;
             module.check_weight(shape)?;
@@ -95,15 +87,47 @@ impl Adapter {
             }
             targets.insert(name.clone(), target);
         }
-        let total = self.modules().len();
-        if targets.is_empty() {
-            let example = unmatched.into_iter().next().unwrap_or_default();
+        Resolution { targets, unmatched }.checked(policy, self.modules().len())
+    }
+}
+
+impl Adapter {
+    /// The layer of a network that each module belongs to, by the names of the layers, and the modules that none does.
+    ///
+    /// # Errors
+    /// [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`]; [`NameError::UnmatchedModules`] as `policy` says,
+    /// and [`NameError::NothingMatches`].
+    pub(crate) fn find_layers(&self, layers: &[String], policy: Unmatched) -> Result<Resolution> {
+        let names = BaseNames { modules: layers.iter().map(String::as_str).collect() };
+        let (mut indexes, mut modules_by_target) = (Indexes::new(), BTreeMap::new());
+        let (mut targets, mut unmatched) = (BTreeMap::new(), Vec::new());
+        for name in self.modules().keys() {
+            let Some(target) = names.only(self.dialect(), name, self.prefix(), &mut indexes)? else {
+                unmatched.push(name.clone());
+                continue;
+            };
+            let first = modules_by_target.insert(target, name).filter(|_| self.dialect() != Dialect::Terms);
+            if let Some(first) = first {
+                let (first, second, target) = (first.clone(), name.clone(), target.to_owned());
+                return Err(NameError::DuplicateTarget { first, second, target }.into());
+            }
+            targets.insert(name.clone(), target.to_owned());
+        }
+        Resolution { targets, unmatched }.checked(policy, self.modules().len())
+    }
+}
+
+impl Resolution {
+    /// Itself, unless `policy` does not allow what it leaves out of `total` modules.
+    fn checked(self, policy: Unmatched, total: usize) -> Result<Self> {
+        if self.targets.is_empty() {
+            let example = self.unmatched.into_iter().next().unwrap_or_default();
             return Err(NameError::NothingMatches { total, example }.into());
         }
-        if policy == Unmatched::Refuse && !unmatched.is_empty() {
-            return Err(NameError::UnmatchedModules { modules: unmatched, total }.into());
+        if policy == Unmatched::Refuse && !self.unmatched.is_empty() {
+            return Err(NameError::UnmatchedModules { modules: self.unmatched, total }.into());
         }
-        Ok(Resolution { targets, unmatched })
+        Ok(self)
     }
 }
 
@@ -118,6 +142,22 @@ struct BaseNames<'a> {
 impl<'a> BaseNames<'a> {
     fn new(base: &'a BaseModel) -> Self {
         Self { modules: base.modules().collect() }
+    }
+
+    /// The one module that a name means, if it means any.
+    fn only(
+        &self,
+        dialect: Dialect,
+        name: &str,
+        prefix: &str,
+        indexes: &mut Indexes<'a>,
+    ) -> Result<Option<&'a str>, NameError> {
+        let candidates = self.find(dialect, name, prefix, indexes);
+        if candidates.len() > 1 {
+            let candidates = candidates.into_iter().map(str::to_owned).collect();
+            return Err(NameError::AmbiguousModule { module: name.to_owned(), candidates });
+        }
+        Ok(candidates.into_iter().next())
     }
 
     /// The modules that a name can mean.

@@ -84,6 +84,9 @@ impl Sorted {
                 }
             }
             return Ok(());
+        } else if dialect == Dialect::Terms && Key::split(key).is_none() {
+            self.modules_to_save.insert(key.to_owned(), tensor);
+            return Ok(());
         } else {
             NameError::UnknownKey { key: key.to_owned(), dialect }
         };

@@ -7,9 +7,9 @@ use lokr_core::{KronShape, Scalar};
 use super::lokr_adapter::LoKrAdapter;
 use super::updates::OWN;
 use crate::activation::Activation;
-use crate::error::Result;
+use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, Layer};
-use crate::update::{DeltaPlacement, LoKrUpdate, inner_rank};
+use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME, inner_rank};
 
 /// What [`LoKrAdapter::diagnostics`] finds. Printed, it is a few lines of text.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +86,9 @@ impl LoKrDiagnostics {
     /// # Errors
     /// As [`LoKrAdapter::diagnostics`].
     pub fn new<T: Scalar>(adapter: &dyn Adapter<T>) -> Result<Self> {
-        let (base, update) = (adapter.base(), adapter.named_update(OWN)?);
+        let updates = adapter.updates();
+        let (base, unnamed) = (adapter.base(), || LayerError::UnknownName { layer: TYPE_NAME, name: OWN.to_owned() });
+        let &(_, update) = updates.first().ok_or_else(unnamed)?;
         let (linear, delta) = (base.as_linear(), update.delta());
         let (out, input) = update.dim();
         Ok(Self {

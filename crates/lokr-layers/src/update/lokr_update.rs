@@ -172,6 +172,15 @@ impl<T: Scalar> LoKrUpdate<T> {
         self.terms.iter().map(stored).collect()
     }
 
+    /// The same update, leaving out in training what `other` leaves out, as far as it can.
+    pub(crate) fn with_dropout_of(mut self, other: &Self) -> Self {
+        let dropout = other.dropout;
+        if self.dora.is_none() || dropout.input == 0.0 && dropout.rank == 0.0 {
+            self.dropout = dropout;
+        }
+        self
+    }
+
     /// What a term is multiplied by.
     pub(super) fn strength(&self, term: &Term<T>) -> T {
         let multiplier = if self.dora.is_some() { T::one() } else { self.multiplier };

@@ -10,6 +10,7 @@ mod dora;
 mod dropout;
 mod in_place;
 mod merge_guards;
+mod mixed;
 mod named;
 mod named_updates;
 mod parameters_change;
