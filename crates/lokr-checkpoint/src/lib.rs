@@ -22,6 +22,7 @@
 //! | make an adapter of modules of your own | [`Module::new`], [`Adapter::from_modules`] |
 //! | train on from an adapter, and save what was trained | [`Module::to_layer`], [`Module::from_layer`] |
 //! | save and load the adapters of a whole network | [`save_adapters`], [`load_adapters`] |
+//! | the same for CDKA's files | [`save_cdka`], [`load_cdka`] |
 //! | stop a training run and go on, on another day | [`save_training`], [`load_training`] |
 //! | keep a whole network, and its run, in one file | [`save_network`], [`load_network`] |
 //! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
@@ -92,5 +93,7 @@ pub use jobs::{
 };
 pub use model::BaseModel;
 pub use module::{DoraAxis, DoraStrength, FactorSize, Module, ScaleRule, Strength, W1, W2};
-pub use network::{LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, load_adapters, save_adapters};
+pub use network::{
+    LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, load_adapters, load_cdka, save_adapters, save_cdka,
+};
 pub use training::{load_network, load_training, save_network, save_training};

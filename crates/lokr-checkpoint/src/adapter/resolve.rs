@@ -91,33 +91,37 @@ impl Adapter {
     }
 }
 
-impl Adapter {
-    /// The layer of a network that each module belongs to, by the names of the layers, and the modules that none does.
+impl Resolution {
+    /// The layer of a network that each of the names in a file means: names of that dialect and prefix.
     ///
     /// # Errors
     /// [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`]; [`NameError::UnmatchedModules`] as `policy` says,
     /// and [`NameError::NothingMatches`].
-    pub(crate) fn find_layers(&self, layers: &[String], policy: Unmatched) -> Result<Resolution> {
+    pub(crate) fn of_layers<'m>(
+        (dialect, prefix): (Dialect, &str),
+        modules: impl Iterator<Item = &'m str>,
+        layers: &[String],
+        policy: Unmatched,
+    ) -> Result<Self> {
         let names = BaseNames { modules: layers.iter().map(String::as_str).collect() };
         let (mut indexes, mut modules_by_target) = (Indexes::new(), BTreeMap::new());
-        let (mut targets, mut unmatched) = (BTreeMap::new(), Vec::new());
-        for name in self.modules().keys() {
-            let Some(target) = names.only(self.dialect(), name, self.prefix(), &mut indexes)? else {
-                unmatched.push(name.clone());
+        let (mut targets, mut unmatched, mut total) = (BTreeMap::new(), Vec::new(), 0);
+        for module in modules {
+            total += 1;
+            let Some(target) = names.only(dialect, module, prefix, &mut indexes)? else {
+                unmatched.push(module.to_owned());
                 continue;
             };
-            let first = modules_by_target.insert(target, name).filter(|_| self.dialect() != Dialect::Terms);
+            let first = modules_by_target.insert(target, module).filter(|_| dialect != Dialect::Terms);
             if let Some(first) = first {
-                let (first, second, target) = (first.clone(), name.clone(), target.to_owned());
+                let (first, second, target) = (first.to_owned(), module.to_owned(), target.to_owned());
                 return Err(NameError::DuplicateTarget { first, second, target }.into());
             }
-            targets.insert(name.clone(), target.to_owned());
+            targets.insert(module.to_owned(), target.to_owned());
         }
-        Resolution { targets, unmatched }.checked(policy, self.modules().len())
+        Self { targets, unmatched }.checked(policy, total)
     }
-}
 
-impl Resolution {
     /// Itself, unless `policy` does not allow what it leaves out of `total` modules.
     fn checked(self, policy: Unmatched, total: usize) -> Result<Self> {
         if self.targets.is_empty() {

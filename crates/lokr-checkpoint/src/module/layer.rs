@@ -92,7 +92,7 @@ impl Module {
         Ok(module)
     }
 
-    /// The modules of an update, one for each of its terms.
+    /// The modules of an update, one for each of its terms; what is trained in front of a term is in its scale.
     ///
     /// # Errors
     /// As [`Module::from_update`], and [`JobError::Dora`] for one that decomposes the weight, of which terms are none.
@@ -100,12 +100,12 @@ impl Module {
         if update.dora().is_some() {
             return Err(JobError::Dora { module: name.to_owned(), operation: "saved as a sum of terms" }.into());
         }
-        let module = |delta: &Kron<'static, T>| {
-            let module = Self::of_product(name.to_owned(), delta, update.scaling(), dtype)?;
+        let module = |(number, delta): (T, &Kron<'static, T>)| {
+            let module = Self::of_product(name.to_owned(), delta, number, dtype)?;
             module.check_finite()?;
             Ok(module)
         };
-        update.stored_terms()?.iter().map(module).collect()
+        update.unmultiplied_terms().map(module).collect()
     }
 
     fn of_product<T: Scalar>(name: String, delta: &Kron<'static, T>, scaling: T, dtype: FloatType) -> Result<Self> {

@@ -9,7 +9,7 @@ use lokr_layers::{DeltaPlacement, LoKrUpdate, PlacedUpdate, Sequential};
 use super::options::LoadOptions;
 use super::placement;
 use super::whole::WholeTensor;
-use crate::adapter::{Adapter, Warning};
+use crate::adapter::{Adapter, Resolution, Warning};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
 use crate::error::{InFile, Result};
@@ -63,7 +63,8 @@ impl Adapter {
     /// As [`load_adapters`].
     pub fn put_on<T: Scalar>(&self, network: &mut Sequential<T>, options: &LoadOptions) -> Result<LoadedAdapters> {
         let layers = network.layer_names();
-        let resolution = self.find_layers(&layers, options.unmatched)?;
+        let names = self.modules().keys().map(String::as_str);
+        let resolution = Resolution::of_layers((self.dialect(), self.prefix()), names, &layers, options.unmatched)?;
         let mut by_layer: BTreeMap<&str, Vec<&Module>> = BTreeMap::new();
         let mut targets: Vec<_> = resolution.targets().collect();
         targets.sort_by_key(|(module, _)| terms::number(module)); // a sum has the bits of its order
@@ -101,8 +102,7 @@ impl Adapter {
     }
 }
 
-/// The update that adds up the modules of one layer. Where their scales differ, each is multiplied into its first
-/// factor.
+/// The update that adds up the modules of one layer. Where their scales differ, they become weights of its terms.
 fn sum<T: Scalar>(modules: &[&Module], dim: (usize, usize), rule: ScaleRule) -> Result<LoKrUpdate<T>> {
     let mut terms: Vec<(f64, Kron<'static, T>)> = Vec::new();
     for module in modules {
@@ -114,6 +114,6 @@ fn sum<T: Scalar>(modules: &[&Module], dim: (usize, usize), rule: ScaleRule) -> 
         let terms = terms.into_iter().map(|(_, term)| term).collect();
         return Ok(LoKrUpdate::from_terms(terms, T::from_f64_lossy(scale))?);
     }
-    let scaled = |(scale, term): (f64, Kron<'static, T>)| term.scaled(T::from_f64_lossy(scale)).into_owned();
-    Ok(LoKrUpdate::from_terms(terms.into_iter().map(scaled).collect(), T::one())?)
+    let terms = terms.into_iter().map(|(scale, term)| (T::from_f64_lossy(scale), term)).collect();
+    Ok(LoKrUpdate::from_weighted_terms(terms)?)
 }

@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod cases;
+mod cdka;
 mod combine;
 mod convert;
 mod damaged;
@@ -13,6 +14,7 @@ mod lora;
 mod merge;
 mod names;
 mod network;
+mod pages;
 mod refusals_file;
 mod refusals_module;
 mod resize;

@@ -106,7 +106,7 @@ impl LoKrDiagnostics {
             parameters: update.parameter_count(),
             share: update.parameter_count() as f64 / (out as f64 * input as f64),
             rank_bound: update.terms().map(|(_, term)| term.a().rank_bound() * term.b().rank_bound()).sum(),
-            frobenius_norm: frobenius_norm(update)?,
+            frobenius_norm: update.frobenius_norm()?,
             spectral_norm: update
                 .terms()
                 .map(|(strength, term)| magnitude(strength, term.spectral_norm()))
@@ -120,24 +120,6 @@ impl LoKrDiagnostics {
 /// `|s|·‖·‖` in `f64`.
 fn magnitude<T: Scalar>(strength: T, norm: lokr_core::Result<T>) -> Result<f64> {
     Ok(strength.to_f64_exact().abs() * norm?.to_f64_exact())
-}
-
-/// `‖ΔW‖_F`, of several terms by their inner products. Terms that are split differently have none but as matrices.
-fn frobenius_norm<T: Scalar>(update: &LoKrUpdate<T>) -> Result<f64> {
-    if update.terms().len() == 1 {
-        return update.terms().map(|(strength, term)| magnitude(strength, Ok(term.frobenius_norm()))).sum();
-    }
-    let shape = update.delta().shape();
-    if update.terms().any(|(_, term)| term.shape() != shape) {
-        return Ok(squares(update.weight()?.iter()).sqrt());
-    }
-    let mut square = 0.0;
-    for (s, term) in update.terms() {
-        for (t, other) in update.terms() {
-            square += s.to_f64_exact() * t.to_f64_exact() * term.inner(other)?.to_f64_exact();
-        }
-    }
-    Ok(square.max(0.0).sqrt())
 }
 
 /// The root of the sum of squares of all gradients, if there are any.

@@ -61,6 +61,11 @@ impl<T: Scalar> Updates<T> {
         self.list.iter().filter(|named| named.enabled).map(|named| &named.update)
     }
 
+    /// [`Updates::enabled`], writable.
+    pub(super) fn enabled_mut(&mut self) -> impl Iterator<Item = &mut LoKrUpdate<T>> {
+        self.list.iter_mut().filter(|named| named.enabled).map(|named| &mut named.update)
+    }
+
     /// Those that act beside the base.
     pub(super) fn active(&self) -> impl Iterator<Item = &LoKrUpdate<T>> {
         self.enabled().filter(|_| self.in_place.is_none())

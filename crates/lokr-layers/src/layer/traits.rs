@@ -445,6 +445,13 @@ pub trait Adapter<T: Scalar>: Layer<T> {
     /// [`LayerError::InvalidSetting`] unless it is finite; as [`Adapter::set_enabled`].
     fn set_update_multiplier(&mut self, name: &str, multiplier: T) -> Result<()>;
 
+    /// Changes the updates that are enabled, one after the other, in place: [`LoKrUpdate::balance`],
+    /// [`LoKrUpdate::limit_norm`] and the like.
+    ///
+    /// # Errors
+    /// The first of `change`, which ends it; as [`Adapter::set_enabled`].
+    fn change_updates(&mut self, change: &mut dyn FnMut(&mut LoKrUpdate<T>) -> Result<()>) -> Result<()>;
+
     /// Whether the updates are in the base's weight.
     fn is_merged(&self) -> bool;
 

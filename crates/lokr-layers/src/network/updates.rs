@@ -79,10 +79,15 @@ impl<T: Scalar> Sequential<T> {
             match self.adapter_mut(&layer).and_then(|adapter| put(adapter, name, update)) {
                 Ok(change) => done.push((layer, change)),
                 Err(error) => {
-                    done.into_iter().rev().for_each(|(layer, change)| self.undo(&layer, name, change));
+                    for (layer, change) in done.into_iter().rev() {
+                        self.undo(&layer, name, change);
+                    }
                     return Err(error);
                 }
             }
+        }
+        for (layer, _) in &done {
+            self.adapter_mut(layer)?.set_enabled(name, true)?; // Just changed, so not merged.
         }
         for (layer, prepared) in wraps {
             let layer = self.layer_mut(&layer)?; // Found above.
@@ -90,6 +95,52 @@ impl<T: Scalar> Sequential<T> {
             *layer = Box::new(prepared.put_on(base));
         }
         Ok(())
+    }
+
+    /// Adds up updates with weights, exactly, on every layer that has one of them, and puts the sum there under a name,
+    /// disabled: PEFT's `add_weighted_adapter`. Equal weights make the mean; `1 − t` and `t` lie between two. See
+    /// [`LoKrUpdate::weighted_sum`].
+    ///
+    /// # Errors
+    /// [`LayerError::UnknownName`] for a name that no adapter has; those of [`LoKrUpdate::weighted_sum`] and
+    /// [`Sequential::put_updates`]. The network is as it was then.
+    pub fn combine_updates(&mut self, name: &str, parts: &[(&str, T)]) -> Result<()> {
+        self.check_update_names(parts.iter().map(|(name, _)| *name))?;
+        let mut sums = Vec::new();
+        for (layer, adapter) in self.adapters() {
+            let own = parts.iter().filter_map(|(name, weight)| Some((*weight, adapter.named_update(name).ok()?)));
+            let own: Vec<_> = own.collect();
+            if !own.is_empty() {
+                let update = LoKrUpdate::weighted_sum(&own)?;
+                sums.push(PlacedUpdate { layer, update, placement: None });
+            }
+        }
+        let layers: Vec<String> = sums.iter().map(|sum| sum.layer.clone()).collect();
+        self.put_updates(name, sums)?;
+        layers.iter().try_for_each(|layer| self.adapter_mut(layer)?.set_enabled(name, false))
+    }
+
+    /// Makes the updates of a name of fewer products, on every layer that has one: the layers, with the relative error
+    /// of each. See [`LoKrUpdate::compressed`].
+    ///
+    /// # Errors
+    /// [`LayerError::UnknownName`]; those of [`LoKrUpdate::compressed`] and [`Sequential::put_updates`]. The network is
+    /// as it was then.
+    pub fn compress_updates(&mut self, name: &str, terms: usize, tolerance: f64) -> Result<Vec<(String, f64)>> {
+        self.check_update_names([name])?;
+        let (mut updates, mut errors, mut disabled) = (Vec::new(), Vec::new(), Vec::new());
+        for (layer, adapter) in self.adapters() {
+            let Ok(update) = adapter.named_update(name) else { continue };
+            let (update, error) = update.compressed(terms, tolerance)?;
+            errors.push((layer.clone(), error));
+            if !adapter.is_enabled(name)? {
+                disabled.push(layer.clone());
+            }
+            updates.push(PlacedUpdate { layer, update, placement: None });
+        }
+        self.put_updates(name, updates)?;
+        disabled.iter().try_for_each(|layer| self.adapter_mut(layer)?.set_enabled(name, false))?;
+        Ok(errors)
     }
 
     fn undo(&mut self, layer: &str, name: &str, change: Done<T>) {

@@ -4,6 +4,7 @@
 mod adapter;
 mod adapter_defects;
 mod adapter_merge;
+mod combine;
 mod compiled;
 mod diagnostics;
 mod dora;
