@@ -11,7 +11,9 @@ use lokr_layers::{LoKrUpdate, PlacedUpdate, Sequential};
 use ndarray::{Array3, ArrayD, Axis, Ix3, arr0};
 
 use super::load::LoadedAdapters;
-use super::options::{LoadOptions, SaveOptions, Updates};
+#[cfg(doc)]
+use super::options::Updates;
+use super::options::{LoadOptions, SaveOptions};
 use crate::adapter::{Resolution, Warning};
 use crate::dialect::{kohya, lycoris};
 use crate::dialects::Dialect;
@@ -42,13 +44,14 @@ pub fn save_cdka<T: Scalar>(
     if matches!(dialect, Dialect::Peft | Dialect::Terms) {
         return wrong("dialect", "LyCORIS, kohya or dotted names", dialect.to_string());
     }
-    let [name] = options.updates.names(network)?.try_into().or_else(|names: Vec<String>| {
-        wrong("updates", "those of one name", format!("{:?} of {}", Updates::Each, names.len()))
-    })?;
+    let names = options.updates.names(network)?;
+    let [name] = names.as_slice() else {
+        return wrong("updates", "those of one name", format!("{names:?}"));
+    };
     let (mut tensors, mut layers) = (BTreeMap::new(), Vec::new());
     let mut modules: BTreeMap<String, String> = BTreeMap::new();
     for (layer, adapter) in network.adapters() {
-        let Ok(update) = adapter.named_update(&name) else { continue };
+        let Ok(update) = adapter.named_update(name) else { continue };
         let module = match dialect {
             Dialect::Lycoris => format!("{}{}", lycoris::PREFIX, lycoris::flatten(&layer)),
             Dialect::Kohya => kohya::name(&layer, kohya::TextEncoders::AtMostOne),
@@ -87,7 +90,7 @@ fn to_tensors<T: Scalar>(
         a.index_axis_mut(Axis(0), index).assign(&term.b().dense());
         b.index_axis_mut(Axis(0), index).assign(&term.a().dense());
     }
-    let stored = |key: &'static str, values: &Array3<T>| {
+    let stored = |key: &'static str, values: &Array3<T>| -> Result<(&'static str, Tensor)> {
         let tensor = Tensor::from_array(values, dtype);
         match tensor.count_non_finite(key)? {
             0 => Ok((key, tensor)),

@@ -41,8 +41,8 @@ pub(super) fn from_tensors<T: Scalar>(file: &TensorFile, prefix: &str) -> Result
         if let Some(name) = name.strip_prefix(ARRAY) {
             state.arrays.insert(name.to_owned(), array(key, &tensor)?);
         } else if let Some(name) = name.strip_prefix(NUMBER) {
-            let number = of_type(key, &tensor, FloatType::F64.dtype())?.to_array::<f64>(key)?;
-            state.numbers.insert(name.to_owned(), number.sum());
+            let bytes = of_type(key, &tensor, Dtype::F64)?.bytes().try_into();
+            state.numbers.insert(name.to_owned(), f64::from_le_bytes(bytes.map_err(|_| size(key, &tensor))?));
         } else if let Some(name) = name.strip_prefix(COUNT) {
             let bytes = of_type(key, &tensor, Dtype::U64)?.bytes().try_into();
             let bytes = bytes.map_err(|_| size(key, &tensor))?;

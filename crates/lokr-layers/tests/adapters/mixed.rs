@@ -178,7 +178,7 @@ fn putting_updates_is_all_or_nothing() {
     assert_eq!(network.update_names(), ["a", "b", "c", "d"]);
     assert_eq!(network.adapter("norm").unwrap().placement(), DeltaPlacement::AfterActivation);
     network.put_updates("a", vec![on("q", (14, 12), None)]).unwrap();
-    assert_ne!(named_values(&network).unwrap()["q.a.lokr_w2"], before.0["q.a.lokr_w2"]);
+    assert_ne!(named_values(&network).unwrap()["q.a.lokr_w2_a"], before.0["q.a.lokr_w2_a"]);
 }
 
 fn shared<T: Scalar>(activation: Activation) -> (Dense<T>, Shared<T>) {
