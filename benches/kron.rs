@@ -1,5 +1,5 @@
 //! Criterion benchmarks against the naive Kronecker product, to see a regression: apply, gradients and merge, in f32
-//! and f64; and gates against plain loops. Throughput counts flops (the fewest that do the job, for the naive way too),
+//! and f64; gates against plain loops; and a batch that uses many adapters of one base. Throughput counts flops (the fewest that do the job, for the naive way too),
 //! for merges values of `W`.
 //!
 //! `cargo bench --bench kron`; to compare machines or backends, `cargo bench --bench ratios` is the better tool.
@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use lokr::core::{Kron, KronChain, Scalar};
-use ndarray::{Array1, Array2};
+use lokr::layers::{Activation, FullyConnected, Layer, LoKrInit, LoKrSettings, PlacedUpdate, Sequential, Shared};
+use ndarray::{Array1, Array2, Axis};
 
 use support::{
     Operator, Shape, backward_flops, forward_flops, generator, join_pool, machine, matrix, naive_apply,
@@ -178,6 +179,54 @@ fn plain_gates<T: Scalar>(gates: &[Array2<T>], state: &Array1<T>) -> Vec<T> {
     state
 }
 
+/// Adapters of one base that a batch uses, and rows of it.
+const SERVED: usize = 16;
+const ROWS: usize = 64;
+
+/// A batch whose rows use different adapters of one base, 1024 → 1024: in one pass, and with a forward for each adapter
+/// on its rows. The base alone is what no way can be faster than.
+fn serving(c: &mut Criterion) {
+    const SIDE: usize = 1024;
+    let mut group = c.benchmark_group("mixed batch f32");
+    group.throughput(Throughput::Elements(ROWS as u64));
+    let rng = &mut generator();
+    let (weight, bias) = (matrix::<f32>(rng, SIDE, SIDE), Array1::zeros(SIDE));
+    let base = Shared::new(FullyConnected::from_arrays(weight, bias, Activation::Relu).expect("it is finite"));
+    let base = base.expect("linear layers can be frozen");
+    let x = matrix::<f32>(rng, ROWS, SIDE);
+    let names: Vec<String> = (0..SERVED).map(|i| format!("task{i}")).collect();
+    let rows: Vec<Option<&str>> = (0..ROWS).map(|row| Some(names[row % SERVED].as_str())).collect();
+    for rank in [4, 64] {
+        let mut network = Sequential::empty();
+        network.push_named("q", base.clone()).expect("it is the first");
+        let settings = |seed| LoKrSettings::new().rank(rank).init(LoKrInit::Random).seed(seed);
+        let mut apart = Vec::new();
+        for (seed, name) in (0..).zip(&names) {
+            let update = settings(seed).update((SIDE, SIDE)).expect("the settings fit");
+            let placed = PlacedUpdate { layer: "q".to_owned(), update, placement: None };
+            network.put_updates(name, vec![placed]).expect("it fits");
+            apart.push(settings(seed).adapt(base.clone()).expect("it fits"));
+        }
+        group.bench_function(BenchmarkId::new("one pass", rank), |bencher| {
+            bencher.iter(|| black_box(network.predict_mixed(&x, &rows).expect("the shapes fit")));
+        });
+        group.bench_function(BenchmarkId::new("a forward per adapter", rank), |bencher| {
+            bencher.iter(|| {
+                let mut y = Array2::zeros((ROWS, SIDE));
+                for (first, adapter) in apart.iter().enumerate() {
+                    let own: Vec<usize> = (first..ROWS).step_by(SERVED).collect();
+                    let part = adapter.predict(&x.select(Axis(0), &own)).expect("the shapes fit");
+                    own.iter().zip(part.rows()).for_each(|(&row, part)| y.row_mut(row).assign(&part));
+                }
+                black_box(y)
+            });
+        });
+    }
+    group.bench_function("base alone", |bencher| {
+        bencher.iter(|| black_box(base.predict(&x).expect("the shapes fit")));
+    });
+}
+
 fn all(c: &mut Criterion) {
     join_pool();
     println!("{}", machine());
@@ -191,6 +240,7 @@ fn all(c: &mut Criterion) {
     eigen_solves::<f64>(c);
     gates::<f32>(c);
     gates::<f64>(c);
+    serving(c);
 }
 
 criterion_group! {

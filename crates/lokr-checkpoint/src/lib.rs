@@ -23,6 +23,10 @@
 //! | know whether another program reads an adapter | [`check()`] |
 //! | make an adapter of modules of your own | [`Module::new`], [`Adapter::from_modules`] |
 //! | train on from an adapter, and save what was trained | [`Module::to_layer`], [`Module::from_layer`] |
+//! | save and load the adapters of a whole network | [`save_adapters`], [`load_adapters`] |
+//! | the same for CDKA's files | [`save_cdka`], [`load_cdka`] |
+//! | stop a training run and go on, on another day | [`save_training`], [`load_training`] |
+//! | keep a whole network, and its run, in one file | [`save_network`], [`load_network`] |
 //! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
 //! | write files that appear whole or not at all | [`OutputDirectory`], [`file::check_output`] |
 //! | know what went wrong | [`CheckpointError`], and behind it a type for each group of errors |
@@ -33,6 +37,8 @@
 //! - [`model`]: the model that is adapted.
 //! - [`dialect`]: how programs name tensors and where they keep the scale.
 //! - [`adapter`]: a whole adapter, read, resolved, converted and written.
+//! - [`mod@network`]: the adapters of a network in memory, to files and back.
+//! - [`training`]: training runs and whole networks, to files and back.
 //! - [`jobs`]: what is done with adapters and models.
 //! - [`error`]: what can go wrong.
 //!
@@ -67,7 +73,9 @@ pub mod file;
 pub mod jobs;
 pub mod model;
 pub mod module;
+pub mod network;
 mod quantized;
+pub mod training;
 
 pub use adapter::{
     Adapter, Conversion, ConvertOptions, ForeignTensors, NonFinite, ReadOptions, Resolution, Rounding, Unmatched,
@@ -93,3 +101,7 @@ pub use module::{
     Change, Difference, DoraAxis, DoraStrength, FactorSize, LohaFactors, LoraFactors, Module, OtherModule, Parameter,
     ScaleRule, Strength, W1, W2,
 };
+pub use network::{
+    LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, load_adapters, load_cdka, save_adapters, save_cdka,
+};
+pub use training::{load_network, load_training, save_network, save_training};

@@ -282,6 +282,20 @@ pub enum LayerError {
         /// Outputs of the layer before.
         outputs: usize,
     },
+    /// What should be the number of a token is none.
+    #[error("{layer}: row {row}, column {column} is {value}, expected a whole number in 0..{count}")]
+    Token {
+        /// Type of the layer.
+        layer: &'static str,
+        /// The row of the batch.
+        row: usize,
+        /// The column.
+        column: usize,
+        /// What stands there.
+        value: f64,
+        /// How many tokens there are.
+        count: usize,
+    },
     /// Class labels do not fit.
     #[error("label {label} of sample {sample} is outside 0..{classes}")]
     Label {

@@ -8,6 +8,7 @@
 //! | to | there is |
 //! |---|---|
 //! | make a layer | [`Dense`] and [`FullyConnected`], drawn from an [`Init`] or made from arrays; [`Activation`] |
+//! | beside it | [`Embedding`], [`LayerNorm`]; [`Linear::without_bias`] |
 //! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
@@ -16,6 +17,7 @@
 //! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
 //! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
 //! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back by [`Layer::merged`] |
+//! | serve many adapters of one base | [`Sequential::put_updates`], [`Sequential::predict_mixed`]; [`Sequential::share`] |
 //! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`] |
 //! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
 //! | regularise | [`LoKrBuilder::input_dropout`], [`LoKrBuilder::rank_dropout`], [`LoKrBuilder::module_dropout`] |
@@ -55,7 +57,7 @@
 //! # Rooms
 //!
 //! A batch passes from the top downwards: [`training`] calls a [`network`], which calls its layers, [`adapter`] the
-//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, and all of them speak the
+//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, [`plain`] are others, and all of them speak the
 //! language of [`layer`]. Shapes are `(batch, values)`, one
 //! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
 //! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
@@ -66,6 +68,7 @@ pub mod adapter; // Not `lokr`: with a glob import of this crate the name would 
 pub mod layer;
 pub mod linear;
 pub mod network;
+pub mod plain;
 pub mod training;
 pub mod update;
 
@@ -80,11 +83,13 @@ pub use activation::Activation;
 pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, Visitor,
-    VisitorMut, load_parameters, named_parameters, set_parameter,
+    Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, RowUpdates,
+    ValueVisitor, ValueVisitorMut, Visitor, VisitorMut, load_parameters, load_values, named_parameters, named_values,
+    set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
-pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, Select, Sequential};
+pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, PlacedUpdate, Select, Sequential, Shared};
+pub use plain::{Embedding, LayerNorm};
 pub use training::{
     Adam, AdamSettings, AdamW, AdamWSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Evaluation, Group, Huber,
     Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer, Progress, Samples, Schedule,

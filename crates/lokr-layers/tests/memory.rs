@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
 use lokr_layers::{
-    Activation, Adam, AdamW, CrossEntropy, Dense, Group, Init, LoKrAdapter, LoKrInit, Optimizer, Samples, Schedule,
-    Sgd, Targets, Trainer, Training,
+    Activation, Adam, AdamW, CrossEntropy, Dense, Group, Init, Layer, LoKrAdapter, LoKrInit, LoKrSettings, Optimizer,
+    PlacedUpdate, Samples, Schedule, Sequential, Sgd, Targets, Trainer, Training,
     rand::{SeedableRng, rngs::SmallRng},
 };
 use lokr_testing::{CountingAllocator, matrix};
@@ -50,4 +50,40 @@ fn training_steps_after_the_first_allocate_nothing() {
             }
         }
     });
+}
+
+#[test]
+fn many_adapters_on_one_base_hold_one_base() {
+    let _alone = ALLOCATOR.alone();
+    const SIZE: usize = 256;
+    let weight = SIZE * SIZE * size_of::<f32>();
+    let base =
+        Dense::<f32>::new(SIZE, SIZE, Activation::Relu, Init::HeNormal, &mut SmallRng::seed_from_u64(2)).unwrap();
+    let mut network = Sequential::empty();
+    network.push_named("q", base).unwrap();
+    network.share("q").unwrap();
+    let x = matrix::<f32>(8, SIZE, 1);
+    network.predict(&x).unwrap(); // threads make their scratch memory once
+    let mut adapted = Vec::new();
+    let bytes = ALLOCATOR.count(|| {
+        for seed in 0..64 {
+            let mut copy = network.clone();
+            copy.adapt("q", LoKrSettings::new().rank(2).seed(seed)).unwrap();
+            copy.predict(&x).unwrap();
+            adapted.push(copy);
+        }
+    });
+    assert!(bytes.1 < weight, "64 adapters take {} bytes, their base {weight}", bytes.1);
+    // And with updates by name, in a mixed batch: nothing of the weight's size.
+    let names: Vec<String> = (0..64).map(|i| format!("task{i}")).collect();
+    let update = |seed| LoKrSettings::new().rank(2).seed(seed).update((SIZE, SIZE)).unwrap();
+    let bytes = ALLOCATOR.count(|| {
+        for (seed, name) in (0..).zip(&names) {
+            let placed = PlacedUpdate { layer: "q".to_owned(), update: update(seed), placement: None };
+            network.put_updates(name, vec![placed]).unwrap();
+        }
+        let rows: Vec<_> = names.iter().rev().take(8).map(|name| Some(name.as_str())).collect();
+        network.predict_mixed(&x, &rows).unwrap();
+    });
+    assert!(bytes.1 < weight, "64 updates take {} bytes, their base {weight}", bytes.1);
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use super::warning::Warning;
 use crate::dialect::{PeftConfig, peft};
 use crate::dialects::Dialect;
-use crate::error::JobError;
+use crate::error::{JobError, ModuleError, Result};
 use crate::file::Tensor;
 use crate::module::{Module, OtherModule};
 
@@ -131,5 +133,27 @@ impl Adapter {
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
+    }
+
+    /// The same adapter with tensors that replace whole ones of the model, and with more texts for the header.
+    ///
+    /// # Errors
+    /// [`ModuleError::CannotHold`] in a dialect that has no place for such tensors.
+    pub(crate) fn with_extras(
+        mut self,
+        to_save: BTreeMap<String, Tensor>,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Self, ModuleError> {
+        if let Some(tensor) = to_save.keys().next().filter(|_| !self.dialect.holds_whole_tensors()) {
+            let (module, reason) = (tensor.clone(), "a layer that was trained whole, as PEFT's modules_to_save");
+            return Err(ModuleError::CannotHold { module, dialect: self.dialect, reason });
+        }
+        if !to_save.is_empty() {
+            let modules = json!(peft::modules_to_save(&to_save));
+            self.config = self.config.map(|config| config.with_field("modules_to_save", modules));
+        }
+        self.modules_to_save.extend(to_save);
+        self.metadata.extend(metadata);
+        Ok(self)
     }
 }

@@ -89,7 +89,7 @@ impl Adapter {
         let mut taken = TakenRows::default();
         let (mut targets, mut unmatched, mut placeholders) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, module) in self.modules() {
-            let Some(found) = names.find_one(self, name, &mut indexes)? else {
+            let Some(found) = names.only(self.dialect(), name, self.prefix(), &mut indexes)? else {
                 unmatched.push(name.clone());
                 continue;
             };
@@ -117,7 +117,7 @@ impl Adapter {
         }
         let mut others = Vec::new();
         for module in self.others() {
-            let found = names.find_one(self, module.name(), &mut indexes)?;
+            let found = names.only(self.dialect(), module.name(), self.prefix(), &mut indexes)?;
             let target = self.parameter_of(base, module, found)?;
             match &target {
                 None => unmatched.push(module.name().to_owned()),
@@ -183,26 +183,75 @@ impl Adapter {
         self.modules().get(module).is_some_and(|module| module.changes_nothing().unwrap_or(false))
     }
 
-    /// The error of two sides that have nothing in common, with names of both.
+    /// The error of two sides that have nothing in common.
     fn nothing_matches(&self, base: &BaseModel) -> NameError {
         let others = self.others().iter().map(|module| module.name().to_owned());
         let modules: Vec<_> = self.modules().keys().cloned().chain(others).collect();
-        let example = modules.first().cloned().unwrap_or_default();
-        let paths = modules.iter().map(|name| match self.dialect() {
-            Dialect::Lycoris => name.strip_prefix(self.prefix()).unwrap_or(name),
-            Dialect::Kohya => kohya::split(name).map_or(&**name, |(_, _, rest)| rest),
-            dialect => dotted::readings(dialect.path(name))[0].0,
-        });
-        let flat: Vec<_> = paths.map(flatten).collect();
-        let families = family::of(flat.iter().map(String::as_str), Spelling::Flat);
-        let sides = BothSides {
-            adapter: spread(&modules),
-            adapter_of: families.iter().map(|family| family.name).collect(),
-            base: spread(&base.modules().map(str::to_owned).collect::<Vec<_>>()),
-            base_of: base.families().collect(),
-        };
-        NameError::NothingMatches { total: modules.len(), example, sides: Box::new(sides) }
+        let layers: Vec<_> = base.modules().map(str::to_owned).collect();
+        nothing_matches((self.dialect(), self.prefix()), &modules, &layers, base.families().collect())
     }
+}
+
+impl Resolution {
+    /// The layer of a network that each of the names in a file means: names of that dialect and prefix.
+    ///
+    /// # Errors
+    /// [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`]; [`NameError::UnmatchedModules`] as `policy` says,
+    /// and [`NameError::NothingMatches`].
+    pub(crate) fn of_layers<'m>(
+        (dialect, prefix): (Dialect, &str),
+        modules: impl Iterator<Item = &'m str>,
+        layers: &[String],
+        policy: Unmatched,
+    ) -> Result<Self> {
+        let names = BaseNames::of_layers(layers);
+        let (mut indexes, mut modules_by_target) = (Indexes::new(), BTreeMap::new());
+        let (mut targets, mut unmatched, mut total) = (BTreeMap::new(), Vec::new(), 0);
+        for module in modules {
+            total += 1;
+            let Some(target) = names.only(dialect, module, prefix, &mut indexes)? else {
+                unmatched.push(module.to_owned());
+                continue;
+            };
+            let first = modules_by_target.insert(target, module).filter(|_| dialect != Dialect::Terms);
+            if let Some(first) = first {
+                let (first, second, target) = (first.to_owned(), module.to_owned(), target.to_owned());
+                return Err(NameError::DuplicateTarget { first, second, target }.into());
+            }
+            targets.insert(module.to_owned(), target.to_owned());
+        }
+        if targets.is_empty() {
+            return Err(nothing_matches((dialect, prefix), &unmatched, layers, Vec::new()).into());
+        }
+        if policy == Unmatched::Refuse && !unmatched.is_empty() {
+            return Err(NameError::UnmatchedModules { modules: unmatched, matched: Vec::new(), total }.into());
+        }
+        Ok(Self { targets, others: Vec::new(), unmatched, placeholders: Vec::new() })
+    }
+}
+
+/// The error of two sides that have nothing in common, with names of both.
+fn nothing_matches(
+    (dialect, prefix): (Dialect, &str),
+    modules: &[String],
+    layers: &[String],
+    base_of: Vec<&'static str>,
+) -> NameError {
+    let paths = modules.iter().map(|name| match dialect {
+        Dialect::Lycoris => name.strip_prefix(prefix).unwrap_or(name),
+        Dialect::Kohya => kohya::split(name).map_or(&**name, |(_, _, rest)| rest),
+        dialect => dotted::readings(dialect.path(name))[0].0,
+    });
+    let flat: Vec<_> = paths.map(flatten).collect();
+    let families = family::of(flat.iter().map(String::as_str), Spelling::Flat);
+    let sides = BothSides {
+        adapter: spread(modules),
+        adapter_of: families.iter().map(|family| family.name).collect(),
+        base: spread(layers),
+        base_of,
+    };
+    let example = modules.first().cloned().unwrap_or_default();
+    NameError::NothingMatches { total: modules.len(), example, sides: Box::new(sides) }
 }
 
 /// A few of many names, from all over the list.
@@ -241,24 +290,35 @@ pub(super) type Indexes<'a> = HashMap<&'static [&'static str], HashMap<String, B
 
 /// The modules of a base model that have a weight, by all their names.
 pub(super) struct BaseNames<'a> {
-    base: &'a BaseModel,
+    base: Option<&'a BaseModel>,
     stored: BTreeSet<&'a str>,
     others: BTreeSet<&'a str>,
 }
 
 impl<'a> BaseNames<'a> {
     pub(super) fn new(base: &'a BaseModel) -> Self {
-        Self { base, stored: base.modules().collect(), others: base.other_modules().collect() }
+        Self { base: Some(base), stored: base.modules().collect(), others: base.other_modules().collect() }
     }
 
-    /// The module that a name of the adapter means, or none; an error where it can mean several.
-    fn find_one(&self, adapter: &Adapter, name: &str, indexes: &mut Indexes<'a>) -> Result<Option<&'a str>, NameError> {
-        let candidates = self.find(adapter.dialect(), name, adapter.prefix(), indexes);
+    /// Of layers that have these names and no others.
+    fn of_layers(layers: &'a [String]) -> Self {
+        Self { base: None, stored: layers.iter().map(String::as_str).collect(), others: BTreeSet::new() }
+    }
+
+    /// The one module that a name means, if it means any; an error where it can mean several.
+    fn only(
+        &self,
+        dialect: Dialect,
+        name: &str,
+        prefix: &str,
+        indexes: &mut Indexes<'a>,
+    ) -> Result<Option<&'a str>, NameError> {
+        let candidates = self.find(dialect, name, prefix, indexes);
         match candidates[..] {
             [] => Ok(None),
             [only] => Ok(Some(only)),
             _ => {
-                let candidates = candidates.iter().map(|&name| name.to_owned()).collect();
+                let candidates = candidates.into_iter().map(str::to_owned).collect();
                 Err(NameError::AmbiguousModule { module: name.to_owned(), candidates })
             }
         }
@@ -330,7 +390,10 @@ impl<'a> BaseNames<'a> {
         }
         let (stored, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|module| self.stored.contains(module));
         let mut seen = HashSet::new();
-        let pieces = |module: &str| self.base.pieces(&format!("{module}.weight"));
+        let pieces = |module: &str| match self.base {
+            Some(base) => base.pieces(&format!("{module}.weight")),
+            None => Some(vec![Piece { tensor: module.to_owned(), rows: 0..1 }]),
+        };
         stored.into_iter().chain(others).filter(|module| seen.insert(pieces(module))).collect()
     }
 }

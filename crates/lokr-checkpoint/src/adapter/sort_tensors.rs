@@ -97,6 +97,8 @@ impl Sorted {
                     self.modules_to_save.insert(target, tensor);
                 }
             }
+        } else if dialect == Dialect::Terms && Key::split(key).is_none() {
+            self.modules_to_save.insert(key.to_owned(), tensor);
         } else if foreign == ForeignTensors::Refuse {
             return Err(NameError::UnknownKey { key: key.to_owned(), dialect });
         } else {

@@ -58,6 +58,11 @@ impl Dialect {
         self != Self::Peft
     }
 
+    /// Whether its files can hold tensors that replace whole ones of the model, under their plain names.
+    pub(crate) fn holds_whole_tensors(self) -> bool {
+        matches!(self, Self::Peft | Self::Terms)
+    }
+
     /// Whether a module's name can be one of this dialect. `prefix` is that of LyCORIS files.
     pub(crate) fn accepts(self, module: &str, prefix: &str) -> bool {
         match self {

@@ -16,6 +16,11 @@ pub(crate) fn path(name: &str) -> Option<&str> {
     (!path.is_empty() && !term.is_empty() && term.bytes().all(|byte| byte.is_ascii_digit())).then_some(path)
 }
 
+/// The number of the term that a module's name has.
+pub(crate) fn number(name: &str) -> Option<u64> {
+    name.rsplit_once(".term")?.1.parse().ok()
+}
+
 /// Whether a file's header says that it is one.
 pub(crate) fn declared(metadata: &BTreeMap<String, String>) -> bool {
     metadata.get(FORMAT.0).is_some_and(|format| format == FORMAT.1)

@@ -231,6 +231,24 @@ pub enum FileError {
         /// Whether they became infinite; else all became zero.
         too_large: bool,
     },
+    /// A file of another kind than the one that is read.
+    #[error("this is no file of that kind: its header says {found}, expected lokr_format {expected:?}")]
+    OtherFormat {
+        /// What the header should say.
+        expected: &'static str,
+        /// What it says.
+        found: String,
+    },
+    /// A tensor that must be of one type, so that every bit is kept, and is of another.
+    #[error("{key}: {found}, expected {expected}")]
+    OtherType {
+        /// The tensor.
+        key: String,
+        /// The type it must have.
+        expected: Dtype,
+        /// The type it has.
+        found: Dtype,
+    },
     /// A tensor's bytes were given when it was not its turn.
     #[error("{key} was to be written, but {} comes next", expected.as_deref().unwrap_or("the end"))]
     WriteOrder {

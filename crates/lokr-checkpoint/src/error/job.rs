@@ -168,6 +168,18 @@ pub enum JobError {
         /// What was to be done with it.
         operation: &'static str,
     },
+    /// An adapter around an adapter, of which a file has no place for the second.
+    #[error("{layer}: an adapter around an adapter; merge the inner one, or make both updates of one layer")]
+    StackedAdapters {
+        /// The layer.
+        layer: String,
+    },
+    /// An adapter whose base trains with it.
+    #[error("{layer}: the base trains beside its adapter, and an adapter's file holds no base; save the whole network")]
+    TrainedBase {
+        /// The layer.
+        layer: String,
+    },
     /// A low-rank factor stored flat whose sizes PEFT would not make for a linear layer: it is a convolution's, and the
     /// base model tells its kernel.
     #[error(

@@ -53,6 +53,11 @@ impl FloatType {
         }
     }
 
+    /// The type that holds every bit of a `T`.
+    pub(crate) fn of<T: Scalar>() -> Self {
+        if size_of::<T>() == size_of::<f32>() { Self::F32 } else { Self::F64 }
+    }
+
     /// Its name in the format.
     #[must_use]
     pub fn dtype(self) -> Dtype {

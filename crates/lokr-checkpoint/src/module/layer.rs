@@ -1,6 +1,6 @@
 //! Between modules on disk and the adapters of `lokr-layers`.
 
-use lokr_core::{Factor, Scalar};
+use lokr_core::{Factor, Kron, Scalar};
 use lokr_layers::{DoraAxis, DoraStrength, Layer, LoKrAdapter, LoKrUpdate};
 use ndarray::{Array1, Axis};
 
@@ -38,33 +38,77 @@ impl Module {
     /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
     /// ```
     pub fn to_layer<T: Scalar, L: Layer<T> + Clone>(&self, base: L, rule: ScaleRule) -> Result<LoKrAdapter<T, L>> {
-        let weight = [base.output_size(), base.input_size()];
+        let update = self.to_update((base.output_size(), base.input_size()), rule)?;
+        Ok(LoKrAdapter::from_update(base, update)?)
+    }
+
+    /// The update that [`Module::to_layer`] puts on a layer with a weight `(out, in)`.
+    ///
+    /// # Errors
+    /// As [`Module::to_layer`].
+    pub fn to_update<T: Scalar>(&self, (out, input): (usize, usize), rule: ScaleRule) -> Result<LoKrUpdate<T>> {
+        let weight = [out, input];
         self.check_weight(&weight)?;
         let mut update = LoKrUpdate::from_terms(vec![self.kron()?], T::from_f64_lossy(self.scale_by(rule)?))?;
         if let (Some(axis), Some(scale)) = (self.dora_axis(&weight)?, self.dora_scale()) {
             let scale = Array1::from_iter(scale.to_array::<T>(DORA_SCALE)?);
             update = update.with_dora(axis, &scale, DoraStrength::default())?;
         }
-        Ok(LoKrAdapter::from_update(base, update)?)
+        Ok(update)
     }
 
-    /// The module of a layer's adapter: its factors in the form they have, rounded once to `dtype`, and its scaling. A
-    /// scalar that is trained is multiplied into `lokr_w1`, as LyCORIS does; the norms of DoRA stand beside them; a
-    /// multiplier and updates that were added by name are not saved.
+    /// The module of a layer's adapter: of its own update, as [`Module::from_update`] makes it. Updates that were added
+    /// by name are saved each by itself, or with a whole network by [`save_adapters`](crate::save_adapters).
     ///
     /// # Errors
-    /// [`JobError::SeveralTerms`] for a sum of several products; [`ModuleError::NonFinite`] for values that are not
-    /// finite, or not in `dtype`, which could not be read back; those of [`Module::new`].
+    /// As [`Module::from_update`].
     pub fn from_layer<T: Scalar, L: Layer<T> + Clone>(
         name: impl Into<String>,
         adapter: &LoKrAdapter<T, L>,
         dtype: FloatType,
     ) -> Result<Self> {
+        Self::from_update(name, adapter.update(), dtype)
+    }
+
+    /// The module of an update: its factors in the form they have, rounded once to `dtype`, and its scaling. A scalar
+    /// that is trained is multiplied into `lokr_w1`, as LyCORIS does; the norms of DoRA stand beside them; a multiplier
+    /// is not saved.
+    ///
+    /// # Errors
+    /// [`JobError::SeveralTerms`] for a sum of several products; [`ModuleError::NonFinite`] for values that are not
+    /// finite, or not in `dtype`, which could not be read back; those of [`Module::new`].
+    pub fn from_update<T: Scalar>(name: impl Into<String>, update: &LoKrUpdate<T>, dtype: FloatType) -> Result<Self> {
         let name = name.into();
-        let terms = adapter.update().stored_terms()?;
+        let terms = update.stored_terms()?;
         let [delta] = terms.as_slice() else {
             return Err(JobError::SeveralTerms { module: name, operation: "saved as one module" }.into());
         };
+        let mut module = Self::of_product(name, delta, update.scaling(), dtype)?;
+        if let Some((axis, scale)) = update.dora() {
+            let lanes = if axis == DoraAxis::Output { Axis(1) } else { Axis(0) };
+            module = module.with_dora_scale(Tensor::from_array(&scale.insert_axis(lanes), dtype))?;
+        }
+        module.check_finite()?;
+        Ok(module)
+    }
+
+    /// The modules of an update, one for each of its terms; what is trained in front of a term is in its scale.
+    ///
+    /// # Errors
+    /// As [`Module::from_update`], and [`JobError::Dora`] for one that decomposes the weight, of which terms are none.
+    pub(crate) fn of_terms<T: Scalar>(name: &str, update: &LoKrUpdate<T>, dtype: FloatType) -> Result<Vec<Self>> {
+        if update.dora().is_some() {
+            return Err(JobError::Dora { module: name.to_owned(), operation: "saved as a sum of terms" }.into());
+        }
+        let module = |(number, delta): (T, &Kron<'static, T>)| {
+            let module = Self::of_product(name.to_owned(), delta, number, dtype)?;
+            module.check_finite()?;
+            Ok(module)
+        };
+        update.unmultiplied_terms().map(module).collect()
+    }
+
+    fn of_product<T: Scalar>(name: String, delta: &Kron<'static, T>, scaling: T, dtype: FloatType) -> Result<Self> {
         let w1 = match delta.a() {
             Factor::Full(w) => W1::Full(Tensor::from_array(w, dtype)),
             Factor::LowRank(halves) => W1::LowRank {
@@ -79,12 +123,6 @@ impl Module {
                 b: Tensor::from_array(&halves.right(), dtype),
             },
         };
-        let mut module = Self::new(name, w1, w2, adapter.scaling().to_f64_exact())?;
-        if let Some((axis, scale)) = adapter.update().dora() {
-            let lanes = if axis == DoraAxis::Output { Axis(1) } else { Axis(0) };
-            module = module.with_dora_scale(Tensor::from_array(&scale.insert_axis(lanes), dtype))?;
-        }
-        module.check_finite()?;
-        Ok(module)
+        Self::new(name, w1, w2, scaling.to_f64_exact())
     }
 }

@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod cases;
+mod cdka;
 mod check;
 mod combine;
 mod convert;
@@ -15,7 +16,9 @@ mod lora;
 mod lora_layouts;
 mod merge;
 mod names;
+mod network;
 mod others;
+mod pages;
 mod pipeline;
 mod quantized;
 mod quantized_models;
@@ -25,6 +28,7 @@ mod refusals_module;
 mod resize;
 mod support;
 mod terms;
+mod training;
 mod verify;
 mod whole_tensors;
 mod writer;

@@ -51,6 +51,9 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Adapter<T> for LoKrAdapter<T, L> 
         self.change(|updates| updates.get_mut(name)?.set_multiplier(multiplier))
     }
 
+    fn change_updates(&mut self, change: &mut dyn FnMut(&mut LoKrUpdate<T>) -> Result<()>) -> Result<()> {
+        self.change(|updates| updates.enabled_mut().try_for_each(change))
+    }
     fn is_merged(&self) -> bool {
         self.updates.in_place.is_some()
     }

@@ -7,9 +7,9 @@ use lokr_core::{KronShape, Scalar};
 use super::lokr_adapter::LoKrAdapter;
 use super::updates::OWN;
 use crate::activation::Activation;
-use crate::error::Result;
+use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, Layer};
-use crate::update::{DeltaPlacement, LoKrUpdate, inner_rank};
+use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME, inner_rank};
 
 /// What [`LoKrAdapter::diagnostics`] finds. Printed, it is a few lines of text.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +86,9 @@ impl LoKrDiagnostics {
     /// # Errors
     /// As [`LoKrAdapter::diagnostics`].
     pub fn new<T: Scalar>(adapter: &dyn Adapter<T>) -> Result<Self> {
-        let (base, update) = (adapter.base(), adapter.named_update(OWN)?);
+        let updates = adapter.updates();
+        let (base, unnamed) = (adapter.base(), || LayerError::UnknownName { layer: TYPE_NAME, name: OWN.to_owned() });
+        let &(_, update) = updates.first().ok_or_else(unnamed)?;
         let (linear, delta) = (base.as_linear(), update.delta());
         let (out, input) = update.dim();
         Ok(Self {
@@ -104,7 +106,7 @@ impl LoKrDiagnostics {
             parameters: update.parameter_count(),
             share: update.parameter_count() as f64 / (out as f64 * input as f64),
             rank_bound: update.terms().map(|(_, term)| term.a().rank_bound() * term.b().rank_bound()).sum(),
-            frobenius_norm: frobenius_norm(update)?,
+            frobenius_norm: update.frobenius_norm()?,
             spectral_norm: update
                 .terms()
                 .map(|(strength, term)| magnitude(strength, term.spectral_norm()))
@@ -118,24 +120,6 @@ impl LoKrDiagnostics {
 /// `|s|·‖·‖` in `f64`.
 fn magnitude<T: Scalar>(strength: T, norm: lokr_core::Result<T>) -> Result<f64> {
     Ok(strength.to_f64_exact().abs() * norm?.to_f64_exact())
-}
-
-/// `‖ΔW‖_F`, of several terms by their inner products. Terms that are split differently have none but as matrices.
-fn frobenius_norm<T: Scalar>(update: &LoKrUpdate<T>) -> Result<f64> {
-    if update.terms().len() == 1 {
-        return update.terms().map(|(strength, term)| magnitude(strength, Ok(term.frobenius_norm()))).sum();
-    }
-    let shape = update.delta().shape();
-    if update.terms().any(|(_, term)| term.shape() != shape) {
-        return Ok(squares(update.weight()?.iter()).sqrt());
-    }
-    let mut square = 0.0;
-    for (s, term) in update.terms() {
-        for (t, other) in update.terms() {
-            square += s.to_f64_exact() * t.to_f64_exact() * term.inner(other)?.to_f64_exact();
-        }
-    }
-    Ok(square.max(0.0).sqrt())
 }
 
 /// The root of the sum of squares of all gradients, if there are any.

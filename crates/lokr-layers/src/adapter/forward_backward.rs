@@ -8,7 +8,10 @@ use super::merge::{Way, change_weight};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
-use crate::layer::{Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, Visitor, VisitorMut};
+use crate::layer::{
+    Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, RowUpdates, ValueVisitor, ValueVisitorMut, Visitor,
+    VisitorMut,
+};
 use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME};
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
@@ -71,6 +74,22 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
             DeltaPlacement::AfterActivation => {
                 self.base.predict_into(x, y)?;
                 self.updates.apply_into(x, y)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn predict_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, y: &mut ArrayRef2<T>) -> Result<()> {
+        self.check_forward(x, y)?;
+        match self.placement {
+            DeltaPlacement::BeforeActivation => {
+                self.pre_activation_mixed_into(x, rows, y)?;
+                self.activation().apply(y);
+            }
+            DeltaPlacement::AfterActivation => {
+                self.check_mixed(x, rows)?;
+                self.base.predict_mixed_into(x, rows, y)?;
+                self.add_mixed(x, rows, y)?;
             }
         }
         Ok(())
@@ -141,6 +160,18 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         if self.base_trains() {
             self.base.visit_mut(&mut |name, values, gradient| visitor(&base_name(name), values, gradient));
         }
+    }
+
+    /// Of all updates, those that are disabled too, then of the base.
+    fn visit_values(&self, visitor: ValueVisitor<'_, T>) {
+        self.updates.visit_values(visitor);
+        self.base.visit_values(&mut |name, values| visitor(&base_name(name), values));
+    }
+
+    fn visit_values_mut(&mut self, visitor: ValueVisitorMut<'_, T>) {
+        self.forget();
+        self.updates.visit_values_mut(visitor);
+        self.base.visit_values_mut(&mut |name, values| visitor(&base_name(name), values));
     }
 
     fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {

@@ -7,11 +7,11 @@ use super::dora;
 use super::lokr_adapter::LoKrAdapter;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{Layer, LinearLayer, Merges};
+use crate::layer::{Layer, LinearLayer, Merges, RowUpdates};
 use crate::update::{DoraAxis, Gains, Scratch};
 
 /// The base as a linear layer, where it has to be one.
-fn linear<T: Scalar, L: Layer<T>>(base: &L) -> Result<&dyn LinearLayer<T>> {
+pub(super) fn linear<T: Scalar, L: Layer<T>>(base: &L) -> Result<&dyn LinearLayer<T>> {
     base.as_linear().ok_or(LayerError::NoPreActivation { layer: base.type_name() })
 }
 
@@ -149,6 +149,10 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
         self.base.as_linear().map_or((&[]).into(), |linear| linear.bias())
     }
 
+    fn has_bias(&self) -> bool {
+        self.base.as_linear().is_some_and(|linear| linear.has_bias())
+    }
+
     fn activation(&self) -> Activation {
         self.base.as_linear().map_or(Activation::Identity, |linear| linear.activation())
     }
@@ -160,6 +164,12 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
         }
         base.pre_activation_into(x, z)?;
         self.updates.apply_into(x, z)
+    }
+
+    fn pre_activation_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, z: &mut ArrayRef2<T>) -> Result<()> {
+        self.check_mixed(x, rows)?;
+        linear(&self.base)?.pre_activation_mixed_into(x, rows, z)?;
+        self.add_mixed(x, rows, z)
     }
 
     fn input_gradient_into(&self, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {

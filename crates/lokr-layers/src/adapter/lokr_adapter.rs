@@ -6,7 +6,7 @@ use lokr_core::{Kron, KronShape, Scalar};
 
 use super::checks::{check_decomposition, weight_shape};
 use super::dora::DoraPass;
-use super::updates::Updates;
+use super::updates::{OWN, Updates, check_name};
 use crate::activation::ActivationState;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
@@ -133,11 +133,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// # Errors
     /// [`LayerError::Shape`] unless `update` has the shape of the base's weight, [`LayerError::ZeroSize`].
     pub fn from_update(base: L, update: LoKrUpdate<T>) -> Result<Self> {
-        let weight = weight_shape(&base)?;
-        LayerError::check_shape(base.type_name(), "an update", weight, update.dim())?;
-        let placement = placement_on(&base, None)?;
-        check_decomposition(&base, placement, &update)?;
-        Ok(Prepared { update, placement, base_frozen: true, out_of_weight: false }.put_on(base))
+        let prepared = Prepared::given(OWN, &base, update, None)?;
+        Ok(prepared.put_on(base))
     }
 
     /// The adapted layer, as it was given.
@@ -286,6 +283,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrBuilder<T, L> {
 
 /// An update that fits a certain layer, to be put on it: what can fail has been done.
 pub(crate) struct Prepared<T: Scalar> {
+    name: String,
     update: LoKrUpdate<T>,
     placement: DeltaPlacement,
     base_frozen: bool,
@@ -312,7 +310,21 @@ impl<T: Scalar> Prepared<T> {
             let expected = "BeforeActivation for an update that is taken out of the weight";
             return Err(LayerError::invalid("placement", "AfterActivation", expected));
         }
-        Ok(Self { update, placement, base_frozen: settings.freeze_base, out_of_weight })
+        Ok(Self { name: OWN.to_owned(), update, placement, base_frozen: settings.freeze_base, out_of_weight })
+    }
+
+    /// A given update under a name, on a base that stays frozen.
+    pub(crate) fn given(
+        name: &str,
+        base: &dyn Layer<T>,
+        update: LoKrUpdate<T>,
+        placement: Option<DeltaPlacement>,
+    ) -> Result<Self> {
+        check_name(name)?;
+        LayerError::check_shape(base.type_name(), "an update", weight_shape(base)?, update.dim())?;
+        let placement = placement_on(base, placement)?;
+        check_decomposition(base, placement, &update)?;
+        Ok(Self { name: name.to_owned(), update, placement, base_frozen: true, out_of_weight: false })
     }
 
     pub(crate) fn update(&self) -> &LoKrUpdate<T> {
@@ -321,12 +333,12 @@ impl<T: Scalar> Prepared<T> {
 
     /// The adapter of that layer.
     pub(crate) fn put_on<L: Layer<T> + Clone>(self, mut base: L) -> LoKrAdapter<T, L> {
-        let Self { update, placement, base_frozen, out_of_weight } = self;
+        let Self { name, update, placement, base_frozen, out_of_weight } = self;
         if let Some(linear) = base.as_linear_mut().filter(|_| out_of_weight) {
             // Its shape is that of the weight.
             let _ = update.add_to(-T::one(), &mut linear.weight_mut());
         }
-        let (updates, training) = (Updates::new(update), TrainingState::new());
+        let (updates, training) = (Updates::new(&name, update), TrainingState::new());
         LoKrAdapter { base, updates, placement, base_frozen, frozen: false, gains: OnceLock::new(), training }
     }
 }

@@ -4,6 +4,7 @@
 //! - `forward_backward`: the adapter as a layer; `linear`: as a linear layer, where its base is one.
 //! - `dora`: what changes where the weight is decomposed.
 //! - `merge`: the update as a matrix, added to a weight; `in_place`: in the weight of the adapter's own base.
+//! - `mixed`: a batch whose rows use different updates.
 //! - `updates`: the adapter's own update and those added by name; `any_adapter`: the adapter without the type of its
 //!   base.
 //! - `lora_adapter`: [`LoraAdapter`], what it shares with other adapters of the LoRA family.
@@ -41,6 +42,7 @@ mod linear;
 mod lokr_adapter;
 mod lora_adapter;
 mod merge;
+mod mixed;
 mod updates;
 
 #[cfg(test)]

@@ -4,11 +4,11 @@ use lokr_core::Scalar;
 use ndarray::{Array2, ArrayRef2};
 
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientVisitorMut, Merges, Visitor, VisitorMut};
+use crate::layer::{GradientVisitorMut, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
 use crate::update::{Gains, LoKrUpdate, TYPE_NAME};
 
 /// The name of an adapter's own update, as in PEFT.
-pub(super) const OWN: &str = "default";
+pub(crate) const OWN: &str = "default";
 
 /// An update with a name.
 #[derive(Debug, Clone)]
@@ -36,8 +36,8 @@ pub(super) struct Updates<T: Scalar> {
 }
 
 impl<T: Scalar> Updates<T> {
-    pub(super) fn new(own: LoKrUpdate<T>) -> Self {
-        Self { list: vec![Named { name: OWN.to_owned(), enabled: true, update: own }], in_place: None }
+    pub(super) fn new(name: &str, own: LoKrUpdate<T>) -> Self {
+        Self { list: vec![Named { name: name.to_owned(), enabled: true, update: own }], in_place: None }
     }
 
     pub(super) fn own(&self) -> &LoKrUpdate<T> {
@@ -59,6 +59,11 @@ impl<T: Scalar> Updates<T> {
     /// Those that are enabled, whether they are in the weight or not.
     pub(super) fn enabled(&self) -> impl Iterator<Item = &LoKrUpdate<T>> {
         self.list.iter().filter(|named| named.enabled).map(|named| &named.update)
+    }
+
+    /// [`Updates::enabled`], writable.
+    pub(super) fn enabled_mut(&mut self) -> impl Iterator<Item = &mut LoKrUpdate<T>> {
+        self.list.iter_mut().filter(|named| named.enabled).map(|named| &mut named.update)
     }
 
     /// Those that act beside the base.
@@ -101,19 +106,11 @@ impl<T: Scalar> Updates<T> {
     }
 
     pub(super) fn add(&mut self, name: &str, update: LoKrUpdate<T>) -> Result<()> {
-        let (layer, name) = (TYPE_NAME, name.to_owned());
+        let name = name.to_owned();
         if self.place(&name).is_ok() {
-            return Err(LayerError::DuplicateName { layer, name });
+            return Err(LayerError::DuplicateName { layer: TYPE_NAME, name });
         }
-        let problem = match name.as_str() {
-            "" => Some("it is empty"),
-            "base" => Some("it stands for the base"),
-            text if text.contains('.') => Some("it has a dot in it"),
-            _ => None,
-        };
-        if let Some(problem) = problem {
-            return Err(LayerError::InvalidName { layer, name, problem });
-        }
+        check_name(&name)?;
         self.check(&update, self.list.len())?;
         self.list.push(Named { name, enabled: true, update });
         Ok(())
@@ -175,6 +172,18 @@ impl<T: Scalar> Updates<T> {
         }
     }
 
+    pub(super) fn visit_values(&self, visitor: ValueVisitor<'_, T>) {
+        for named in &self.list {
+            named.update.visit(&prefix(&named.name), &mut |name, values, _| visitor(name, values));
+        }
+    }
+
+    pub(super) fn visit_values_mut(&mut self, visitor: ValueVisitorMut<'_, T>) {
+        for named in &mut self.list {
+            named.update.visit_mut(&prefix(&named.name), &mut |name, values, _| visitor(name, values));
+        }
+    }
+
     pub(super) fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) {
         for named in self.list.iter_mut().filter(|named| named.enabled && self.in_place.is_none()) {
             named.update.visit_gradients_mut(&prefix(&named.name), visitor);
@@ -190,6 +199,17 @@ impl<T: Scalar> Updates<T> {
     pub(super) fn each(&mut self, what: impl FnMut(&mut LoKrUpdate<T>)) {
         self.list.iter_mut().map(|named| &mut named.update).for_each(what);
     }
+}
+
+/// Whether an update can have that name.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let problem = match name {
+        "" => "it is empty",
+        "base" => "it stands for the base",
+        text if text.contains('.') => "it has a dot in it",
+        _ => return Ok(()),
+    };
+    Err(LayerError::InvalidName { layer: TYPE_NAME, name: name.to_owned(), problem })
 }
 
 /// What stands in front of the names of an update's values: nothing for the adapter's own.

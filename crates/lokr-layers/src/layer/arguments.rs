@@ -20,3 +20,9 @@ pub type VisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>, Optio
 
 /// Is shown one gradient after the other, writable: the parameter's name and its gradient.
 pub type GradientVisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>);
+
+/// Is shown one value after the other, frozen ones too: its name and the numbers.
+pub type ValueVisitor<'v, T> = &'v mut dyn FnMut(&str, ArrayViewD<'_, T>);
+
+/// A [`ValueVisitor`] that may change the numbers.
+pub type ValueVisitorMut<'v, T> = &'v mut dyn FnMut(&str, ArrayViewMutD<'_, T>);

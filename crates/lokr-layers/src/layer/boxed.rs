@@ -3,7 +3,8 @@
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
-use super::arguments::{GradientAt, GradientVisitorMut, Visitor, VisitorMut};
+use super::arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use super::rows::RowUpdates;
 use super::traits::{Adapter, Layer, LinearLayer};
 use crate::activation::Activation;
 use crate::error::Result;
@@ -27,6 +28,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         (**self).predict_into(x, y)
     }
+    fn predict_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, y: &mut ArrayRef2<T>) -> Result<()> {
+        (**self).predict_mixed_into(x, rows, y)
+    }
     fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         (**self).forward_into(x, y)
     }
@@ -38,6 +42,12 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
         (**self).visit_mut(visitor);
+    }
+    fn visit_values(&self, visitor: ValueVisitor<'_, T>) {
+        (**self).visit_values(visitor);
+    }
+    fn visit_values_mut(&mut self, visitor: ValueVisitorMut<'_, T>) {
+        (**self).visit_values_mut(visitor);
     }
     fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
         (**self).visit_gradients_mut(visitor)

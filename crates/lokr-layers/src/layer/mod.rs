@@ -6,6 +6,7 @@
 //! - `merges`: [`Merges`], what has been merged into a weight.
 //! - `boxed`: `Box<dyn Layer<T>>` as a layer.
 //! - `named`: parameters by name, read, set and loaded as a whole.
+//! - `rows`: [`RowUpdates`], which update each row of a batch uses.
 //!
 //! A layer of your own implements [`Layer`]; then it can be adapted, chained and trained like those of this crate.
 //!
@@ -15,10 +16,12 @@ mod arguments;
 mod boxed;
 mod merges;
 mod named;
+mod rows;
 mod traits;
 
-pub use arguments::{GradientAt, GradientVisitorMut, Visitor, VisitorMut};
+pub use arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
 pub use merges::{Merges, Restore};
-pub use named::{LoadReport, Loading, load_parameters, named_parameters, set_parameter};
+pub use named::{LoadReport, Loading, load_parameters, load_values, named_parameters, named_values, set_parameter};
+pub use rows::RowUpdates;
 pub(crate) use traits::require_gradients;
 pub use traits::{Adapter, Layer, LinearLayer};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lokr_core::Scalar;
-use ndarray::{ArrayD, ArrayRef, IxDyn};
+use ndarray::{ArrayD, ArrayRef, ArrayViewD, IxDyn};
 
 use super::traits::Layer;
 use crate::error::{LayerError, Result};
@@ -58,16 +58,29 @@ impl LoadReport {
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 pub fn named_parameters<T: Scalar>(layer: &dyn Layer<T>) -> Result<BTreeMap<String, ArrayD<T>>> {
-    let (mut parameters, mut repeated) = (BTreeMap::new(), None);
-    layer.visit(&mut |name, values, _| {
-        if parameters.insert(name.to_owned(), values.to_owned()).is_some() {
-            repeated.get_or_insert_with(|| name.to_owned());
-        }
-    });
-    match repeated {
-        Some(name) => Err(LayerError::RepeatedName { layer: layer.type_name(), name }),
-        None => Ok(parameters),
-    }
+    Kind::Parameters.collect(layer, |values| values.to_owned())
+}
+
+/// Copies of all values of `layer` by their names, frozen ones too: those of [`Layer::visit_values`].
+///
+/// # Errors
+/// As [`named_parameters`].
+/// # Examples
+/// ```
+/// use lokr_layers::{Activation, Dense, Layer, Loading, load_values, named_values};
+/// use ndarray::array;
+///
+/// let mut layer = Dense::from_arrays(array![[2.0, 3.0]], array![0.5, -0.5], Activation::Identity)?;
+/// layer.set_frozen(true)?;
+/// assert_eq!(layer.parameter_count(), 0); // nothing trains
+/// let values = named_values(&layer)?; // but it is all there
+/// let mut other = Dense::from_arrays(array![[0.0, 0.0]], array![0.0, 0.0], Activation::Identity)?;
+/// load_values(&mut other, &values, Loading::Complete)?;
+/// assert_eq!(other.weights(), layer.weights());
+/// # Ok::<(), lokr_layers::LayerError>(())
+/// ```
+pub fn named_values<T: Scalar>(layer: &dyn Layer<T>) -> Result<BTreeMap<String, ArrayD<T>>> {
+    Kind::Values.collect(layer, |values| values.to_owned())
 }
 
 /// Sets one trainable parameter by its name.
@@ -93,7 +106,7 @@ pub fn load_parameters<T: Scalar>(
     values: &BTreeMap<String, ArrayD<T>>,
     loading: Loading,
 ) -> Result<LoadReport> {
-    let report = check(layer, values, loading)?;
+    let report = Kind::Parameters.check(layer, values, loading)?;
     layer.visit_mut(&mut |name, mut parameter, _| {
         if let Some(values) = values.get(name) {
             parameter.assign(values);
@@ -103,43 +116,96 @@ pub fn load_parameters<T: Scalar>(
     Ok(report)
 }
 
-fn check<T: Scalar>(
-    layer: &dyn Layer<T>,
+/// [`load_parameters`] for all values, frozen ones too: those of [`named_values`].
+///
+/// # Errors
+/// As [`load_parameters`].
+pub fn load_values<T: Scalar>(
+    layer: &mut dyn Layer<T>,
     values: &BTreeMap<String, ArrayD<T>>,
     loading: Loading,
 ) -> Result<LoadReport> {
-    let type_name = layer.type_name();
-    let own = named_parameters(layer)?;
-    for (name, parameter) in &own {
-        let Some(values) = values.get(name) else { continue };
-        if values.shape() != parameter.shape() {
-            return Err(LayerError::NamedShape {
-                layer: type_name,
-                name: name.clone(),
-                expected: parameter.shape().to_vec(),
-                found: values.shape().to_vec(),
-            });
+    let report = Kind::Values.check(layer, values, loading)?;
+    layer.visit_values_mut(&mut |name, mut own| {
+        if let Some(values) = values.get(name) {
+            own.assign(values);
         }
-        let count = values.iter().filter(|value| !value.is_finite()).count();
-        if count > 0 {
-            return Err(LayerError::NamedNonFinite {
-                layer: type_name,
-                name: name.clone(),
-                count,
-                total: values.len(),
-            });
+    });
+    Ok(report)
+}
+
+/// Which values of a layer are meant.
+#[derive(Clone, Copy)]
+enum Kind {
+    Parameters,
+    Values,
+}
+
+impl Kind {
+    fn visit<T: Scalar>(self, layer: &dyn Layer<T>, visitor: &mut dyn FnMut(&str, ArrayViewD<'_, T>)) {
+        match self {
+            Self::Parameters => layer.visit(&mut |name, values, _| visitor(name, values)),
+            Self::Values => layer.visit_values(visitor),
         }
     }
-    let mut report = LoadReport::default();
-    layer.visit(&mut |name, _, _| {
-        let list = if values.contains_key(name) { &mut report.loaded } else { &mut report.missing };
-        list.push(name.to_owned());
-    });
-    report.unknown = values.keys().filter(|name| !own.contains_key(*name)).cloned().collect();
-    let strict = loading == Loading::Complete || report.loaded.is_empty();
-    match (report.unknown.first(), report.missing.first()) {
-        (Some(name), _) if strict => Err(LayerError::UnknownName { layer: type_name, name: name.clone() }),
-        (_, Some(name)) if strict => Err(LayerError::MissingName { layer: type_name, name: name.clone() }),
-        _ => Ok(report),
+
+    /// What `of` makes of each, by their names.
+    fn collect<T: Scalar, V>(
+        self,
+        layer: &dyn Layer<T>,
+        of: impl Fn(ArrayViewD<'_, T>) -> V,
+    ) -> Result<BTreeMap<String, V>> {
+        let (mut found, mut repeated) = (BTreeMap::new(), None);
+        self.visit(layer, &mut |name, values| {
+            if found.insert(name.to_owned(), of(values)).is_some() {
+                repeated.get_or_insert_with(|| name.to_owned());
+            }
+        });
+        match repeated {
+            Some(name) => Err(LayerError::RepeatedName { layer: layer.type_name(), name }),
+            None => Ok(found),
+        }
+    }
+
+    fn check<T: Scalar>(
+        self,
+        layer: &dyn Layer<T>,
+        values: &BTreeMap<String, ArrayD<T>>,
+        loading: Loading,
+    ) -> Result<LoadReport> {
+        let type_name = layer.type_name();
+        let own = self.collect(layer, |values| values.shape().to_vec())?;
+        for (name, shape) in &own {
+            let Some(values) = values.get(name) else { continue };
+            if values.shape() != shape.as_slice() {
+                return Err(LayerError::NamedShape {
+                    layer: type_name,
+                    name: name.clone(),
+                    expected: shape.clone(),
+                    found: values.shape().to_vec(),
+                });
+            }
+            let count = values.iter().filter(|value| !value.is_finite()).count();
+            if count > 0 {
+                return Err(LayerError::NamedNonFinite {
+                    layer: type_name,
+                    name: name.clone(),
+                    count,
+                    total: values.len(),
+                });
+            }
+        }
+        let mut report = LoadReport::default();
+        self.visit(layer, &mut |name, _| {
+            let list = if values.contains_key(name) { &mut report.loaded } else { &mut report.missing };
+            list.push(name.to_owned());
+        });
+        report.unknown = values.keys().filter(|name| !own.contains_key(*name)).cloned().collect();
+        let strict = loading == Loading::Complete || report.loaded.is_empty();
+        match (report.unknown.first(), report.missing.first()) {
+            (Some(name), _) if strict => Err(LayerError::UnknownName { layer: type_name, name: name.clone() }),
+            (_, Some(name)) if strict => Err(LayerError::MissingName { layer: type_name, name: name.clone() }),
+            _ => Ok(report),
+        }
     }
 }

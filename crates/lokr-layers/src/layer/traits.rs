@@ -4,8 +4,9 @@
 use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
-use super::arguments::{GradientAt, GradientVisitorMut, Visitor, VisitorMut};
+use super::arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
 use super::merges::{Merges, Restore};
+use super::rows::RowUpdates;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::update::{DeltaPlacement, LoKrUpdate};
@@ -42,6 +43,22 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// [`LayerError::Shape`].
     fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()>;
 
+    /// Inference on a batch whose rows use different updates of the adapters inside: each row the one of its name,
+    /// whether it is enabled or not, and no other; an adapter without an update of that name passes the row through its
+    /// base alone. Layers without adapters do what [`Layer::predict_into`] does.
+    ///
+    /// The product with a base's weight is made once for the whole batch; then each update is applied to its rows,
+    /// gathered, in the order of the names. See [`crate::Sequential::predict_mixed`].
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`]; [`LayerError::Length`] for another number of names; [`LayerError::AlreadyMerged`] while
+    /// updates are in the weight of their base; [`LayerError::InvalidSetting`] for an update that decomposes the weight
+    /// and is disabled.
+    fn predict_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, y: &mut ArrayRef2<T>) -> Result<()> {
+        let _ = rows;
+        self.predict_into(x, y)
+    }
+
     /// Training: like [`Layer::predict_into`], and keeps what [`Layer::backward_into`] needs.
     ///
     /// # Errors
@@ -60,6 +77,21 @@ pub trait Layer<T: Scalar>: Send + Sync {
 
     /// Like [`Layer::visit`], with writable values. The next backward needs a new forward.
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>);
+
+    /// Shows every value that the layer holds, frozen ones too, under the names of [`Layer::visit`]: what a file of the
+    /// whole network has.
+    ///
+    /// A layer of your own that can be frozen, or holds values it does not train, implements this and
+    /// [`Layer::visit_values_mut`]; the others show their parameters.
+    fn visit_values(&self, visitor: ValueVisitor<'_, T>) {
+        self.visit(&mut |name, values, _| visitor(name, values));
+    }
+
+    /// [`Layer::visit_values`], writable: sets parameters, so gradients are dropped and a backward needs a new forward.
+    fn visit_values_mut(&mut self, visitor: ValueVisitorMut<'_, T>) {
+        self.visit_mut(&mut |name, values, _| visitor(name, values));
+        self.clear_gradients();
+    }
 
     /// Shows every gradient that there is, in the order of [`Layer::visit`], writable: for clipping and scaling.
     ///
@@ -267,8 +299,13 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
     /// The stored weight as `W (out, in)`, writable.
     fn weight_mut(&mut self) -> ArrayViewMut2<'_, T>;
 
-    /// The bias, `out` values.
+    /// The bias, `out` values; zeros where the layer has none.
     fn bias(&self) -> ArrayView1<'_, T>;
+
+    /// Whether the layer has a bias; else what [`LinearLayer::bias`] gives is no parameter.
+    fn has_bias(&self) -> bool {
+        true
+    }
 
     /// The activation applied to `x·Wᵀ + bias`.
     fn activation(&self) -> Activation;
@@ -299,6 +336,15 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
         self.pre_activation_into(x, z)?;
         *z -= &*self.bias();
         Ok(())
+    }
+
+    /// [`LinearLayer::pre_activation_into`] for rows that use different updates: see [`Layer::predict_mixed_into`].
+    ///
+    /// # Errors
+    /// As there.
+    fn pre_activation_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, z: &mut ArrayRef2<T>) -> Result<()> {
+        let _ = rows;
+        self.pre_activation_into(x, z)
     }
 
     /// [`LinearLayer::pre_activation_into`] in training, for a layer that does then what it does not in inference.
@@ -342,7 +388,8 @@ pub trait Adapter<T: Scalar>: Layer<T> {
     /// The adapted layer.
     fn base(&self) -> &dyn Layer<T>;
 
-    /// The updates by name, the adapter's own first: it is called `default`, as in PEFT.
+    /// The updates by name, the adapter's own first: it is called `default`, as in PEFT, unless
+    /// [`crate::Sequential::put_updates`] has given it another name.
     fn updates(&self) -> Vec<(&str, &LoKrUpdate<T>)>;
 
     /// One of the updates.
@@ -397,6 +444,13 @@ pub trait Adapter<T: Scalar>: Layer<T> {
     /// # Errors
     /// [`LayerError::InvalidSetting`] unless it is finite; as [`Adapter::set_enabled`].
     fn set_update_multiplier(&mut self, name: &str, multiplier: T) -> Result<()>;
+
+    /// Changes the updates that are enabled, one after the other, in place: [`LoKrUpdate::balance`],
+    /// [`LoKrUpdate::limit_norm`] and the like.
+    ///
+    /// # Errors
+    /// The first of `change`, which ends it; as [`Adapter::set_enabled`].
+    fn change_updates(&mut self, change: &mut dyn FnMut(&mut LoKrUpdate<T>) -> Result<()>) -> Result<()>;
 
     /// Whether the updates are in the base's weight.
     fn is_merged(&self) -> bool;

@@ -8,7 +8,9 @@ use super::orientation::Orientation;
 use super::parameters::Linear;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, Visitor, VisitorMut};
+use crate::layer::{
+    GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+};
 
 impl<T: Scalar, O: Orientation> Linear<T, O> {
     fn check_columns(argument: &'static str, expected: usize, matrix: &ArrayRef2<T>) -> Result<()> {
@@ -62,7 +64,7 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
             }
         };
         if !self.frozen {
-            accumulate(Self::storage(), &mut self.gradients, &self.input.view(), dz)?;
+            accumulate(Self::storage(), self.biased, &mut self.gradients, &self.input.view(), dz)?;
         }
         Ok(matmul_into(T::one(), dz, &Self::storage().out_by_in(self.weights.view()), T::zero(), dx)?)
     }
@@ -73,7 +75,9 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
         }
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
-        visitor("bias", self.bias.view().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
+        if self.biased {
+            visitor("bias", self.bias.view().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
+        }
     }
 
     fn visit_mut(&mut self, visitor: VisitorMut<'_, T>) {
@@ -84,13 +88,33 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
         self.merges.clear();
         let gradients = self.gradients.as_ref().filter(|g| g.present);
         visitor("weight", self.weights.view_mut().into_dyn(), gradients.map(|g| g.weights.view().into_dyn()));
-        visitor("bias", self.bias.view_mut().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
+        if self.biased {
+            visitor("bias", self.bias.view_mut().into_dyn(), gradients.map(|g| g.bias.view().into_dyn()));
+        }
+    }
+
+    fn visit_values(&self, visitor: ValueVisitor<'_, T>) {
+        visitor("weight", self.weights.view().into_dyn());
+        if self.biased {
+            visitor("bias", self.bias.view().into_dyn());
+        }
+    }
+
+    fn visit_values_mut(&mut self, visitor: ValueVisitorMut<'_, T>) {
+        self.forget();
+        self.merges.clear();
+        visitor("weight", self.weights.view_mut().into_dyn());
+        if self.biased {
+            visitor("bias", self.bias.view_mut().into_dyn());
+        }
     }
 
     fn visit_gradients_mut(&mut self, visitor: GradientVisitorMut<'_, T>) -> Result<()> {
         if let Some(gradients) = self.gradients.as_mut().filter(|g| g.present && !self.frozen) {
             visitor("weight", gradients.weights.view_mut().into_dyn());
-            visitor("bias", gradients.bias.view_mut().into_dyn());
+            if self.biased {
+                visitor("bias", gradients.bias.view_mut().into_dyn());
+            }
         }
         Ok(())
     }
@@ -154,6 +178,10 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
         self.bias.view()
     }
 
+    fn has_bias(&self) -> bool {
+        self.biased
+    }
+
     fn activation(&self) -> Activation {
         self.activation
     }
@@ -175,7 +203,7 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
     fn accumulate_gradients(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>) -> Result<()> {
         Self::check_columns("x", self.input_size(), x)?;
         LayerError::check_shape(Self::name(), "dz", (x.nrows(), self.output_size()), dz.dim())?;
-        if self.frozen { Ok(()) } else { accumulate(Self::storage(), &mut self.gradients, x, dz) }
+        if self.frozen { Ok(()) } else { accumulate(Self::storage(), self.biased, &mut self.gradients, x, dz) }
     }
 
     fn product_into(&self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {

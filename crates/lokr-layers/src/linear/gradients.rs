@@ -15,9 +15,11 @@ pub(super) struct Gradients<T> {
     pub(super) present: bool,
 }
 
-/// Adds `dzᵀ·x` and the column sums of `dz`; the shapes must have been checked.
+/// Adds `dzᵀ·x` and the column sums of `dz`; the shapes must have been checked. Without a bias there are
+/// no sums.
 pub(super) fn accumulate<T: Scalar>(
     storage: Storage,
+    biased: bool,
     gradients: &mut Option<Gradients<T>>,
     x: &ArrayRef2<T>,
     dz: &ArrayRef2<T>,
@@ -35,8 +37,10 @@ pub(super) fn accumulate<T: Scalar>(
     if !gradients.present {
         gradients.bias.fill(T::zero());
     }
-    for row in dz.rows() {
-        gradients.bias += &row;
+    if biased {
+        for row in dz.rows() {
+            gradients.bias += &row;
+        }
     }
     gradients.present = true;
     Ok(())

@@ -38,6 +38,8 @@ pub struct Linear<T, O> {
     pub(super) dz: Buffer<T>,
     pub(super) frozen: bool,
     pub(super) merges: Merges,
+    /// Whether there is a bias; if not, what stands there is zero.
+    pub(super) biased: bool,
     orientation: PhantomData<O>,
 }
 
@@ -108,11 +110,35 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         Ok(())
     }
 
+    /// The layer `y = activation(x·Wᵀ)`, whose only parameters are the weights.
+    ///
+    /// # Examples
+    /// ```
+    /// use lokr_layers::{Activation, Dense, Layer};
+    /// use ndarray::array;
+    ///
+    /// let layer = Dense::from_arrays(array![[1.0, 2.0]], array![5.0, 5.0], Activation::Identity)?.without_bias();
+    /// assert_eq!(layer.predict(&array![[3.0]])?, array![[3.0, 6.0]]);
+    /// assert_eq!(layer.parameter_count(), 2);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    #[must_use]
+    pub fn without_bias(mut self) -> Self {
+        self.bias.fill(T::zero());
+        self.biased = false;
+        self.gradients = None;
+        self.ran_forward = false;
+        self
+    }
+
     /// Overwrites the bias. Gradients are dropped, and a backward needs a new forward.
     ///
     /// # Errors
-    /// [`LayerError::Length`], [`LayerError::NonFinite`].
+    /// [`LayerError::Length`], [`LayerError::NonFinite`]; [`LayerError::InvalidSetting`] for a layer without one.
     pub fn set_bias(&mut self, bias: &ArrayRef1<T>) -> Result<()> {
+        if !self.biased {
+            return Err(LayerError::invalid("bias", "given", "none, for a layer without bias"));
+        }
         LayerError::check_length(Self::name(), "bias", self.bias.len(), bias.len())?;
         LayerError::check_finite(Self::name(), "bias", bias.iter())?;
         self.bias.assign(bias);
@@ -150,6 +176,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
             dz: Buffer::new(),
             frozen: false,
             merges: Merges::default(),
+            biased: true,
             orientation: PhantomData,
         }
     }

@@ -112,13 +112,11 @@ impl<T: Scalar> Sequential<T> {
     }
 }
 
-/// The values of a layer, frozen ones too as far as they can be seen.
+/// The values of a layer, frozen ones too.
 fn value_count<T: Scalar>(layer: &dyn Layer<T>) -> usize {
-    if let Some(adapter) = layer.as_adapter() {
-        let own: usize = adapter.updates().iter().map(|(_, update)| update.parameter_count()).sum();
-        return own + value_count(adapter.base());
-    }
-    layer.as_linear().map_or_else(|| layer.parameter_count(), |linear| linear.weight().len() + linear.bias().len())
+    let mut count = 0;
+    layer.visit_values(&mut |_, values| count += values.len());
+    count
 }
 
 impl AdaptedLayer {

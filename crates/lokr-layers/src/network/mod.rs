@@ -3,6 +3,8 @@
 //! - `sequential`: [`Sequential`], layers one after the other, with names; `pass`: it as a layer.
 //! - `reach`: layers and adapters by their names.
 //! - `adapt`: adapters on the layers that are meant; `freeze`: layers that are kept as they are.
+//! - `shared`: [`Shared`], layers whose values many networks share; `mixed`: rows that use different updates.
+//! - `updates`: [`PlacedUpdate`], updates under one name on many layers.
 //! - `settings`: [`AdaptSettings`], which adapters; `report`: [`AdaptReport`], what was done.
 //! - `select`: [`Select`], which layers are meant; `pattern`: [`NamePattern`], rules for names, PEFT's among them.
 //!
@@ -10,6 +12,7 @@
 
 mod adapt;
 mod freeze;
+mod mixed;
 mod pass;
 mod pattern;
 mod reach;
@@ -17,6 +20,8 @@ mod report;
 mod select;
 mod sequential;
 mod settings;
+mod shared;
+mod updates;
 
 #[cfg(test)]
 mod adapt_tests;
@@ -28,3 +33,5 @@ pub use report::{AdaptReport, AdaptedLayer};
 pub use select::Select;
 pub use sequential::Sequential;
 pub use settings::AdaptSettings;
+pub use shared::Shared;
+pub use updates::PlacedUpdate;

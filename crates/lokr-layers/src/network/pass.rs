@@ -1,6 +1,6 @@
 //! The network as a layer: forward, backward, parameters.
 
-use lokr_core::Scalar;
+use lokr_core::{Scalar, memory};
 use ndarray::{Array2, ArrayRef2};
 
 use super::freeze::set_all_frozen;
@@ -8,7 +8,9 @@ use super::sequential::{Sequential, TYPE_NAME};
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, GradientVisitorMut, Layer, Visitor, VisitorMut};
+use crate::layer::{
+    GradientAt, GradientVisitorMut, Layer, RowUpdates, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+};
 
 impl<T: Scalar> Sequential<T> {
     /// Checks the shapes of a whole pass: `x (batch, inputs)`, `y (batch, outputs)`.
@@ -16,6 +18,24 @@ impl<T: Scalar> Sequential<T> {
         let batch = x.1.0;
         LayerError::check_shape(TYPE_NAME, x.0, (batch, self.input_size()), x.1)?;
         LayerError::check_shape(TYPE_NAME, y.0, (batch, self.output_size()), y.1)
+    }
+
+    /// Takes `x` through all layers, each by `step`, into `y`.
+    fn pass(
+        &self,
+        x: &ArrayRef2<T>,
+        y: &mut ArrayRef2<T>,
+        step: impl Fn(&dyn Layer<T>, &ArrayRef2<T>, &mut ArrayRef2<T>) -> Result<()>,
+    ) -> Result<()> {
+        self.check(("x", x.dim()), ("y", y.dim()))?;
+        let Some((last, others)) = self.layers.split_last() else { return Ok(()) };
+        let mut hidden: Option<Array2<T>> = None;
+        for layer in others {
+            let mut next = memory::zeros("an output", (x.nrows(), layer.output_size()))?;
+            step(&**layer, hidden.as_deref().unwrap_or(x), &mut next)?;
+            hidden = Some(next);
+        }
+        step(&**last, hidden.as_deref().unwrap_or(x), y)
     }
 }
 
@@ -34,19 +54,12 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
 
     /// Allocates the matrices between the layers; two of them live at a time.
     fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
-        self.check(("x", x.dim()), ("y", y.dim()))?;
-        let Some((last, others)) = self.layers.split_last() else { return Ok(()) };
-        let mut hidden: Option<Array2<T>> = None;
-        for layer in others {
-            hidden = Some(match &hidden {
-                None => layer.predict(x)?,
-                Some(hidden) => layer.predict(hidden)?,
-            });
-        }
-        match &hidden {
-            None => last.predict_into(x, y),
-            Some(hidden) => last.predict_into(hidden, y),
-        }
+        self.pass(x, y, |layer, x, y| layer.predict_into(x, y))
+    }
+
+    fn predict_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, y: &mut ArrayRef2<T>) -> Result<()> {
+        LayerError::check_length(TYPE_NAME, "names of updates", x.nrows(), rows.len())?;
+        self.pass(x, y, |layer, x, y| layer.predict_mixed_into(x, rows, y))
     }
 
     fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
@@ -102,6 +115,26 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
             layer.visit_mut(&mut |name, values, gradient| {
                 set_name(&mut full_name, prefix, name);
                 visitor(&full_name, values, gradient);
+            });
+        }
+    }
+
+    fn visit_values(&self, visitor: ValueVisitor<'_, T>) {
+        let mut full_name = String::new();
+        for (layer, prefix) in self.layers.iter().zip(&self.names) {
+            layer.visit_values(&mut |name, values| {
+                set_name(&mut full_name, prefix, name);
+                visitor(&full_name, values);
+            });
+        }
+    }
+
+    fn visit_values_mut(&mut self, visitor: ValueVisitorMut<'_, T>) {
+        let mut full_name = String::new();
+        for (layer, prefix) in self.layers.iter_mut().zip(&self.names) {
+            layer.visit_values_mut(&mut |name, values| {
+                set_name(&mut full_name, prefix, name);
+                visitor(&full_name, values);
             });
         }
     }

@@ -60,6 +60,13 @@ impl<T: Scalar> Sequential<T> {
         layer.as_adapter_mut().ok_or_else(|| no_adapter(name, type_name))
     }
 
+    /// The whole names of the layers that are made of no others, those of networks inside this one included, first to
+    /// last: what adapters are put on, and files name.
+    #[must_use]
+    pub fn layer_names(&self) -> Vec<String> {
+        leaf_names(self)
+    }
+
     /// All adapters with the names of their layers, first to last.
     #[must_use]
     pub fn adapters(&self) -> Vec<(String, &dyn Adapter<T>)> {

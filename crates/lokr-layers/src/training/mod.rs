@@ -8,6 +8,7 @@
 //! - `clip`: [`clip_gradient_norm`] and [`clip_gradient_values`], gradients that are too long, made shorter.
 //! - `trainer`: [`Trainer`], the door; `settings`: [`Training`], a run with all its settings.
 //! - `run`: the loop; `step`: one step; `order`: the order of the samples; `watch`: early stopping and plateaus.
+//! - `shape`: adapters' updates, kept balanced and small.
 //! - `progress`: what a run tells its caller; `log`: [`TrainingLog`], a file of it.
 //! - `state`: [`TrainingState`], what a run needs to go on, as a plain list.
 //!
@@ -26,6 +27,7 @@ mod run;
 mod samples;
 mod schedule;
 mod settings;
+mod shape;
 mod state;
 mod step;
 mod targets;

@@ -29,6 +29,7 @@ use crate::layer::Layer;
 /// | [`micro_batch_size`](Self::micro_batch_size) | the batch size |
 /// | [`schedule`](Self::schedule) | the optimizer's rate throughout |
 /// | [`clip_norm`](Self::clip_norm), [`clip_value`](Self::clip_value) | gradients as they are |
+/// | [`balance_factors`](Self::balance_factors), [`limit_update_norm`](Self::limit_update_norm) | updates as they are |
 /// | [`validation`](Self::validation) | none |
 /// | [`early_stopping`](Self::early_stopping) | none |
 /// | [`on_progress`](Self::on_progress), [`log`](Self::log) | nobody is told |
@@ -151,6 +152,22 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// where the norm is clipped or a log is written.
     pub fn measure_gradient_norm(mut self) -> Self {
         self.step.measures_norm = true;
+        self
+    }
+
+    /// Brings the factors of each adapter's products to the same norm after each step, by powers of two, which changes no
+    /// bit of the update: [`crate::LoKrUpdate::balance`]. What the optimizer remembers stays in the old scale for a
+    /// while.
+    pub fn balance_factors(mut self) -> Self {
+        self.step.shape.balance = true;
+        self
+    }
+
+    /// Makes each adapter's update smaller after a step that has brought its `‖ΔW‖_F` above `limit`:
+    /// [`crate::LoKrUpdate::limit_norm`], LyCORIS's and kohya's "scale weight norms". The norm comes from those of the
+    /// factors.
+    pub fn limit_update_norm(mut self, limit: f64) -> Self {
+        self.step.shape.limit = Some(limit);
         self
     }
 

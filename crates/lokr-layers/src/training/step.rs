@@ -7,6 +7,7 @@ use super::clip::{check_limit, clip_gradient_norm, clip_gradient_values, gradien
 use super::loss::{LossFunction, mean};
 use super::optimizer::Optimizer;
 use super::samples::Samples;
+use super::shape::Shape;
 use super::targets::Targets;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
@@ -19,6 +20,7 @@ pub(super) struct StepSettings {
     /// The most samples that pass the network at a time.
     pub(super) micro_batch_size: usize,
     pub(super) measures_norm: bool,
+    pub(super) shape: Shape,
 }
 
 /// What is done with gradients that are too long.
@@ -29,12 +31,14 @@ pub(super) enum Clip {
 }
 
 impl StepSettings {
-    pub(super) const PLAIN: Self = Self { clip: None, micro_batch_size: usize::MAX, measures_norm: false };
+    pub(super) const PLAIN: Self =
+        Self { clip: None, micro_batch_size: usize::MAX, measures_norm: false, shape: Shape::NONE };
 
     pub(super) fn check<T: Scalar>(&self) -> Result<()> {
         if self.micro_batch_size == 0 {
             return Err(LayerError::invalid("micro-batch size", 0, "at least 1"));
         }
+        self.shape.check()?;
         match self.clip {
             None => Ok(()),
             Some(Clip::Norm(limit)) => check_limit::<T>("limit of the gradient's norm", limit),
@@ -98,6 +102,7 @@ impl<'n, T: Scalar> Step<'n, T> {
             }
         };
         self.optimizer.step(self.network)?;
+        self.settings.shape.apply(self.network)?;
         Ok(Found { loss: mean(sum, weight), weight, gradient_norm })
     }
 

@@ -81,6 +81,20 @@ impl<T: Scalar> LoKrUpdate<T> {
         Ok(Self::assemble(terms, rank, alpha, scaling))
     }
 
+    /// An update of given products with a number in front of each, which are its trained weights, at scaling 1.
+    ///
+    /// # Errors
+    /// As [`LoKrUpdate::from_terms`], and [`LayerError::InvalidSetting`] for a weight that is not finite.
+    pub fn from_weighted_terms(terms: Vec<(T, Kron<'_, T>)>) -> Result<Self> {
+        terms.iter().try_for_each(|(weight, _)| check_scaling("weight of a term", *weight))?;
+        let (weights, terms): (Vec<T>, Vec<_>) = terms.into_iter().unzip();
+        let mut update = Self::from_terms(terms, T::one())?;
+        for (term, weight) in update.terms.iter_mut().zip(weights) {
+            term.weight = Some(Learned::new(weight));
+        }
+        Ok(update)
+    }
+
     /// Puts together what has been checked.
     pub(super) fn assemble(terms: Vec<Term<T>>, rank: usize, alpha: T, scaling: T) -> Self {
         let (multiplier, dropout, pass) = (T::one(), Dropout::none(), Pass::new());
@@ -158,6 +172,12 @@ impl<T: Scalar> LoKrUpdate<T> {
         self.terms.iter().map(|term| (self.strength(term), &term.delta))
     }
 
+    /// [`LoKrUpdate::terms`] without the multiplier, `s·σ·wᵢ`: what a file of several terms holds.
+    pub fn unmultiplied_terms(&self) -> impl ExactSizeIterator<Item = (T, &Kron<'static, T>)> {
+        let scalar = self.scalar().unwrap_or(T::one());
+        self.terms.iter().map(move |term| (self.scaling * scalar * term.weight(), &term.delta))
+    }
+
     /// The products as files hold them: what is trained in front of them is multiplied into `A`, as LyCORIS does with
     /// its scalar, and the scaling stays apart. In memory of their own.
     ///
@@ -170,6 +190,15 @@ impl<T: Scalar> LoKrUpdate<T> {
             Ok(Kron::new(if factor == T::one() { a } else { a * factor }, b)?)
         };
         self.terms.iter().map(stored).collect()
+    }
+
+    /// The same update, leaving out in training what `other` leaves out, as far as it can.
+    pub(crate) fn with_dropout_of(mut self, other: &Self) -> Self {
+        let dropout = other.dropout;
+        if self.dora.is_none() || dropout.input == 0.0 && dropout.rank == 0.0 {
+            self.dropout = dropout;
+        }
+        self
     }
 
     /// What a term is multiplied by.

@@ -7,14 +7,17 @@
 //!   that are trained.
 //! - `dora`: weight decomposition, with norms that are trained; `gains`: what is computed of them; `decomposed`: the
 //!   norms of `W + ΔW` in one pass over `W`.
+//! - `combine`: sums, means and fewer products; `balance`: factors of equal norms, and updates of limited ones.
 //! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.
 //! - `placement`: whether it enters before a layer's activation or after it.
 //! - `halves`: factors held low-rank; `checks`: what is refused.
 //!
 //! Uses the errors and buffers of the crate; an update knows matrices and no layer.
 
+mod balance;
 mod builder;
 mod checks;
+mod combine;
 mod decomposed;
 mod dora;
 mod dropout;

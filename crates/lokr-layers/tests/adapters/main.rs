@@ -4,12 +4,14 @@
 mod adapter;
 mod adapter_defects;
 mod adapter_merge;
+mod combine;
 mod compiled;
 mod diagnostics;
 mod dora;
 mod dropout;
 mod in_place;
 mod merge_guards;
+mod mixed;
 mod named;
 mod named_updates;
 mod parameters_change;
