@@ -101,4 +101,9 @@ impl Beside<'_> {
     pub(super) fn block(&self) -> Option<[usize; 2]> {
         self.description.block()
     }
+
+    /// Whether scales are powers of two, whatever type holds them.
+    pub(super) fn has_exponents(&self) -> bool {
+        self.description.config.as_ref().is_some_and(|config| config["scale_fmt"] == "ue8m0")
+    }
 }

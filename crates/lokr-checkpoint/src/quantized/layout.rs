@@ -140,9 +140,7 @@ pub(crate) fn layout(name: &str, stored: Option<(Dtype, &[usize])>, beside: &Bes
         (Some((first, ..)), Some((second, ..))) => {
             return Err(FileError::ScalesTwice { key: name.to_owned(), first, second }.into());
         }
-        (Some((scales, tensor, unit)), None) => {
-            Some(StoredScales::read(scales, &tensor, unit, (name, shape), beside.block())?)
-        }
+        (Some((scales, tensor, unit)), None) => Some(StoredScales::read(scales, &tensor, unit, shape, beside)?),
         (None, _) => match told.as_ref().map(|(by, _)| by.clone()).or_else(|| beside.claims_scale(name, shape)) {
             Some(told_by) => {
                 let expected =

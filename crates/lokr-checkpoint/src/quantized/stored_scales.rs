@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use safetensors::Dtype;
 
+use super::beside::Beside;
 use super::encoding::{Encoding, Maxima};
 use super::scales::Scales;
 use crate::error::{FileError, Result};
@@ -17,7 +18,7 @@ pub(crate) struct StoredScales {
     kind: Kind,
     /// What is stored for a scale of 1.
     unit: f64,
-    /// Whether all are powers of two, and new ones should be.
+    /// Whether new ones should be powers of two.
     powers_of_two: bool,
 }
 
@@ -34,8 +35,8 @@ impl StoredScales {
         name: String,
         tensor: &Tensor,
         unit: f64,
-        weight: (&str, &[usize]),
-        block: Option<[usize; 2]>,
+        weight: &[usize],
+        beside: &Beside<'_>,
     ) -> Result<(Self, Scales)> {
         let kind = match (FloatType::from_dtype(tensor.dtype()), tensor.dtype()) {
             (Some(dtype), _) if dtype.fp8().is_none() => Kind::Float(dtype),
@@ -51,11 +52,10 @@ impl StoredScales {
         if let Some((number, &found)) = values.iter().enumerate().find(|&(_, &x)| !good(x)) {
             return Err(FileError::ScaleValue { key: name, number, found: found * unit }.into());
         }
-        let powers_of_two =
-            kind == Kind::Exponent || values.len() > 1 && values.iter().all(|&x| is_power_of_two(x as f32));
-        let values = values.into_iter().map(|x| x as f32).collect();
-        let Some(scales) = Scales::new(values, tensor.shape(), weight.1, block) else {
-            let (key, shape, weight) = (name, tensor.shape().to_vec(), weight.1.to_vec());
+        let powers_of_two = kind == Kind::Exponent || beside.has_exponents();
+        let (values, block) = (values.into_iter().map(|x| x as f32).collect(), beside.block());
+        let Some(scales) = Scales::new(values, tensor.shape(), weight, block) else {
+            let (key, shape, weight) = (name, tensor.shape().to_vec(), weight.to_vec());
             return Err(FileError::ScaleShape { key, shape, weight, block }.into());
         };
         Ok((Self { name, kind, unit, powers_of_two }, scales))
@@ -116,8 +116,4 @@ fn exponent(code: u8) -> f64 {
         255 => f64::NAN,
         code => 2f64.powi(i32::from(code) - 127),
     }
-}
-
-fn is_power_of_two(x: f32) -> bool {
-    x.to_bits() & 0x007f_ffff == 0
 }

@@ -89,6 +89,25 @@ fn shards_keep_their_files_and_scales_may_lie_in_another_one() {
     assert_eq!(report.verdict, Verdict::Match, "{report:?}");
 }
 
+#[test]
+fn scales_are_powers_of_two_where_the_configuration_says_so() {
+    let (folder, (adapter, _)) = (Folder::new(), adapter());
+    shards(&folder);
+    let config =
+        r#"{"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0", "weight_block_size": [128, 128]}}"#;
+    folder.write("model/config.json", config);
+    let (base, out) = (BaseModel::open(folder.path("model")).unwrap(), folder.path("out"));
+    merge(&base, &[(&adapter, Strength::default())], &out, &MergeOptions::default(), &mut go_on).unwrap();
+    let merged = BaseModel::open(&out).unwrap();
+    let (before, after) = (kind("deepseek").stored(&base, "m").1, kind("deepseek").stored(&merged, "m").1);
+    assert!(
+        before.iter().any(|x| x.log2().fract() != 0.0) && after.iter().all(|x| x.log2().fract() == 0.0),
+        "{after:?}"
+    );
+    let (a, b) = (kind("deepseek").stored(&base, "other").1, kind("deepseek").stored(&merged, "other").1);
+    assert_eq!(a, b);
+}
+
 /// What `config.json` describes as a whole becomes floats as a whole, and nothing tells of eight bits any more.
 #[test]
 fn indexes_and_configurations_fit_what_is_written() {
