@@ -9,7 +9,7 @@
 //! | to | use |
 //! |---|---|
 //! | read an adapter of any [`Dialect`] | [`Adapter::read`], [`ReadOptions`]; its parts [`Module`], [`W1`], [`W2`] |
-//! | open the model to adapt, one file or shards | [`BaseModel::open`] |
+//! | open the model to adapt, one file, shards or a pipeline | [`BaseModel::open`] |
 //! | find each module's weight in it | [`Adapter::resolve`] |
 //! | merge adapters into a model, and take them out again | [`merge()`] and [`unmerge`], at any [`Strength`] |
 //! | check a merged model | [`verify()`] |

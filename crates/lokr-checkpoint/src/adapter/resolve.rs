@@ -103,11 +103,11 @@ impl Adapter {
             let example = unmatched.into_iter().next().unwrap_or_default();
             return Err(NameError::NothingMatches { total, example }.into());
         }
+        check_one_model(&targets, &unmatched)?;
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
             let matched = part::beginnings(targets.keys(), &unmatched);
             return Err(NameError::UnmatchedModules { modules: unmatched, matched, total }.into());
         }
-        check_one_model(&targets)?;
         Ok(Resolution { targets, unmatched })
     }
 }
