@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::resolve::{BaseNames, Indexes};
-use crate::dialect::part::{TextEncoders, kohya_name, network_path};
+use crate::dialect::part::{Network, TextEncoders, kohya_name, network_path};
 use crate::dialects::Dialect;
 use crate::model::BaseModel;
 
@@ -23,7 +23,7 @@ impl<'a> Counterparts<'a> {
     /// Of the tensors of `other` in `base`.
     pub(crate) fn new(base: &'a BaseModel, other: &BaseModel) -> Self {
         let encoders = TextEncoders::count(base.names().chain(other.names()));
-        let paths = base.names().map(|name| (network_path(name), name)).collect();
+        let paths = base.names().map(|name| (network_path(name, Network::Any), name)).collect();
         let prefixes = (prefix(other, base), prefix(base, other));
         Self { base, names: BaseNames::new(base), indexes: Indexes::new(), encoders, paths, prefixes }
     }
@@ -34,7 +34,7 @@ impl<'a> Counterparts<'a> {
         if self.base.info(name).is_some() {
             return Some(name.to_owned());
         }
-        if let Some(found) = self.paths.get(network_path(name)) {
+        if let Some(found) = self.paths.get(network_path(name, Network::Any)) {
             return Some((*found).to_owned());
         }
         let (others, own) = &self.prefixes;

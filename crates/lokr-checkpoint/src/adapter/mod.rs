@@ -38,6 +38,7 @@ pub use convert::{Conversion, ConvertOptions, Rounding};
 pub(crate) use counterparts::Counterparts;
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 pub(crate) use patterns::Patterns;
+pub(crate) use place::network;
 pub use resolve::{Resolution, Unmatched};
 pub(crate) use targets::{Names, Target, check_kernels, targets};
 pub use warning::Warning;

@@ -135,7 +135,7 @@ impl Job<'_> {
             tensors += file.names().len();
             bytes += file.data_bytes() as u64;
         }
-        bytes = bytes.saturating_add_signed(self.bytes_more(None));
+        bytes = bytes.saturating_add_signed(self.bytes_more());
         self.check_output(bytes, &others.copied).in_file(self.out)?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
         tell(Progress::Started { tensors, bytes })?;

@@ -27,10 +27,15 @@ impl Job<'_> {
         resized.collect()
     }
 
-    /// Bytes by which whole tensors make the model larger; of those of a file, if one is given.
-    pub(super) fn bytes_more(&self, file: Option<&TensorFile>) -> i64 {
+    /// Bytes by which whole tensors make the model larger.
+    pub(super) fn bytes_more(&self) -> i64 {
+        self.more(None, |tensor| tensor.bytes().len())
+    }
+
+    /// By how much whole tensors make the model larger, or one of its files.
+    fn more(&self, file: Option<&TensorFile>, size: impl Fn(&Tensor) -> usize) -> i64 {
         let within = |name: &str| file.is_none_or(|file| file.info(name).is_some());
-        let size = |tensor: &Tensor| tensor.bytes().len() as i64;
+        let size = |tensor: &Tensor| size(tensor) as i64;
         let added = self.plan.added.values().filter(|_| file.is_none_or(|file| self.takes_added(file))).map(size);
         let replaced = self.plan.modules_to_save.iter().filter(|(name, _)| within(name));
         let grown = replaced.map(|(name, tensor)| size(tensor) - self.base.tensor(name).map_or(0, |old| size(&old)));
@@ -64,17 +69,19 @@ impl Job<'_> {
     fn index_text(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let of_index = |file: &&TensorFile| parent(file.path()) == parent(path);
         let shards: Vec<_> = self.base.files().iter().filter(of_index).collect();
-        let bytes_more: i64 = shards.iter().map(|file| self.bytes_more(Some(file))).sum();
+        let more = |size: fn(&Tensor) -> usize| shards.iter().map(|file| self.more(Some(file), size)).sum();
+        let more: [(&str, i64); 2] =
+            [("total_size", more(|tensor| tensor.bytes().len())), ("total_parameters", more(Tensor::element_count))];
         let holder = shards.iter().find(|file| self.takes_added(file));
         let shard = holder.and_then(|file| file.path().file_name()).and_then(|name| name.to_str());
         let new: Vec<_> = match shard {
             Some(shard) => self.plan.added.keys().map(|name| NewTensor { name, shard }).collect(),
             None => Vec::new(),
         };
-        if bytes_more == 0 && new.is_empty() {
+        if more[0].1 == 0 && new.is_empty() {
             return Ok(None);
         }
-        index(&std::fs::read(path)?, &new, bytes_more).map(Some)
+        index(&std::fs::read(path)?, &new, more).map(Some)
     }
 
     /// The new text of the configuration, if it changes.
@@ -91,15 +98,16 @@ impl Job<'_> {
     }
 }
 
-/// An index with these tensors and of that size. Fields that are not understood stay.
-fn index(text: &[u8], new: &[NewTensor<'_>], bytes_more: i64) -> Result<Vec<u8>> {
+/// An index with these tensors, and with these numbers of its metadata larger. Fields that are not understood stay.
+fn index(text: &[u8], new: &[NewTensor<'_>], more: [(&str, i64); 2]) -> Result<Vec<u8>> {
     let mut index: Value = serde_json::from_slice(text)?;
     if let Some(map) = index.get_mut("weight_map").and_then(Value::as_object_mut) {
         map.extend(new.iter().map(|tensor| (tensor.name.to_owned(), json!(tensor.shard))));
     }
-    if let Some(size) = index.pointer_mut("/metadata/total_size") {
-        if let Some(bytes) = size.as_i64() {
-            *size = json!(bytes + bytes_more);
+    for (name, more) in more {
+        let number = index.get_mut("metadata").and_then(|metadata| metadata.get_mut(name));
+        if let Some((number, before)) = number.and_then(|number| number.as_i64().map(|before| (number, before))) {
+            *number = json!(before + more);
         }
     }
     written(&index)
@@ -139,7 +147,8 @@ mod tests {
     #[test]
     fn an_index_lists_what_is_new_and_keeps_what_it_had() {
         let text = br#"{"metadata": {"total_size": 10, "x": 1}, "weight_map": {"a": "1"}}"#;
-        let new = index(text, &[NewTensor { name: "b", shard: "2" }], 6).unwrap();
+        let more = [("total_size", 6), ("total_parameters", 3)];
+        let new = index(text, &[NewTensor { name: "b", shard: "2" }], more).unwrap();
         let new: Value = serde_json::from_slice(&new).unwrap();
         assert_eq!(new, json!({"metadata": {"total_size": 16, "x": 1}, "weight_map": {"a": "1", "b": "2"}}));
     }
