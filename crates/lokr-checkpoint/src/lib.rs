@@ -10,7 +10,7 @@
 //! |---|---|
 //! | read an adapter of any [`Dialect`] | [`Adapter::read`], [`ReadOptions`]; its parts [`Module`], [`W1`], [`W2`] |
 //! | see what other algorithms change in the same file, LoRA, LoHa and stored differences | [`Adapter::others`] |
-//! | open the model to adapt, one file or shards | [`BaseModel::open`] |
+//! | open the model to adapt, one file, shards or a pipeline | [`BaseModel::open`] |
 //! | find each module's weight in it | [`Adapter::resolve`] |
 //! | merge adapters into a model, and take them out again | [`merge()`] and [`unmerge`], at any [`Strength`] |
 //! | check a merged model | [`verify()`] |

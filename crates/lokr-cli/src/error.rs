@@ -107,7 +107,7 @@ pub(crate) fn hints(error: &CliError) -> Vec<(&'static str, String)> {
             vec![("exclude", format!("--exclude {module} leaves it out; the result lacks what it changes"))]
         }
         CheckpointError::Name(NameError::UnmatchedModules { modules, matched, .. }) => without(modules, matched),
-        CheckpointError::Name(NameError::SeveralModels { prefixes }) => one("only", &one_of(prefixes)),
+        CheckpointError::Name(NameError::SeveralModels { prefixes, .. }) => one("only", &one_of(prefixes)),
         CheckpointError::Name(NameError::DuplicateTarget { first, second, .. }) => {
             match (kohya_prefix(first), kohya_prefix(second)) {
                 (Some(first), Some(second)) if first != second => one("only", &one_of(&[first, second])),

@@ -11,6 +11,7 @@ use super::fit_other::fit_other;
 use super::place::{Place, PlacedModule, PlacedOther, place_others, text_encoders};
 use super::rename::Namer;
 use super::targets::{Names, targets};
+use crate::dialect::part::Network;
 use crate::dialect::peft::modules_to_save;
 use crate::dialect::{Holds, config_for, terms};
 use crate::dialects::Dialect;
@@ -41,12 +42,14 @@ impl Adapter {
     /// # Ok::<(), lokr_checkpoint::CheckpointError>(())
     /// ```
     pub fn from_modules(dialect: Dialect, modules: impl IntoIterator<Item = Module>) -> Result<Self> {
-        Self::from_modules_of(dialect, modules.into_iter().map(|module| (module, None)))
+        Self::from_modules_of(dialect, Network::Any, modules.into_iter().map(|module| (module, None)))
     }
 
-    /// As [`Adapter::from_modules`], each module with the shape of its weight where that is known.
+    /// As [`Adapter::from_modules`], each module with the shape of its weight where that is known, of a network of some
+    /// kind.
     pub(crate) fn from_modules_of(
         dialect: Dialect,
+        network: Network,
         modules: impl IntoIterator<Item = (Module, Option<Vec<usize>>)>,
     ) -> Result<Self> {
         let placed: Vec<_> = modules
@@ -56,7 +59,7 @@ impl Adapter {
                 PlacedModule { module, place: Place::Path(name.clone()), name, weight }
             })
             .collect();
-        let namer = Namer { dialect, prefix: None, encoders: text_encoders(&placed) };
+        let namer = Namer { dialect, prefix: None, encoders: text_encoders(&placed), network };
         assemble((placed, Vec::new()), &namer, &Origin::default(), ScaleRule::Trained)
     }
 
@@ -70,7 +73,8 @@ impl Adapter {
             })
         };
         let placed: Vec<_> = sums.into_iter().enumerate().flat_map(of_term).collect();
-        let namer = Namer { dialect: Dialect::Terms, prefix: None, encoders: text_encoders(&placed) };
+        let encoders = text_encoders(&placed);
+        let namer = Namer { dialect: Dialect::Terms, prefix: None, encoders, network: Network::Any };
         let origin = Origin { kept_prefix: Some(""), ..Origin::default() };
         assemble((placed, Vec::new()), &namer, &origin, ScaleRule::Trained)
     }
@@ -132,7 +136,8 @@ impl Adapter {
             Ok(PlacedModule { module: module.clone(), name: name.clone(), place, weight })
         };
         let placed = self.modules.iter().map(placed).collect::<Result<Vec<_>>>()?;
-        let namer = Namer { dialect: self.dialect, prefix: None, encoders: text_encoders(&placed) };
+        let encoders = text_encoders(&placed);
+        let namer = Namer { dialect: self.dialect, prefix: None, encoders, network: Network::Any };
         let origin = Origin { adapter: Some(self), kept_prefix: Some(self.prefix()), config: holds };
         assemble((placed, place_others(self, None)?), &namer, &origin, ScaleRule::Trained)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::adapter::Adapter;
 use super::assemble::{Origin, assemble};
-use super::place::{Place, PlacedModule, place_modules, place_others, text_encoders};
+use super::place::{Place, PlacedModule, network, place_modules, place_others, text_encoders};
 use super::rename::Namer;
 use super::resolve::Unmatched;
 use crate::dialect::Holds;
@@ -106,7 +106,8 @@ impl Adapter {
         let unreadable = |name: &String| dialect == Dialect::Dotted && name.starts_with("model.diffusion_model.");
         let renamed = dialect != self.dialect() || options.prefix.is_some() || self.modules().keys().any(unreadable);
         let kept = (!renamed).then(|| self.prefix());
-        let namer = Namer { dialect, prefix: options.prefix.as_deref(), encoders };
+        let network = base.map(network).unwrap_or_default();
+        let namer = Namer { dialect, prefix: options.prefix.as_deref(), encoders, network };
         let origin = Origin { adapter: Some(self), kept_prefix: kept, config: Holds::Everything };
         let mut adapter = assemble((placed, others), &namer, &origin, options.scale)?;
         let roundings = match options.dtype {

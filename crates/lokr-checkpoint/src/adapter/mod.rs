@@ -44,6 +44,7 @@ pub(crate) use counterparts::Counterparts;
 pub(crate) use names_in::names_in;
 pub use options::{ForeignTensors, NonFinite, ReadOptions, ZeroAlpha};
 pub(crate) use patterns::Patterns;
+pub(crate) use place::network;
 pub use resolve::{Resolution, Unmatched};
 pub(crate) use targets::{Names, Target, check_kernels, targets};
 pub use warning::Warning;

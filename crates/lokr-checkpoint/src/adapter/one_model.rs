@@ -8,14 +8,17 @@ use crate::model::BaseModel;
 
 /// An error where names of several models (`lora_te1_…`, `lora_te2_…`) mean modules without any model's prefix: the base
 /// is one of these models, and only the user knows which.
-pub(super) fn check_one_model(targets: &BTreeMap<String, String>) -> Result<(), NameError> {
+pub(super) fn check_one_model(targets: &BTreeMap<String, String>, lacking: &[String]) -> Result<(), NameError> {
     let bare = targets.iter().filter_map(|(name, target)| {
         let (prefix, places, _) = kohya::split(name)?;
         let behind = |place: &&str| !place.is_empty() && target.starts_with(*place);
         (!places.iter().any(behind)).then(|| prefix.to_owned())
     });
     let prefixes: BTreeSet<_> = bare.collect();
-    if prefixes.len() < 2 { Ok(()) } else { Err(NameError::SeveralModels { prefixes: prefixes.into_iter().collect() }) }
+    if prefixes.len() < 2 {
+        return Ok(());
+    }
+    Err(NameError::SeveralModels { prefixes: prefixes.into_iter().collect(), lacking: lacking.to_vec() })
 }
 
 /// An error where a pipeline has two image models with one module, `transformer` and `transformer_2` as Wan 2.2 does, and

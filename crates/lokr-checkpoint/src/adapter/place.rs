@@ -4,7 +4,7 @@ use super::adapter::Adapter;
 use super::resolve::Unmatched;
 use super::targets::{Names, targets};
 use crate::dialect::dotted;
-use crate::dialect::part::{IMAGE_PREFIX, TextEncoders};
+use crate::dialect::part::{IMAGE_PREFIX, Network, TextEncoders};
 use crate::dialects::Dialect;
 use crate::error::Result;
 use crate::model::BaseModel;
@@ -94,4 +94,9 @@ pub(super) fn text_encoders(modules: &[PlacedModule]) -> TextEncoders {
         Place::Path(path) => Some(path.as_str()),
         Place::Flat { .. } => None,
     }))
+}
+
+/// What the paths in a base model are in.
+pub(crate) fn network(base: &BaseModel) -> Network {
+    if base.components().next().is_some() { Network::Pipeline } else { Network::Any }
 }

@@ -2,7 +2,7 @@
 
 use super::place::Place;
 use crate::dialect::lycoris::{self, flatten};
-use crate::dialect::part::{IMAGE_PREFIX, TextEncoders, dotted_name, kohya_name, network_path};
+use crate::dialect::part::{IMAGE_PREFIX, Network, TextEncoders, dotted_name, kohya_name, network_path};
 use crate::dialect::{kohya, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{ModuleError, NameError, Result};
@@ -13,6 +13,8 @@ pub(super) struct Namer<'a> {
     /// What stands before every name in place of what is usual.
     pub(super) prefix: Option<&'a str>,
     pub(super) encoders: TextEncoders,
+    /// What the paths are in.
+    pub(super) network: Network,
 }
 
 impl Namer<'_> {
@@ -29,10 +31,12 @@ impl Namer<'_> {
     pub(super) fn name(&self, place: &Place) -> Result<String> {
         let prefix = self.prefix.unwrap_or_default();
         let name = match (self.dialect, place) {
-            (Dialect::Peft, Place::Path(path)) => network_path(path).to_owned(),
+            (Dialect::Peft, Place::Path(path)) => network_path(path, self.network).to_owned(),
             (Dialect::Dotted, Place::Path(path)) => dotted_name(path, self.prefix),
             (Dialect::Terms, Place::Path(path)) => terms::name(&format!("{prefix}{path}"), 0),
-            (Dialect::Lycoris, Place::Path(path)) => format!("{}{}", self.file_prefix(), flatten(network_path(path))),
+            (Dialect::Lycoris, Place::Path(path)) => {
+                format!("{}{}", self.file_prefix(), flatten(network_path(path, self.network)))
+            }
             (Dialect::Kohya, Place::Path(path)) => kohya_name(path, self.encoders, self.prefix),
             (Dialect::Lycoris, Place::Flat { name, rest }) if kohya::split(name).is_none() || name != rest => {
                 format!("{}{rest}", self.file_prefix())

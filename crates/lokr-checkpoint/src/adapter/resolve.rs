@@ -139,11 +139,11 @@ impl Adapter {
         if targets.is_empty() && others.iter().all(Option::is_none) {
             return Err(self.nothing_matches(base).into());
         }
+        check_one_model(&targets, &unmatched)?;
         if policy == Unmatched::Refuse && !unmatched.is_empty() {
             let matched = part::beginnings(targets.keys(), &unmatched);
             return Err(NameError::UnmatchedModules { modules: unmatched, matched, total }.into());
         }
-        check_one_model(&targets)?;
         Ok(Resolution { targets, others, unmatched, placeholders })
     }
 

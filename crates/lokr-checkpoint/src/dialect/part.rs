@@ -34,6 +34,9 @@ const TEXT_ENCODERS: [(&str, u8); 10] = [
     ("cond_stage_model.", 1),
 ];
 
+/// What the paths of a CLIP text encoder alone begin with.
+const CLIP: &str = "text_model.encoder.";
+
 /// What stands before the paths of image models, and is never a part of one.
 const IMAGE: [&str; 2] = ["model.diffusion_model.", "diffusion_model."];
 
@@ -51,6 +54,9 @@ fn split(path: &str) -> (Part, &str) {
     let text = |&(place, number): &(&'static str, u8)| Some((Part::TextEncoder(number), path.strip_prefix(place)?));
     if let Some(found) = TEXT_ENCODERS.iter().find_map(text) {
         return found;
+    }
+    if path.starts_with(CLIP) {
+        return (Part::TextEncoder(1), path);
     }
     let image = within_image(path);
     let component = || IMAGE_COMPONENTS.iter().find_map(|place| path.strip_prefix(place));
@@ -91,9 +97,26 @@ pub(crate) fn dotted_name(path: &str, prefix: Option<&str>) -> String {
     }
 }
 
-/// The path in LyCORIS's dialect, and in PEFT's, which know of networks of any kind.
-pub(crate) fn network_path(path: &str) -> &str {
-    within_image(path).unwrap_or(path)
+/// The path in LyCORIS's dialect, and in PEFT's, which know of networks of any kind: components are taken off only where
+/// it is known that they are.
+pub(crate) fn network_path(path: &str, of: Network) -> &str {
+    match of {
+        Network::Any => within_image(path).unwrap_or(path),
+        Network::Pipeline => match split(path) {
+            (Part::Image, rest) => rest,
+            (Part::TextEncoder(_), _) => path,
+        },
+    }
+}
+
+/// What a path is in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Network {
+    /// A network of any kind, or a checkpoint of several.
+    #[default]
+    Any,
+    /// A pipeline of components.
+    Pipeline,
 }
 
 /// The name in kohya's dialect of a text encoder's module that the dotted dialect names; several where the number of
@@ -167,6 +190,11 @@ mod tests {
             ("net.blocks.0.q", "lora_unet_blocks_0_q", "lora_unet_blocks_0_q"),
             ("net.0.q", "lora_unet_net_0_q", "lora_unet_net_0_q"),
             ("layers.0.q", "lora_unet_layers_0_q", "lora_unet_layers_0_q"),
+            (
+                "text_model.encoder.layers.0.q",
+                "lora_te_text_model_encoder_layers_0_q",
+                "lora_te1_text_model_encoder_layers_0_q",
+            ),
         ] {
             assert_eq!(kohya_name(path, TextEncoders::AtMostOne, None), one);
             assert_eq!(kohya_name(path, TextEncoders::Several, None), several);
@@ -203,7 +231,10 @@ mod tests {
             ("net.0.q", "net.0.q"),
             ("transformer.h.0.attn", "transformer.h.0.attn"),
         ] {
-            assert_eq!(network_path(path), kept);
+            assert_eq!(network_path(path, Network::Any), kept);
+        }
+        for (path, kept) in [("transformer.blocks.0.q", "blocks.0.q"), ("text_encoder.a", "text_encoder.a")] {
+            assert_eq!(network_path(path, Network::Pipeline), kept);
         }
     }
 }

@@ -122,12 +122,15 @@ pub enum NameError {
     },
     /// Modules of several models, all of which a base model that is one of them has.
     #[error(
-        "the adapter is of several models ({}), the base model is one of them: say which, or give the whole pipeline",
-        prefixes.join(", ")
+        "the adapter is of several models ({}), the base model is one of them{}: say which, or give the whole pipeline",
+        prefixes.join(", "),
+        if lacking.is_empty() { String::new() } else { format!(" and does not have {}", list(lacking)) }
     )]
     SeveralModels {
-        /// What the names of each model begin with.
+        /// What the names of each model begin with, of those whose names the base model has.
         prefixes: Vec<String>,
+        /// Modules that the base model does not have.
+        lacking: Vec<String>,
     },
     /// Not a single module is in the base model.
     #[error(

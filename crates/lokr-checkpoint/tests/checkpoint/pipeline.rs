@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::support::build::{CONFIG, Folder, cause, f32s, go_on, kron, peft, random, tensor};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, Dialect, ExtractOptions, FileError, MergeOptions, NameError, OutputError,
-    Overwrite, ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, extract, merge,
-    unmerge, verify,
+    Adapter, BaseModel, CheckpointError as E, ConvertOptions, Dialect, ExtractOptions, FileError, MergeOptions,
+    NameError, OutputError, Overwrite, ReadOptions, Run, Strength, Tensor, TensorFile, Unmatched, Verdict,
+    VerifyOptions, extract, merge, unmerge, verify,
 };
 use ndarray::{Array2, ArrayD};
 
@@ -229,7 +229,7 @@ fn modules_of_two_models_are_not_merged_into_one() {
     assert!(of(["lora_te1_a", "lora_te1_b"]).is_ok());
     cause(
         of(["lora_te1_a", "lora_te2_b"]),
-        |e| matches!(e, E::Name(NameError::SeveralModels { prefixes }) if prefixes[..] == ["lora_te1_", "lora_te2_"]),
+        |e| matches!(e, E::Name(NameError::SeveralModels { prefixes, lacking }) if lacking.is_empty() && prefixes[..] == ["lora_te1_", "lora_te2_"]),
     );
 }
 
@@ -295,6 +295,12 @@ fn two_pipelines_are_compared_as_a_whole() {
     let options = ExtractOptions { factor: Some(1), ..ExtractOptions::default() };
     let found = extract(&models[0], &models[1], &options, &mut go_on).unwrap();
     assert_eq!((found.report.modules.len(), found.report.unchanged), (5, 4));
+    for (dialect, image) in [(Dialect::Lycoris, "lycoris_conv_out"), (Dialect::Dotted, "diffusion_model.conv_out")] {
+        let adapter = found.clone().into_adapter(dialect).unwrap();
+        assert!(adapter.modules().contains_key(image), "{dialect}: {:?}", adapter.modules().keys());
+        let there = adapter.convert(&ConvertOptions::to(Dialect::Kohya), Some(&models[0])).unwrap().adapter;
+        assert!(there.modules().contains_key("lora_unet_conv_out"));
+    }
     let adapter = found.into_adapter(Dialect::Kohya).unwrap();
     let mut names: Vec<_> = MODULES.iter().map(|(name, ..)| *name).collect();
     names.sort_unstable();

@@ -163,6 +163,19 @@ fn models_are_compared_by_place() {
     }
 }
 
+/// Prefixes that no list has: `model.` of a language model with its head, `module.` of a trainer.
+#[test]
+fn a_prefix_of_all_names_is_found_by_comparing_them() {
+    let folder = Folder::new();
+    let options = ExtractOptions { factor: Some(2), ..ExtractOptions::default() };
+    for (base, tuned) in [("model.", ""), ("", "module.model."), ("base_model.", "")] {
+        let (base, tuned) = (model(&folder, base, false), model(&folder, tuned, true));
+        let found = extract(&base, &tuned, &options, &mut go_on).unwrap();
+        assert_eq!((found.report.modules.len(), found.report.not_adapted.len()), (2, 1));
+        assert_deltas(&found.into_adapter(Dialect::Lycoris).unwrap());
+    }
+}
+
 /// SGM's names beside diffusers', one tensor in each model only.
 #[test]
 fn models_are_compared_by_the_names_that_adapters_have() {

@@ -7,7 +7,8 @@ use super::options::{ExtractOptions, check};
 use super::report::{ExtractReport, NotAdapted};
 use super::survey::{Finding, Survey};
 use super::weight::extract_weight;
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, network};
+use crate::dialect::part::Network;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
 use crate::jobs::progress::Progress;
@@ -24,6 +25,8 @@ pub struct Extraction {
     pub terms: Vec<BTreeMap<String, Module>>,
     /// How well they capture the difference, and what else differs.
     pub report: ExtractReport,
+    /// What the modules' paths are in.
+    network: Network,
 }
 
 impl Extraction {
@@ -42,7 +45,7 @@ impl Extraction {
         let mut weights: BTreeMap<_, _> =
             self.report.modules.into_iter().map(|module| (module.name, module.weight)).collect();
         let modules = self.terms.into_iter().flatten();
-        Adapter::from_modules_of(dialect, modules.map(|(name, module)| (module, weights.remove(&name))))
+        Adapter::from_modules_of(dialect, self.network, modules.map(|(name, module)| (module, weights.remove(&name))))
     }
 }
 
@@ -128,5 +131,5 @@ pub fn extract(
         return Err(JobError::NothingChanged { compared, others }.in_file(tuned.path()));
     }
     report.add_up();
-    Ok(Extraction { terms, report })
+    Ok(Extraction { terms, report, network: network(base) })
 }

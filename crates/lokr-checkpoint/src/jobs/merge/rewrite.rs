@@ -9,7 +9,7 @@ use super::model::{Job, bytes_of};
 use super::other_files::OtherFiles;
 use super::report::ResizedTensor;
 use crate::error::{InFile, Result};
-use crate::file::{Tensor, TensorFile, parent};
+use crate::file::{TensorFile, parent, product};
 
 /// A tensor that is new to a shard.
 struct NewTensor<'a> {
@@ -25,16 +25,6 @@ impl Job<'_> {
             (from != to).then(|| ResizedTensor { tensor: name.clone(), from, to })
         });
         resized.collect()
-    }
-
-    /// Bytes by which whole tensors make the model larger; of those of a file, if one is given.
-    pub(super) fn bytes_more(&self, file: Option<&TensorFile>) -> i64 {
-        let within = |name: &str| file.is_none_or(|file| file.info(name).is_some());
-        let size = |tensor: &Tensor| tensor.bytes().len() as i64;
-        let added = self.plan.added.values().filter(|_| file.is_none_or(|file| self.takes_added(file))).map(size);
-        let replaced = self.plan.modules_to_save.iter().filter(|(name, _)| within(name));
-        let grown = replaced.map(|(name, tensor)| size(tensor) - self.base.tensor(name).map_or(0, |old| size(&old)));
-        added.chain(grown).sum()
     }
 
     /// Whether new tensors go into this file: the last one by name.
@@ -64,18 +54,20 @@ impl Job<'_> {
     fn index_text(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         let of_index = |file: &&TensorFile| parent(file.path()) == parent(path);
         let shards: Vec<_> = self.base.files().iter().filter(of_index).collect();
-        let bytes_more: i64 = shards.iter().map(|file| self.bytes_more(Some(file))).sum();
         let holder = shards.iter().find(|file| self.takes_added(file));
         let shard = holder.and_then(|file| file.path().file_name()).and_then(|name| name.to_str());
         let new: Vec<_> = match shard {
             Some(shard) => self.plan.added.keys().map(|name| NewTensor { name, shard }).collect(),
             None => Vec::new(),
         };
-        if bytes_more == 0 && new.is_empty() && !self.outputs.makes_floats() {
+        let own: Vec<_> = shards.iter().flat_map(|file| self.specs(file)).collect();
+        let (bytes, parameters) = (own.iter().map(bytes_of).sum(), own.iter().map(|s| product(&s.shape) as u64).sum());
+        let before: u64 = shards.iter().map(|file| file.data_bytes() as u64).sum();
+        if bytes == before && new.is_empty() && !self.outputs.makes_floats() {
             return Ok(None);
         }
-        let bytes = shards.iter().flat_map(|file| self.specs(file)).map(|spec| bytes_of(&spec)).sum();
-        index(&std::fs::read(path)?, &self.outputs.left_out, &new, bytes).map(Some)
+        let totals = [("total_size", bytes), ("total_parameters", parameters)];
+        index(&std::fs::read(path)?, &self.outputs.left_out, &new, totals).map(Some)
     }
 
     /// The new text of the configuration, if it changes.
@@ -96,15 +88,23 @@ impl Job<'_> {
     }
 }
 
-/// An index without some tensors and with new ones, of that size. Fields that are not understood stay.
-fn index(text: &[u8], left_out: &BTreeSet<String>, new: &[NewTensor<'_>], bytes: u64) -> Result<Vec<u8>> {
+/// An index without some tensors and with new ones, with these numbers in its metadata where it had such. Fields that are
+/// not understood stay.
+fn index(
+    text: &[u8],
+    left_out: &BTreeSet<String>,
+    new: &[NewTensor<'_>],
+    totals: [(&str, u64); 2],
+) -> Result<Vec<u8>> {
     let mut index: Value = serde_json::from_slice(text)?;
     if let Some(map) = index.get_mut("weight_map").and_then(Value::as_object_mut) {
         map.retain(|name, _| !left_out.contains(name));
         map.extend(new.iter().map(|tensor| (tensor.name.to_owned(), json!(tensor.shard))));
     }
-    if let Some(size) = index.pointer_mut("/metadata/total_size") {
-        *size = json!(bytes);
+    for (name, total) in totals {
+        if let Some(number) = index.get_mut("metadata").and_then(|metadata| metadata.get_mut(name)) {
+            *number = json!(total);
+        }
     }
     written(&index)
 }
@@ -153,7 +153,8 @@ mod tests {
     fn an_index_lists_what_is_new_and_keeps_what_it_had() {
         let text = br#"{"metadata": {"total_size": 10, "x": 1}, "weight_map": {"a": "1", "c": "1"}}"#;
         let left_out = BTreeSet::from(["c".to_owned()]);
-        let new = index(text, &left_out, &[NewTensor { name: "b", shard: "2" }], 16).unwrap();
+        let totals = [("total_size", 16), ("total_parameters", 3)];
+        let new = index(text, &left_out, &[NewTensor { name: "b", shard: "2" }], totals).unwrap();
         let new: Value = serde_json::from_slice(&new).unwrap();
         assert_eq!(new, json!({"metadata": {"total_size": 16, "x": 1}, "weight_map": {"a": "1", "b": "2"}}));
     }
