@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::adapter::Adapter;
-use super::place::{PlacedModule, place_modules, text_encoders};
+use super::place::{PlacedModule, network, place_modules, text_encoders};
 use super::rename::Namer;
 use crate::dialect::dotted;
-use crate::dialect::kohya::TextEncoders;
+use crate::dialect::part::TextEncoders;
 use crate::dialects::Dialect;
 use crate::error::{InFile, NameError, Result};
 use crate::model::BaseModel;
@@ -29,7 +29,7 @@ fn find(
 ) -> Result<BTreeMap<String, String>> {
     let placed = place_modules(adapter, base)?;
     let encoders = base.map_or_else(|| text_encoders(&placed), |base| TextEncoders::count(base.names()));
-    let namer = Namer { dialect, prefix, encoders };
+    let namer = Namer { dialect, prefix, encoders, network: base.map(network).unwrap_or_default() };
     let (mut names, mut first_of) = (BTreeMap::new(), BTreeMap::new());
     for PlacedModule { name: old, place, .. } in &placed {
         let new = match dialect {

@@ -233,7 +233,7 @@ pub enum FileError {
     },
     /// A file of another kind than the one that is read.
     #[error("this is no file of that kind: its header says {found}, expected lokr_format {expected:?}")]
-    OtherFormat {
+    OtherKind {
         /// What the header should say.
         expected: &'static str,
         /// What it says.

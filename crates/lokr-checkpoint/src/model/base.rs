@@ -64,7 +64,7 @@ pub struct BaseModel {
 }
 
 /// The file that tells of all weights.
-pub(crate) const CONFIG: &str = "config.json";
+const CONFIG: &str = "config.json";
 
 impl BaseModel {
     /// Opens a file, an index of shards (`….index.json`), a directory that holds either, or a pipeline: a directory with

@@ -14,5 +14,4 @@ mod pipeline;
 mod views;
 
 pub use base::BaseModel;
-pub(crate) use base::CONFIG;
 pub(crate) use views::Piece;

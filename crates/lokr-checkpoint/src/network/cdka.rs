@@ -15,7 +15,7 @@ use super::load::LoadedAdapters;
 use super::options::Updates;
 use super::options::{LoadOptions, SaveOptions};
 use crate::adapter::{Resolution, Warning};
-use crate::dialect::{kohya, lycoris};
+use crate::dialect::{lycoris, part};
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, ModuleError, NameError, Result};
 use crate::file::{FloatType, Tensor, TensorFile, write_tensors};
@@ -54,7 +54,7 @@ pub fn save_cdka<T: Scalar>(
         let Ok(update) = adapter.named_update(name) else { continue };
         let module = match dialect {
             Dialect::Lycoris => format!("{}{}", lycoris::PREFIX, lycoris::flatten(&layer)),
-            Dialect::Kohya => kohya::name(&layer, kohya::TextEncoders::AtMostOne),
+            Dialect::Kohya => part::kohya_name(&layer, part::TextEncoders::AtMostOne, None),
             _ => layer.clone(),
         };
         if let Some(first) = modules.insert(module.clone(), layer.clone()) {
@@ -178,7 +178,7 @@ fn from_tensors<T: Scalar>(file: &TensorFile, module: &str, warnings: &mut Vec<W
     }
     let scale = match file.info(&key(ALPHA)) {
         None => {
-            warnings.push(Warning::AlphaAbsent { module: name() });
+            warnings.push(Warning::AlphaAbsent { module: name(), other_scale: None });
             1.0
         }
         Some(_) => {

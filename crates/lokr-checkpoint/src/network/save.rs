@@ -9,6 +9,7 @@ use lokr_layers::{DeltaPlacement, Sequential};
 use super::options::{SaveOptions, Updates};
 use super::{placement, whole};
 use crate::adapter::{Adapter, Warning};
+use crate::dialect::part::Network;
 use crate::dialects::Dialect;
 use crate::error::{JobError, Result};
 use crate::file::{OutputDirectory, OutputForm, Overwrite};
@@ -139,7 +140,7 @@ fn adapter_of<T: Scalar>(network: &Sequential<T>, name: &str, options: &SaveOpti
     }
     let adapter = match options.dialect {
         Dialect::Terms => Adapter::from_terms(sums)?,
-        dialect => Adapter::from_modules_of(dialect, modules)?,
+        dialect => Adapter::from_modules_of(dialect, Network::Any, modules)?,
     };
     let whole = if options.whole_layers { whole::tensors(network, dtype)? } else { BTreeMap::new() };
     Ok(adapter.with_extras(whole, placement::to_metadata(&after)?)?)

@@ -41,7 +41,7 @@ pub(super) struct WholeTensor<T> {
 impl<T: Scalar> WholeTensor<T> {
     /// The values of the tensor called `key` for the layer that it means.
     pub(super) fn new(network: &Sequential<T>, key: &str, tensor: &Tensor) -> Result<Self> {
-        let unmatched = || NameError::UnmatchedModules { modules: vec![key.to_owned()], total: 1 };
+        let unmatched = || NameError::UnmatchedModules { modules: vec![key.to_owned()], matched: Vec::new(), total: 1 };
         let (name, parameter) = key.rsplit_once('.').ok_or_else(unmatched)?;
         let layer = network.layer(name)?;
         if layer.as_adapter().is_some() {

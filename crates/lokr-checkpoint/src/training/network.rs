@@ -88,7 +88,7 @@ fn refuse_merged<T: Scalar>(layer: &dyn Layer<T>) -> Result<(), LayerError> {
 /// run, if there is one in the file. All or nothing.
 ///
 /// # Errors
-/// Those of [`TensorFile::open`]; [`FileError::OtherFormat`](crate::FileError::OtherFormat) and
+/// Those of [`TensorFile::open`]; [`FileError::OtherKind`](crate::FileError::OtherKind) and
 /// [`FileError::OtherType`](crate::FileError::OtherType) as [`load_training`](crate::load_training);
 /// [`LayerError::AlreadyMerged`]; [`LayerError::MissingName`], [`LayerError::UnknownName`], [`LayerError::NamedShape`]
 /// and [`LayerError::NamedNonFinite`] for a file of another network. The network is as it was then.

@@ -56,7 +56,7 @@ pub fn save_training<T: Scalar>(path: impl AsRef<Path>, state: &TrainingState<T>
 /// Reads what [`save_training`] wrote, to be handed to [`Training::resume`](lokr_layers::Training::resume).
 ///
 /// # Errors
-/// Those of [`TensorFile::open`]; [`FileError::OtherFormat`] for a file of another kind; [`FileError::OtherType`] where
+/// Those of [`TensorFile::open`]; [`FileError::OtherKind`] for a file of another kind; [`FileError::OtherType`] where
 /// the run was one of `f32` and this is one of `f64`, or the other way round.
 pub fn load_training<T: Scalar>(path: impl AsRef<Path>) -> Result<TrainingState<T>> {
     let file = TensorFile::open(path)?;
@@ -70,5 +70,5 @@ pub(super) fn check_format(file: &TensorFile, expected: &'static str) -> Result<
     if found.as_deref() == Some(expected) {
         return Ok(());
     }
-    Err(FileError::OtherFormat { expected, found: found.unwrap_or_else(|| "nothing".to_owned()) }.in_file(file.path()))
+    Err(FileError::OtherKind { expected, found: found.unwrap_or_else(|| "nothing".to_owned()) }.in_file(file.path()))
 }

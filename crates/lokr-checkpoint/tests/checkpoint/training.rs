@@ -218,14 +218,14 @@ fn files_of_other_kinds_and_networks_are_named_and_change_nothing() {
     save_training(folder.path("run"), &state).unwrap();
     cause(
         load_training::<f32>(&file),
-        |e| matches!(e, E::File(FileError::OtherFormat { found, .. }) if found == "network"),
+        |e| matches!(e, E::File(FileError::OtherKind { found, .. }) if found == "network"),
     );
     cause(
         load_network(folder.path("run"), &mut network::<f32>()),
-        |e| matches!(e, E::File(FileError::OtherFormat { found, .. }) if found == "training_state"),
+        |e| matches!(e, E::File(FileError::OtherKind { found, .. }) if found == "training_state"),
     );
     let plain = folder.tensors("plain", &[("x", crate::support::build::tensor(&[2]))]);
-    cause(load_training::<f32>(&plain), |e| matches!(e, E::File(FileError::OtherFormat { .. })));
+    cause(load_training::<f32>(&plain), |e| matches!(e, E::File(FileError::OtherKind { .. })));
     cause(load_training::<f64>(folder.path("run")), |e| matches!(e, E::File(FileError::OtherType { .. })));
 
     let refuse = |path: &Path, mut network: Sequential<f32>, right: &dyn Fn(&E) -> bool| {

@@ -257,18 +257,6 @@ impl<'a> Job<'a> {
         last.map_or(Ok(()), TensorWriter::finish)
     }
 
-    /// The tensors of a file as they will be.
-    fn specs(&self, file: &TensorFile) -> Vec<TensorSpec> {
-        let spec =
-            |name: &str, dtype, shape: &[usize]| TensorSpec { name: name.to_owned(), dtype, shape: shape.to_vec() };
-        let own = file.names().filter_map(|name| {
-            let (dtype, shape) = file.info(name)?;
-            Some(spec(name, dtype, self.plan.modules_to_save.get(name).map_or(shape, Tensor::shape)))
-        });
-        let added = self.plan.added.iter().filter(|_| self.takes_added(file));
-        own.chain(added.map(|(name, tensor)| spec(name, tensor.dtype(), tensor.shape()))).collect()
-    }
-
     /// Writes one tensor in place of one of a file's, or one that is new there; in a dry run only describes it.
     fn one_of(
         &self,

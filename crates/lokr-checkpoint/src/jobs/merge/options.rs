@@ -55,7 +55,7 @@ pub enum QuantizedRounding {
     Stochastic,
 }
 
-impl MergeOptions {
+impl MergeOptions<'_> {
     pub(super) fn misfits(&self) -> Misfits {
         Misfits { unmatched: self.unmatched, whole: self.whole }
     }
