@@ -119,19 +119,6 @@ pub(crate) enum Network {
     Pipeline,
 }
 
-/// The name in kohya's dialect of a text encoder's module that the dotted dialect names; several where the number of
-/// text encoders matters.
-pub(crate) fn dotted_text_encoder(name: &str) -> impl Iterator<Item = String> {
-    let found = match split(name) {
-        (Part::TextEncoder(number), rest) => Some((number, rest)),
-        (Part::Image, _) => None,
-    };
-    found.into_iter().flat_map(|(number, rest)| {
-        let only = (number == 1).then(|| format!("lora_te_{}", flatten(rest)));
-        std::iter::once(format!("lora_te{number}_{}", flatten(rest))).chain(only)
-    })
-}
-
 /// What the first names begin with and the second ones do not, as far as it tells one model of a pipeline from another.
 pub(crate) fn beginnings<'a>(names: impl Iterator<Item = &'a String>, others: &[String]) -> Vec<String> {
     let dotted = |name: &str| {

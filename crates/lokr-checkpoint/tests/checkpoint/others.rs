@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::support::build::{Folder, cause, filled, go_on, random, read, read_with, tensor};
 use lokr_checkpoint::{
     Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, FloatType, ForeignTensors,
-    JobError, LoraRank, MergeOptions, ModuleError, NameError, NonFinite, Overwrite, Parameter, ReadOptions,
+    JobError, LoraOptions, MergeOptions, ModuleError, NameError, NonFinite, Overwrite, Parameter, ReadOptions,
     ResizeOptions, ScaleRule, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, Warning, ZeroAlpha,
     combine, merge, resize, to_lora, unmerge, verify,
 };
@@ -349,7 +349,7 @@ fn flat_factors_of_a_convolution_build_the_flat_weight() {
         let again = folder.path("resized.safetensors");
         merge(&base, &[(&resized, Strength::default())], &again, &MergeOptions::default(), &mut go_on).unwrap();
         assert!((&values(&again) - &right).iter().all(|x| x.abs() < 1e-6));
-        let _ = to_lora(&adapter, Some(&base), LoraRank::Exact, None, &mut go_on).unwrap();
+        let _ = to_lora(&adapter, Some(&base), &LoraOptions::default(), &mut go_on).unwrap();
     }
 }
 
@@ -409,7 +409,7 @@ fn other_modules_are_converted_or_refused_by_name() {
         let both = [(&files.adapter, 1.0), (&files.adapter, 1.0)];
         for refused in [
             combine(&both, None, &CombineOptions::default(), &mut go_on).map(|_| ()),
-            to_lora(&files.adapter, Some(&files.base), LoraRank::Exact, None, &mut go_on).map(|_| ()),
+            to_lora(&files.adapter, Some(&files.base), &LoraOptions::default(), &mut go_on).map(|_| ()),
         ] {
             cause(refused, |e| matches!(e, E::Job(JobError::OtherAlgorithm { module, .. }) if module.ends_with('m')));
         }
@@ -544,7 +544,7 @@ fn what_does_not_fit_the_base_is_named() {
     let gone = [&lora("lora_unet_m", &[6, 2], &[2, 10])[..], &lora("lora_unet_gone", &[6, 2], &[2, 10])].concat();
     cause(
         resolve(&gone),
-        |e| matches!(e, E::Name(NameError::UnmatchedModules { modules, total: 2 }) if *modules == ["lora_unet_gone"]),
+        |e| matches!(e, E::Name(NameError::UnmatchedModules { modules, total: 2, .. }) if *modules == ["lora_unet_gone"]),
     );
     let both = resolve(&[("lora_unet_c.diff_b", tensor(&[6])), ("lora_unet_c_.diff_b", tensor(&[6]))]);
     assert!(both.is_err());
