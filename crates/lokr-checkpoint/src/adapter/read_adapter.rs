@@ -10,7 +10,7 @@ use super::selection::Selection;
 use super::sort_tensors::Sorted;
 use super::stated::Stated;
 use super::warning::Warning;
-use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
+use crate::dialect::{ConfigPlace, Evidence, Key, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
 use crate::file::TensorFile;
@@ -96,16 +96,26 @@ impl Reader<'_> {
             (Some(path), Dialect::Peft) => Some(PeftConfig::read(path)?),
             _ => None,
         };
-        let mut sorted = Sorted::new(file, dialect, prefix, self.options.foreign)?;
+        let keys = || file.names().filter_map(Key::split);
+        let (has_lokr, has_lora) = (keys().any(|key| key.is_factor()), keys().any(|key| key.is_peft_lora()));
+        let is_wrong = |config: &&PeftConfig| if config.is_lora() { has_lokr } else { has_lora && !has_lokr };
+        if let Some((config, path)) = config.as_ref().filter(is_wrong).zip(self.config.as_ref()) {
+            return Err(config.wrong_kind().in_file(path));
+        }
+        let peft_lora = dialect == Dialect::Peft && !has_lokr;
+        let mut sorted = Sorted::new(file, dialect, prefix, peft_lora, self.options.foreign)?;
         let mut selection = Selection::new(self.options)?;
         selection.keep_modules(&mut sorted.modules)?;
         selection.keep_whole(&mut sorted.modules_to_save);
         let config = config.map(|config| selection.config(config, &sorted.modules, &sorted.modules_to_save));
+        let has_alphas = sorted.modules.values().any(ModuleTensors::has_alpha);
+        let beside = self.config_beside(dialect, file, has_alphas).filter(|config| config.is_lora() != has_lokr);
         let mut reader = ModuleReader {
             options: self.options,
             dialect,
             config: config.as_ref(),
-            stated: Stated::new(file.metadata(), sorted.modules.values().any(ModuleTensors::has_alpha)),
+            beside: beside.as_ref(),
+            stated: Stated::new(file.metadata(), has_alphas),
             warnings: Vec::new(),
         };
         let (mut modules, mut others) = (BTreeMap::new(), Vec::new());
@@ -149,6 +159,14 @@ impl Reader<'_> {
         })
     }
 
+    /// PEFT's configuration beside PEFT's file, whose names are those of `ComfyUI`: so writes diffusion-pipe
+    /// (`models/base.py`). One that does not fit is there by chance.
+    fn config_beside(&self, dialect: Dialect, file: &TensorFile, has_alphas: bool) -> Option<PeftConfig> {
+        let is_pefts = file.path().file_name().is_some_and(|name| name == peft::TENSORS);
+        let path = self.config.as_ref().filter(|_| is_pefts && dialect == Dialect::Dotted && !has_alphas)?;
+        PeftConfig::read(path).ok()
+    }
+
     /// A file of another algorithm alone is named as that, not as an empty one.
     fn detect(&self, file: &TensorFile, evidence: &Evidence<'_>) -> Result<Dialect, NameError> {
         let names: Vec<_> = file.names().collect();
@@ -166,6 +184,8 @@ struct ModuleReader<'a> {
     options: &'a ReadOptions,
     dialect: Dialect,
     config: Option<&'a PeftConfig>,
+    /// A configuration that only the scale is taken from.
+    beside: Option<&'a PeftConfig>,
     stated: Stated,
     warnings: Vec<Warning>,
 }
@@ -186,7 +206,10 @@ impl ModuleReader<'_> {
         if self.options.non_finite == NonFinite::Refuse {
             module.check_finite()?;
         }
-        let scale = if self.dialect.stores_alpha() {
+        let beside = self.beside.and_then(|config| config.scale(name, module.rank()).ok());
+        let scale = if beside.is_some() {
+            beside
+        } else if self.dialect.stores_alpha() {
             let zero_alpha = self.options.zero_alpha;
             Some(self.stated.scale(name, alpha, module.rank(), zero_alpha, &mut self.warnings)?)
         } else {
@@ -207,14 +230,22 @@ impl ModuleReader<'_> {
         let mut read = |StoredChange { parameter, change, is_scaled }: &StoredChange| {
             let mut module = OtherModule::new(name, *parameter, change.clone());
             if let Some(rank) = stored.rank().filter(|_| *is_scaled) {
-                let (alpha, scale) = self.stated.scale_of_other(
-                    name,
-                    change,
-                    stored.alpha,
-                    rank,
-                    self.options.zero_alpha,
-                    &mut self.warnings,
-                )?;
+                if self.dialect == Dialect::Peft && self.config.is_none() && *parameter == Parameter::Weight {
+                    self.warnings.push(Warning::AlphaAbsent { module: name.to_owned(), other_scale: None });
+                }
+                let beside = self.beside.and_then(|config| config.scale(name, Some(rank)).ok().zip(config.alpha(name)));
+                let (alpha, scale) = match (self.config, beside) {
+                    (Some(config), _) => (config.alpha(name), config.scale(name, Some(rank))?),
+                    (None, Some((scale, alpha))) => (Some(alpha), scale),
+                    (None, None) => self.stated.scale_of_other(
+                        name,
+                        change,
+                        stored.alpha,
+                        rank,
+                        self.options.zero_alpha,
+                        &mut self.warnings,
+                    )?,
+                };
                 let norms = stored.dora_scale.clone().filter(|_| *parameter == Parameter::Weight);
                 module = module.with_origin(scale, alpha, norms)?;
             }

@@ -30,10 +30,17 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    /// Sorts the tensors of a file; `prefix` is that of LyCORIS names.
-    pub(super) fn new(file: &TensorFile, dialect: Dialect, prefix: &str, foreign: ForeignTensors) -> Result<Self> {
+    /// Sorts the tensors of a file; `prefix` is that of LyCORIS names, and `peft_lora` says that PEFT's modules are LoRAs.
+    pub(super) fn new(
+        file: &TensorFile,
+        dialect: Dialect,
+        prefix: &str,
+        peft_lora: bool,
+        foreign: ForeignTensors,
+    ) -> Result<Self> {
+        let is_factor = |key: &Key<'_>| if peft_lora { key.is_peft_lora() } else { key.is_factor() };
         let live = dialect == Dialect::Peft
-            && file.names().filter_map(Key::split).any(|key| key.is_factor() && key.adapter.is_some());
+            && file.names().filter_map(Key::split).any(|key| is_factor(&key) && key.adapter.is_some());
         let mut sorted = Self { live, ..Self::default() };
         let mut first_named: Option<(&str, &str)> = None;
         for name in file.names() {
@@ -41,9 +48,9 @@ impl Sorted {
                 return Err(NameError::TuckerFirstFactor { key: name.to_owned() }.into());
             }
             let tensor = file.tensor(name)?;
-            let key = Key::split(name).filter(|key| belongs(key, dialect, prefix));
+            let key = Key::split(name).filter(|key| belongs(key, dialect, prefix, peft_lora));
             match key {
-                Some(key) if dialect == Dialect::Peft && !key.is_factor() => {
+                Some(key) if dialect == Dialect::Peft && !is_factor(&key) => {
                     return Err(NameError::NotPeft { key: name.to_owned() }.into());
                 }
                 Some(key) => {
@@ -108,10 +115,11 @@ impl Sorted {
     }
 }
 
-/// Whether a key is one of a module in this dialect. Other algorithms beside LoKr have no place in PEFT's files and in
-/// sums of terms.
-fn belongs(key: &Key<'_>, dialect: Dialect, prefix: &str) -> bool {
+/// Whether a key is one of a module in this dialect. Other algorithms beside LoKr have no place in PEFT's files, which
+/// are of one algorithm, and in sums of terms.
+fn belongs(key: &Key<'_>, dialect: Dialect, prefix: &str, peft_lora: bool) -> bool {
     let has_place = match dialect {
+        Dialect::Peft if peft_lora => key.is_peft_lora(),
         Dialect::Peft => key.is_lokr(),
         Dialect::Terms => key.is_lokr() && key.adapter.is_none(),
         // The name of PEFT's adapter is left in some files of dotted LoRAs.

@@ -46,6 +46,12 @@ impl<'a> Key<'a> {
         self.is_factor() || self.suffix == ALPHA || self.suffix == DORA_SCALE
     }
 
+    /// Whether it is a tensor that a LoRA of PEFT may have.
+    pub(crate) fn is_peft_lora(&self) -> bool {
+        let keys = LORA[1];
+        [keys.down, keys.up, keys.bias].contains(&self.suffix) || MAGNITUDES[..2].contains(&self.suffix)
+    }
+
     /// Whether it is a tensor of another algorithm.
     pub(crate) fn is_other(&self) -> bool {
         other_suffixes().any(|suffix| suffix == self.suffix)

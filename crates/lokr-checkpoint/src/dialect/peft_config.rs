@@ -20,11 +20,21 @@ use crate::file::Fields;
 /// ```
 #[derive(Debug, Clone)]
 pub struct PeftConfig {
+    kind: PeftKind,
+    /// Whether a LoRA divides by the root of the rank (`use_rslora`).
+    by_root: bool,
     r: usize,
     alpha: f64,
     rank_patterns: Vec<Pattern<usize>>,
     alpha_patterns: Vec<Pattern<f64>>,
     fields: Map<String, Value>,
+}
+
+/// What a configuration is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PeftKind {
+    Lokr,
+    Lora,
 }
 
 #[derive(Debug, Clone)]
@@ -51,21 +61,40 @@ impl PeftConfig {
     ///
     /// # Errors
     /// [`FileError::Json`](crate::FileError::Json), [`FileError::DuplicateKey`](crate::FileError::DuplicateKey);
-    /// [`ConfigError::Field`] for another `peft_type`, an `r` that is no positive integer, an `alpha` that is no finite
-    /// number, and patterns with such values; [`ConfigError::Pattern`] for a pattern that is no regular expression
+    /// [`ConfigError::Field`] for another `peft_type` than `LOKR` and `LORA`, an `r` that is no positive integer, an
+    /// `alpha` (`lora_alpha` of a LoRA) that is no finite number, patterns with such values, and a LoRA of weights that
+    /// are stored transposed (`fan_in_fan_out`); [`ConfigError::Pattern`] for a pattern that is no regular expression
     /// (look-around and back-references, which Python knows, are none here).
     pub fn parse(json: &[u8]) -> Result<Self> {
         let fields: Fields<Value> = serde_json::from_slice(json)?;
         let fields: Map<String, Value> = fields.unique()?.into_iter().collect();
-        match fields.get("peft_type") {
-            Some(Value::String(kind)) if kind == "LOKR" => {}
-            other => return Err(field_error("peft_type", "\"LOKR\"", other).into()),
+        let (kind, alpha) = match fields.get("peft_type") {
+            Some(Value::String(kind)) if kind == "LOKR" => (PeftKind::Lokr, "alpha"),
+            Some(Value::String(kind)) if kind == "LORA" => (PeftKind::Lora, "lora_alpha"),
+            other => return Err(field_error("peft_type", "\"LOKR\" or \"LORA\"", other).into()),
+        };
+        let is_set = |field| kind == PeftKind::Lora && fields.get(field) == Some(&Value::Bool(true));
+        if is_set("fan_in_fan_out") {
+            let expected = "false: of weights that are stored transposed, LoRA is not read";
+            return Err(field_error("fan_in_fan_out", expected, fields.get("fan_in_fan_out")).into());
         }
+        let by_root = is_set("use_rslora");
         let r = fields.get("r").map_or(Ok(DEFAULT_RANK), |value| rank("r", value))?;
-        let alpha = fields.get("alpha").map_or(Ok(DEFAULT_ALPHA), |value| finite("alpha", value))?;
+        let alpha = fields.get(alpha).map_or(Ok(DEFAULT_ALPHA), |value| finite(alpha, value))?;
         let rank_patterns = patterns(&fields, "rank_pattern", rank)?;
         let alpha_patterns = patterns(&fields, "alpha_pattern", finite)?;
-        Ok(Self { r, alpha, rank_patterns, alpha_patterns, fields })
+        Ok(Self { kind, by_root, r, alpha, rank_patterns, alpha_patterns, fields })
+    }
+
+    /// Whether it is that of a LoRA, which PEFT configures otherwise.
+    pub(crate) fn is_lora(&self) -> bool {
+        self.kind == PeftKind::Lora
+    }
+
+    /// An error that names the kind, for tensors of the other.
+    pub(crate) fn wrong_kind(&self) -> ConfigError {
+        let expected = if self.is_lora() { "\"LOKR\", as the tensors are" } else { "\"LORA\", as the tensors are" };
+        field_error("peft_type", expected, self.fields.get("peft_type"))
     }
 
     /// Every field of the file, known or not, with its value as it was.
@@ -88,7 +117,7 @@ impl PeftConfig {
         alphas.first().copied().filter(|first| alphas.iter().all(|alpha| alpha == first))
     }
 
-    /// The scale `alpha / r` of a module. `rank` is that of its tensors, or `None` when both factors are full.
+    /// The scale `alpha / r` of a module, `alpha / √r` of a LoRA with `use_rslora`. `rank` is that of its tensors, or `None` when both factors are full.
     ///
     /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that
     /// does, but saves them sorted, so that their order is lost; several are accepted only where they agree in the
@@ -108,8 +137,9 @@ impl PeftConfig {
             Some(found) => vec![found],
             None => ranks,
         };
+        let divisors = ranks.iter().map(|&rank| if self.by_root { (rank as f64).sqrt() } else { rank as f64 });
         let scales: BTreeSet<_> =
-            ranks.iter().flat_map(|&rank| alphas.iter().map(move |alpha| (alpha / rank as f64).to_bits())).collect();
+            divisors.flat_map(|divisor| alphas.iter().map(move |alpha| (alpha / divisor).to_bits())).collect();
         match scales.first() {
             Some(&bits) if scales.len() == 1 => Ok(f64::from_bits(bits)),
             _ => {
@@ -198,12 +228,26 @@ mod tests {
                 "{text}: {error}"
             );
         }
-        let error = PeftConfig::parse(br#"{"peft_type": "LORA"}"#).unwrap_err();
+        let error = PeftConfig::parse(br#"{"peft_type": "IA3"}"#).unwrap_err();
         assert!(
             matches!(&error, CheckpointError::Config(ConfigError::Field { field, .. }) if field == "peft_type"),
             "{error}"
         );
         assert!(matches!(PeftConfig::parse(b"{}"), Err(CheckpointError::Config(ConfigError::Field { .. }))));
+    }
+
+    #[test]
+    fn a_lora_has_its_own_fields() {
+        let lora = |rest: &str| PeftConfig::parse(format!(r#"{{"peft_type": "LORA", "r": 4, {rest}}}"#).as_bytes());
+        let plain = lora(r#""lora_alpha": 2, "alpha": 100, "alpha_pattern": {"k": 8}"#).unwrap();
+        assert_eq!((plain.scale("a.q", Some(4)).unwrap(), plain.scale("a.k", Some(4)).unwrap()), (0.5, 2.0));
+        assert!(plain.is_lora() && plain.alpha("a.k") == Some(8.0));
+        assert_eq!(lora(r#""lora_alpha": 2, "use_rslora": true"#).unwrap().scale("q", Some(4)).unwrap(), 1.0);
+        let error = lora(r#""fan_in_fan_out": true"#).unwrap_err();
+        assert!(
+            matches!(&error, CheckpointError::Config(ConfigError::Field { field, .. }) if field == "fan_in_fan_out"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -15,9 +15,9 @@ use crate::file::{FloatType, Tensor};
 /// stored.
 #[derive(Debug)]
 pub(crate) enum DeltaRows<T> {
-    Product(Product<T>),
+    Product(Box<Product<T>>),
     /// The elementwise product of two.
-    Hadamard([Product<T>; 2]),
+    Hadamard(Box<[Product<T>; 2]>),
     Stored(Tensor, FloatType),
 }
 
@@ -35,10 +35,10 @@ const BLOCK: usize = 256;
 impl<T: Scalar> DeltaRows<T> {
     pub(crate) fn new(change: &Change) -> Result<Self> {
         Ok(match change {
-            Change::Lora(lora) => Self::Product(Product::new(lora.halves()?)),
+            Change::Lora(lora) => Self::Product(Box::new(Product::new(lora.halves()?))),
             Change::Loha(loha) => {
                 let [first, second] = loha.halves()?;
-                Self::Hadamard([Product::new(first), Product::new(second)])
+                Self::Hadamard(Box::new([Product::new(first), Product::new(second)]))
             }
             Change::Difference(difference) => {
                 let tensor = difference.tensor();
@@ -59,11 +59,12 @@ impl<T: Scalar> DeltaRows<T> {
                 let delta = &mut first[..block.len()];
                 match self {
                     Self::Product(product) => product.row(row, block.clone(), delta),
-                    Self::Hadamard([one, other]) => {
+                    Self::Hadamard(pair) => {
+                        let [one, other] = &**pair;
                         let factor = &mut second[..block.len()];
                         one.row(row, block.clone(), delta);
                         other.row(row, block.clone(), factor);
-                        delta.iter_mut().zip(factor).for_each(|(x, y)| *x = *x * *y);
+                        delta.iter_mut().zip(factor).for_each(|(x, y)| *x *= *y);
                     }
                     Self::Stored(tensor, dtype) => {
                         let [from, to] = [block.start, block.end].map(|at| (row * columns + at) * dtype.size());
@@ -78,9 +79,13 @@ impl<T: Scalar> DeltaRows<T> {
     /// The adapter's own forward pass, `Δ·x`, by other arithmetic than [`DeltaRows::add`]: no row of `Δ` is formed.
     pub(crate) fn forward(&self, x: &Array1<f64>) -> Array1<f64> {
         match self {
-            Self::Product(Product { exact: [up, down], .. }) => up.dot(&down.dot(x)),
+            Self::Product(product) => {
+                let [up, down] = &product.exact;
+                up.dot(&down.dot(x))
+            }
             // `Σ_j (Σ_r a[i,r]·b[r,j])·(Σ_t c[i,t]·d[t,j])·x[j] = Σ_rt a[i,r]·c[i,t]·(b·diag(x)·dᵀ)[r,t]`.
-            Self::Hadamard([Product { exact: [a, b], .. }, Product { exact: [c, d], .. }]) => {
+            Self::Hadamard(pair) => {
+                let [[a, b], [c, d]] = [&pair[0].exact, &pair[1].exact];
                 let middle = (b * x).dot(&d.t());
                 (a.dot(&middle) * c).sum_axis(Axis(1))
             }

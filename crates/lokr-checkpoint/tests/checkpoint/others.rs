@@ -5,10 +5,10 @@ use std::path::Path;
 
 use crate::support::build::{Folder, cause, filled, go_on, random, read, read_with, tensor};
 use lokr_checkpoint::{
-    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConvertOptions, Dialect, FloatType, ForeignTensors,
-    JobError, LoraOptions, MergeOptions, ModuleError, NameError, NonFinite, Overwrite, Parameter, ReadOptions,
-    ResizeOptions, ScaleRule, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, Warning, ZeroAlpha,
-    combine, merge, resize, to_lora, unmerge, verify,
+    Adapter, BaseModel, CheckpointError as E, CombineOptions, ConfigError, ConvertOptions, Dialect, FloatType,
+    ForeignTensors, JobError, LoraOptions, MergeOptions, ModuleError, NameError, NonFinite, Overwrite, Parameter,
+    ReadOptions, ResizeOptions, ScaleRule, Strength, Tensor, TensorFile, Unmatched, Verdict, VerifyOptions, Warning,
+    ZeroAlpha, combine, merge, resize, to_lora, unmerge, verify,
 };
 use ndarray::{ArrayD, Axis, IxDyn};
 
@@ -705,4 +705,113 @@ fn the_scale_that_may_be_meant_is_told() {
     assert!(
         matches!(warnings(&full(7f64.powf(1.5)), &[])[..], [Warning::AlphaIgnored { other_scale, .. }] if (other_scale - 7f64.sqrt()).abs() < 1e-6)
     );
+}
+
+/// A directory of PEFT's LoRA, as it is saved and as a live model's state.
+#[test]
+fn a_directory_of_pefts_lora_is_merged() {
+    let config =
+        r#"{"peft_type": "LORA", "r": 2, "lora_alpha": 1, "rank_pattern": {"c": 3}, "alpha_pattern": {"c": 6}}"#;
+    let (up, down) = (random(&[6, 2], 1), random(&[2, 10], 2));
+    let (conv_up, conv_down) = (random(&[6, 3, 1, 1], 3), random(&[3, 4, 3, 3], 4));
+    let (bias, head) = (random(&[6], 5), random(&[5], 6));
+    for live in [false, true] {
+        let key = |module: &str, half: &str| match live {
+            false => format!("base_model.model.{module}.{half}.weight"),
+            true => format!("base_model.model.{module}.{half}.default.weight"),
+        };
+        let mut tensors: Named = vec![
+            (key("a", "lora_B"), up.clone()),
+            (key("a", "lora_A"), down.clone()),
+            (key("c", "lora_B"), conv_up.clone()),
+            (key("c", "lora_A"), conv_down.clone()),
+        ];
+        if !live {
+            tensors.push(("base_model.model.a.lora_B.bias".into(), bias.clone()));
+            tensors.push(("base_model.model.head.bias".into(), head.clone()));
+        }
+        let folder = Folder::new();
+        folder.write("adapter_config.json", config);
+        folder.tensors("adapter_model.safetensors", &stored(&tensors, FloatType::F32));
+        let adapter = Adapter::read(folder.root(), &ReadOptions::default()).unwrap();
+        let scales: Vec<_> = adapter.others().iter().map(|module| (module.name(), module.scale())).collect();
+        let right = [("a", 0.5), ("a", 0.5), ("c", 2.0)];
+        assert_eq!(scales, if live { [right[0], right[2]].to_vec() } else { right.to_vec() });
+        assert_eq!(adapter.dialect(), Dialect::Peft);
+
+        let base: Named = vec![
+            ("a.bias".into(), random(&[6], 7)),
+            ("a.weight".into(), random(&[6, 10], 8)),
+            ("c.weight".into(), random(&[6, 4, 3, 3], 9)),
+            ("head.bias".into(), random(&[5], 10)),
+        ];
+        let model = BaseModel::open(folder.tensors("base.safetensors", &stored(&base, FloatType::F32))).unwrap();
+        let out = folder.path("out.safetensors");
+        merge(&model, &[(&adapter, Strength::default())], &out, &MergeOptions::default(), &mut go_on).unwrap();
+        let found = |name: &str| -> ArrayD<f64> {
+            TensorFile::open(&out).unwrap().tensor(name).unwrap().to_array(name).unwrap()
+        };
+        let near =
+            |name: &str, right: ArrayD<f64>| assert!((found(name) - right).iter().all(|x| x.abs() < 3e-6), "{name}");
+        near("a.weight", &base[1].1 + &(product(&up, &down, &[6, 10]) * 0.5));
+        near("c.weight", &base[2].1 + &(product(&conv_up, &conv_down, &[6, 4, 3, 3]) * 2.0));
+        near("a.bias", if live { base[0].1.clone() } else { &base[0].1 + &(&bias * 0.5) });
+        near("head.bias", if live { base[3].1.clone() } else { head.clone() });
+    }
+}
+
+#[test]
+fn pefts_lora_and_its_configuration_must_be_of_one_kind() {
+    let lora =
+        [("base_model.model.m.lora_A.weight", tensor(&[2, 10])), ("base_model.model.m.lora_B.weight", tensor(&[6, 2]))];
+    let lokr = [("base_model.model.m.lokr_w1", tensor(&[2, 5])), ("base_model.model.m.lokr_w2", tensor(&[3, 2]))];
+    let open = |kind: &str, tensors: &[(&str, Tensor)]| {
+        let folder = Folder::new();
+        folder.write("adapter_config.json", format!(r#"{{"peft_type": "{kind}", "r": 2}}"#));
+        folder.tensors("adapter_model.safetensors", tensors);
+        Adapter::read(folder.root(), &ReadOptions::default())
+    };
+    assert!(open("LORA", &lora).is_ok() && open("LOKR", &lokr).is_ok());
+    for (kind, tensors) in [("LORA", &lokr), ("LOKR", &lora)] {
+        cause(
+            open(kind, tensors),
+            |e| matches!(e, E::Config(ConfigError::Field { field, .. }) if field == "peft_type"),
+        );
+    }
+    // Beside LoKr PEFT has no place for it.
+    let both = [&lokr[..], &lora].concat();
+    cause(open("LOKR", &both), |e| matches!(e, E::Name(NameError::OtherAlgorithm { algorithm: "LoRA", .. })));
+    let bare = read(&lora).unwrap();
+    assert!(matches!(bare.warnings(), [Warning::AlphaAbsent { .. }]) && bare.others()[0].scale() == 1.0);
+    let embedding = [("base_model.model.m.lora_embedding_A", tensor(&[2, 10])), lora[0].clone(), lora[1].clone()];
+    cause(open("LORA", &embedding), |e| {
+        matches!(e, E::Name(NameError::OtherAlgorithm { algorithm: "LoRA of an embedding", .. }))
+    });
+}
+
+/// diffusion-pipe writes ComfyUI's names without alpha, and PEFT's configuration beside them.
+#[test]
+fn a_configuration_of_peft_beside_its_file_tells_the_scale_of_dotted_names() {
+    let lora =
+        [("diffusion_model.m.lora_A.weight", tensor(&[2, 10])), ("diffusion_model.m.lora_B.weight", tensor(&[6, 2]))];
+    let lokr = [
+        ("diffusion_model.m.lokr_w1", tensor(&[2, 5])),
+        ("diffusion_model.m.lokr_w2_a", tensor(&[3, 2])),
+        ("diffusion_model.m.lokr_w2_b", tensor(&[2, 2])),
+    ];
+    let open = |name: &str, config: &str, tensors: &[(&str, Tensor)]| {
+        let folder = Folder::new();
+        folder.write("adapter_config.json", config);
+        Adapter::read(folder.tensors(name, tensors), &ReadOptions::default()).unwrap()
+    };
+    let pefts = "adapter_model.safetensors";
+    let adapter = open(pefts, r#"{"peft_type": "LORA", "r": 2, "lora_alpha": 3}"#, &lora);
+    assert_eq!((adapter.dialect(), adapter.others()[0].scale(), adapter.warnings()), (Dialect::Dotted, 1.5, &[][..]));
+    let fitting = r#"{"peft_type": "LOKR", "r": 2, "alpha": 3}"#;
+    let scale = |adapter: &Adapter| adapter.modules()["diffusion_model.m"].scale();
+    assert_eq!(scale(&open(pefts, fitting, &lokr)), Some(1.5));
+    assert_eq!(scale(&open("other.safetensors", fitting, &lokr)), Some(1.0));
+    for stray in [r#"{"peft_type": "LOKR", "r": 5, "alpha": 3}"#, r#"{"peft_type": "LORA", "r": 2}"#, "{"] {
+        assert_eq!(scale(&open(pefts, stray, &lokr)), Some(1.0), "{stray}");
+    }
 }
