@@ -66,9 +66,12 @@ fn kron(s: f64, w1: &Array2<f64>, w2: &Array2<f64>) -> Array2<f64> {
     Array2::from_shape_fn((m * p, n * q), |(row, column)| s * w1[[row / p, column / q]] * w2[[row % p, column % q]])
 }
 
+/// Tensors, the changes that they stand for, and the shapes of the weights.
+type Three = (Vec<(String, Tensor)>, Vec<ArrayD<f64>>, [Vec<usize>; 3]);
+
 /// An adapter of a linear layer with full factors, another one with a low-rank second factor and a scale, and a
 /// convolution, with the changes that they stand for.
-fn three(names: [&str; 3]) -> (Vec<(String, Tensor)>, Vec<ArrayD<f64>>, [Vec<usize>; 3]) {
+fn three(names: [&str; 3]) -> Three {
     let mut tensors = factors(names[0], 1, &[("lokr_w1", &[2, 3]), ("lokr_w2", &[7, 5])]);
     tensors.extend(factors(names[1], 11, &[("lokr_w1", &[3, 2]), ("lokr_w2_a", &[5, 2]), ("lokr_w2_b", &[2, 4])]));
     tensors.push((format!("{}.alpha", names[1]), filled(&[], 3.0)));

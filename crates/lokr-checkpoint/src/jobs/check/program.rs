@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::facts::{Facts, PROGRAMS};
+use super::facts::Facts;
+use super::table::PROGRAMS;
 
 /// A program that reads adapters.
 ///

@@ -52,10 +52,11 @@ impl<'a> Group<'a> {
 
     /// With its name; a group of a single group is that one.
     fn named(mut self, name: &str) -> (String, Self) {
-        if self.lines.is_empty() && self.groups.len() == 1 {
-            if let Some((inner, group)) = self.groups.pop() {
-                return (format!("{name}.{inner}"), group);
-            }
+        if self.lines.is_empty()
+            && self.groups.len() == 1
+            && let Some((inner, group)) = self.groups.pop()
+        {
+            return (format!("{name}.{inner}"), group);
         }
         (name.to_owned(), self)
     }
