@@ -47,7 +47,11 @@ impl<'a> Counterparts<'a> {
         let found = self.names.find(Dialect::Kohya, &module, "", &mut self.indexes);
         let mut found = found.into_iter();
         match (found.next(), found.next()) {
-            (Some(only), None) => Some(format!("{only}.{parameter}")).filter(|name| self.base.info(name).is_some()),
+            (Some(only), None) => {
+                let name = format!("{only}.{parameter}");
+                self.base.info(&name)?;
+                Some(self.base.whole(&name).unwrap_or(name))
+            }
             _ => None,
         }
     }

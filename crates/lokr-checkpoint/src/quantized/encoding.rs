@@ -24,6 +24,12 @@ pub(crate) trait Codec: Sync {
 
     /// Numbers into bytes, each rounded once. As many elements as both hold.
     fn encode<T: Scalar>(&self, first: usize, values: &[T], out: &mut [u8]);
+
+    /// The same of numbers that nothing has changed: to the nearest, whatever the rounding of others.
+    #[inline(always)]
+    fn encode_unchanged<T: Scalar>(&self, first: usize, values: &[T], out: &mut [u8]) {
+        self.encode(first, values, out);
+    }
 }
 
 impl Codec for FloatType {
@@ -169,13 +175,25 @@ impl Codec for Encoding {
 
     #[inline(always)]
     fn encode<T: Scalar>(&self, first: usize, values: &[T], out: &mut [u8]) {
+        self.encode_by(self.rounding, first, values, out);
+    }
+
+    #[inline(always)]
+    fn encode_unchanged<T: Scalar>(&self, first: usize, values: &[T], out: &mut [u8]) {
+        self.encode_by(Rounding::Nearest, first, values, out);
+    }
+}
+
+impl Encoding {
+    #[inline(always)]
+    fn encode_by<T: Scalar>(&self, rounding: Rounding, first: usize, values: &[T], out: &mut [u8]) {
         let size = self.size();
         self.in_basis(values, |start, values| {
             let out = &mut out[start * size..];
             self.runs(first + start, values.len(), |_, scale, range| {
                 let out = &mut out[range.start * size..range.end * size];
                 let number = self.offset + first + start + range.start;
-                self.code.encode(&values[range], scale, self.rounding, number, out);
+                self.code.encode(&values[range], scale, rounding, number, out);
             });
         });
     }

@@ -217,7 +217,7 @@ fn other_algorithms_are_listed_merged_and_named() {
     let (base, adapter) = (files.path("base.safetensors"), files.path("adapter.safetensors"));
     let text = succeeds(&["inspect", &adapter]);
     assert!(text.contains("LyCORIS dialect, LoRA\n") && !text.contains("w1"), "{text}");
-    let row = "lycoris_m  LoRA       weight   6×2·2×10     2      3    1.5      32  F32    23.24\n";
+    let row = "  LoRA       weight   6×2·2×10     2      3    1.5      32  F32    23.24\n";
     assert!(text.contains(row) && text.contains("this file, 1 module"), "{text}");
     let report = json(&["inspect", &adapter, "--base", &base]);
     let module = &report["others"][0];

@@ -72,7 +72,7 @@ impl<T: Scalar, C: Codec> WithSimd for MergeRows<'_, T, C> {
             steps.apply(&mut rows_mut(merged, columns), rows.clone());
             let stored = base.chunks_exact(row_bytes).zip(out.chunks_exact_mut(out_bytes));
             for (row, (merged, (base, out))) in rows.zip(merged.chunks_exact(columns).zip(stored)) {
-                measure.row(row * columns, base, merged, out);
+                measure.row((row * columns, steps.change(row)), base, merged, out);
             }
         }
         let Measure { norms, mut sums, .. } = measure;
@@ -101,9 +101,9 @@ struct Measure<'a, T, C> {
 
 impl<T: Scalar, C: Codec> Measure<'_, T, C> {
     /// Rounds a row to its type, and measures it block by block, so that all passes after the first find a block in the
-    /// cache. `first` is the number of its first element.
+    /// cache. `first` is the number of its first element; a row may be one that no adapter changes.
     #[inline(always)]
-    fn row(&mut self, first: usize, base: &[u8], merged: &[T], out: &mut [u8]) {
+    fn row(&mut self, (first, changes): (usize, bool), base: &[u8], merged: &[T], out: &mut [u8]) {
         let Self { expected, from, to, norms, sums } = self;
         let (mut before, mut rounded) = ([T::zero(); BLOCK], [T::zero(); BLOCK]);
         let mut largest = [T::zero(); LANES];
@@ -117,7 +117,10 @@ impl<T: Scalar, C: Codec> Measure<'_, T, C> {
             starts.zip(merged.chunks(BLOCK)).zip(blocks).zip(vectors)
         {
             let (before, rounded) = (&mut before[..merged.len()], &mut rounded[..merged.len()]);
-            to.encode(first, merged, out);
+            match changes {
+                true => to.encode(first, merged, out),
+                false => to.encode_unchanged(first, merged, out),
+            }
             to.decode(first, out, rounded);
             from.decode(first, base, before);
             let of_block = sums_of_block([before, merged, rounded], [probe, vector], &mut largest);

@@ -117,6 +117,11 @@ impl<T: Scalar> Steps<T> {
         Self { steps: Vec::new(), rows, columns: columns.max(1), kernel: 1 }
     }
 
+    /// Whether any step changes a row.
+    pub(super) fn change(&self, row: usize) -> bool {
+        self.steps.iter().any(|step| step.window.rows.contains(&row))
+    }
+
     /// Rows of a tile of a pass that writes nothing.
     pub(in crate::jobs) fn tile_rows(&self) -> usize {
         (PASS_TILE / self.columns.max(1)).max(1)
