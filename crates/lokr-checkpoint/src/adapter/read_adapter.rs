@@ -12,11 +12,12 @@ use super::warning::Warning;
 use crate::dialect::{ConfigPlace, Evidence, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
-use crate::file::{TensorFile, pickle};
+use crate::file::{TensorFile, parent, pickle};
 use crate::module::{Layout, Module, StoredModule, W2};
 
 impl Adapter {
-    /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`.
+    /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`, which
+    /// may be given by either of the two as well.
     ///
     /// The file's header is read and checked, and its factors are looked through for NaN; their data stay on disk until
     /// they are used. The dialect is found from the keys unless the options say it.
@@ -37,6 +38,8 @@ impl Adapter {
     /// [`ModuleError::AlphaZero`](crate::ModuleError::AlphaZero) and those of [`Module::new`].
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
+        let is_config = path.file_name().is_some_and(|name| name == peft::CONFIG);
+        let path = if is_config { parent(path) } else { path };
         let (file, config) = find_files(path, options).in_file(path)?;
         let file = TensorFile::open(file)?;
         Reader { options, config }.read(path, &file).in_file(file.path())

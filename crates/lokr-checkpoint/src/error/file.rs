@@ -111,12 +111,12 @@ pub enum FileError {
         /// Their names.
         directories: Vec<String>,
     },
-    /// JSON text that is neither an index of shards nor that of a pipeline.
+    /// JSON text in place of tensors, which is no index of shards and not that of a pipeline.
     #[error(
-        "this is JSON text; a model is a safetensors file, an index of its shards (….safetensors.index.json), a directory \
-         with either, or a pipeline (model_index.json or its directory)"
+        "this is JSON text, not tensors; give a safetensors file, or of a model its directory, the index of its shards \
+         (….safetensors.index.json) or that of a pipeline (model_index.json)"
     )]
-    NotAModel,
+    NotTensors,
     /// A shard index that does not fit its shards.
     #[error("the index places {key} in {shard:?}, which {problem}")]
     ShardIndex {

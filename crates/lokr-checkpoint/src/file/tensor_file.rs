@@ -44,7 +44,8 @@ impl TensorFile {
     /// another file over it is fine.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::Pickle`] for a
+    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::NotTensors`] for a
+    /// `.json` text; [`FileError::Pickle`] for a
     /// `.bin`, `.pt`, `.pth`, `.ckpt` or `.pkl` file or one with such content; for a damaged file
     /// [`FileError::NoHeader`], [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
     /// [`FileError::UnknownDtype`], [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`]
@@ -58,6 +59,9 @@ impl TensorFile {
         let path = path.as_ref();
         pickle::check_name(path).in_file(path)?;
         let source = Source::map(path).in_file(path)?;
+        if path.extension().is_some_and(|extension| extension == "json") && source.starts_with(b"{") {
+            return Err(FileError::NotTensors.in_file(path));
+        }
         let mut file = Self::new(path, source)?;
         if !prefix.is_empty() {
             let tensors = std::mem::take(&mut file.header.tensors);

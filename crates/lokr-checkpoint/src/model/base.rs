@@ -62,7 +62,7 @@ impl BaseModel {
     ///
     /// # Errors
     /// [`FileError::Missing`], [`FileError::ModelsBelow`] for a directory without a model of its own;
-    /// [`FileError::NotAModel`]; [`FileError::ShardIndex`]; those of [`TensorFile::open`].
+    /// [`FileError::ShardIndex`]; those of [`TensorFile::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Ok(Self::new(path, Opened::at(path)?))
