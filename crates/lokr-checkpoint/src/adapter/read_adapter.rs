@@ -24,9 +24,9 @@ impl Adapter {
     ///
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
-    /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, and for
-    /// [`ReadOptions::only`] and [`ReadOptions::exclude`] where no module is left; [`JobError::Pattern`]; of the
-    /// configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`],
+    /// [`FileError::Missing`], [`FileError::NotAnAdapter`]; [`JobError::Option`] for a configuration of a dialect that
+    /// has none, and for [`ReadOptions::only`] and [`ReadOptions::exclude`] where no module is left;
+    /// [`JobError::Pattern`]; of the configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`],
     /// [`NameError::MixedDialects`], [`NameError::DialectUnclear`], [`NameError::NotPeft`],
     /// [`NameError::OtherAlgorithm`], [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`],
     /// [`NameError::UnknownKey`], [`NameError::DuplicateTarget`]; of one module,
@@ -60,12 +60,32 @@ fn find_files(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<Pat
         if old.is_file() {
             pickle::check_name(&old).in_file(&old)?;
         }
-        return missing(peft::TENSORS);
+        return Err(not_an_adapter(path)?.into());
     }
     match options.config.clone().or_else(|| beside(path)) {
         None => missing(peft::CONFIG),
         config => Ok((file, config)),
     }
+}
+
+/// What a directory without an adapter's tensors has in their place.
+fn not_an_adapter(directory: &Path) -> Result<FileError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name == "model_index.json" {
+            return Ok(FileError::NotAnAdapter { found: "this is a pipeline, which is a model".to_owned() });
+        }
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            files.push(name);
+        }
+    }
+    files.sort();
+    Ok(match files.is_empty() {
+        true => FileError::Missing { expected: peft::TENSORS.to_owned() },
+        false => FileError::NotAnAdapter { found: format!("give the file itself: {}", files.join(" or ")) },
+    })
 }
 
 struct Reader<'a> {

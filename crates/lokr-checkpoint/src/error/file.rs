@@ -102,6 +102,12 @@ pub enum FileError {
         /// The files that would do.
         expected: String,
     },
+    /// A directory without PEFT's tensors, where an adapter was looked for.
+    #[error("no adapter_model.safetensors here; {found}")]
+    NotAnAdapter {
+        /// What is there.
+        found: String,
+    },
     /// A directory without a model of its own, and without `model_index.json`, that has directories with models.
     #[error(
         "no model here, and no model_index.json, but one in each of its directories {}; give one of them",

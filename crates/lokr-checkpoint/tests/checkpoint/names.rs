@@ -186,7 +186,16 @@ fn a_peft_directory_may_be_given_by_its_configuration() {
     folder.tensors("adapter_model.safetensors", &tensors);
     let adapter = Adapter::read(folder.path("adapter_config.json"), &ReadOptions::default()).unwrap();
     assert_eq!((adapter.path(), adapter.modules()["m"].scale()), (&*folder.root(), Some(0.5)));
+    std::fs::rename(folder.path("adapter_model.safetensors"), folder.path("mine.safetensors")).unwrap();
+    let error = Adapter::read(folder.root(), &ReadOptions::default()).unwrap_err();
+    let found = |error: &E| match error.cause() {
+        E::File(FileError::NotAnAdapter { found }) => found.clone(),
+        _ => panic!("{error}"),
+    };
+    assert!(found(&error).ends_with(": mine.safetensors"), "{error}");
     folder.write("model_index.json", "{}");
+    let error = Adapter::read(folder.root(), &ReadOptions::default()).unwrap_err();
+    assert!(found(&error).contains("a pipeline"), "{error}");
     let error = Adapter::read(folder.path("model_index.json"), &ReadOptions::default()).unwrap_err();
     assert!(matches!(error.cause(), E::File(FileError::NotTensors)), "{error}");
 }
