@@ -26,8 +26,8 @@ impl Adapter {
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
     /// [`FileError::Missing`], [`FileError::NotAnAdapter`]; [`JobError::Option`] for a configuration of a dialect that
     /// has none, and for [`ReadOptions::only`] and [`ReadOptions::exclude`] where no module is left;
-    /// [`JobError::Pattern`]; of the configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`],
-    /// [`NameError::MixedDialects`], [`NameError::DialectUnclear`], [`NameError::NotPeft`],
+    /// [`JobError::Pattern`]; of the configuration, those of [`PeftConfig::read`] and [`PeftConfig::scale`]; of keys,
+    /// [`NameError::NotLokr`], [`NameError::MixedDialects`], [`NameError::DialectUnclear`], [`NameError::NotPeft`],
     /// [`NameError::OtherAlgorithm`], [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`],
     /// [`NameError::UnknownKey`], [`NameError::DuplicateTarget`]; of one module,
     /// [`ModuleError::HalfMissing`](crate::ModuleError::HalfMissing),

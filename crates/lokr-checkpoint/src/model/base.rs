@@ -57,8 +57,8 @@ pub struct BaseModel {
 const QUANTIZED: [&str; 2] = ["qweight", "weight_packed"];
 
 impl BaseModel {
-    /// Opens a file, an index of shards (`….index.json`), a directory that holds either, or a pipeline: a directory with
-    /// `model_index.json`, or that file.
+    /// Opens a file, an index of shards (`….index.json`), a directory that holds either, or a pipeline: a directory
+    /// with `model_index.json`, or that file.
     ///
     /// # Errors
     /// [`FileError::Missing`], [`FileError::ModelsBelow`] for a directory without a model of its own;

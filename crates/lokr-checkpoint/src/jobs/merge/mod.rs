@@ -6,8 +6,8 @@
 //! - `guard`: what the merged weight must do on a probe vector, by other arithmetic.
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
 //! - `whole`: tensors that adapters store whole, which may be new to the model.
-//! - `limits`: how much is worked on at a time; `other_files`, `rewrite`: what else lies beside a model, and which of it
-//!   must follow a change.
+//! - `limits`: how much is worked on at a time; `other_files`, `rewrite`: what else lies beside a model, and which of
+//!   it must follow a change.
 
 mod guard;
 mod limits;

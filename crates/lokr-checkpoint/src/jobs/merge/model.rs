@@ -20,10 +20,11 @@ use crate::module::Strength;
 ///
 /// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an
 /// index, with the same file names, the index, and the other files of the base's directory such as `config.json` and
-/// the tokenizer. A pipeline gives a pipeline: the components that adapters do not adapt are copied whole. Weights keep their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
-/// that no adapter changes are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's
-/// `modules_to_save` take the place of the base's, rounded to its types. [`WholeTensors`](crate::WholeTensors) says which
-/// of them may be new to the base or have more rows; the index of shards and the `vocab_size` of `config.json` follow.
+/// the tokenizer. A pipeline gives a pipeline: the components that adapters do not adapt are copied whole. Weights keep
+/// their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors that no adapter changes are
+/// copied bit for bit, and so are those rows of a fused one that none changes; an adapter's `modules_to_save` take the
+/// place of the base's, rounded to its types. [`WholeTensors`](crate::WholeTensors) says which of them may be new to
+/// the base or have more rows; the index of shards and the `vocab_size` of `config.json` follow.
 ///
 /// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters'
 /// own forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is
