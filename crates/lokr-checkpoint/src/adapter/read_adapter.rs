@@ -13,21 +13,22 @@ use super::warning::Warning;
 use crate::dialect::{ConfigPlace, Evidence, Key, PeftConfig, detect, lycoris, other_algorithm, peft, terms};
 use crate::dialects::Dialect;
 use crate::error::{FileError, InFile, JobError, NameError, Result};
-use crate::file::TensorFile;
+use crate::file::{TensorFile, parent};
 use crate::module::{Layout, Module, ModuleTensors, OtherModule, Parameter, StoredChange, StoredModule, W2};
 
 impl Adapter {
-    /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`.
+    /// Reads a safetensors file, or a PEFT directory with `adapter_config.json` and `adapter_model.safetensors`, which
+    /// may be given by either of the two as well.
     ///
     /// The file's header is read and checked, and its factors are looked through for NaN; their data stay on disk until
     /// they are used. The dialect is found from the keys unless the options say it.
     ///
     /// # Errors
     /// Every error names the file. Of the container, those of [`TensorFile::open`]; of a directory,
-    /// [`FileError::Missing`]; [`JobError::Option`] for a configuration of a dialect that has none, for
-    /// [`ReadOptions::rename`] of what is in no name, and for [`ReadOptions::only`] and [`ReadOptions::exclude`] where no
-    /// module is left; [`JobError::Pattern`]; of the configuration, those of [`PeftConfig::read`] and
-    /// [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`], [`NameError::MixedDialects`],
+    /// [`FileError::Missing`], [`FileError::NotAnAdapter`]; [`JobError::Option`] for a configuration of a dialect that
+    /// has none, for [`ReadOptions::rename`] of what is in no name, and for [`ReadOptions::only`] and
+    /// [`ReadOptions::exclude`] where no module is left; [`JobError::Pattern`]; of the configuration, those of
+    /// [`PeftConfig::read`] and [`PeftConfig::scale`]; of keys, [`NameError::NotLokr`], [`NameError::MixedDialects`],
     /// [`NameError::DialectUnclear`], [`NameError::NotPeft`], [`NameError::OtherAlgorithm`],
     /// [`NameError::TuckerFirstFactor`], [`NameError::SeveralAdapters`], [`NameError::UnknownKey`],
     /// [`NameError::DuplicateTarget`]; of one module, [`ModuleError::HalfMissing`](crate::ModuleError::HalfMissing),
@@ -40,6 +41,8 @@ impl Adapter {
     /// algorithms have as well.
     pub fn read(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Self> {
         let path = path.as_ref();
+        let is_config = path.file_name().is_some_and(|name| name == peft::CONFIG);
+        let path = if is_config { parent(path) } else { path };
         let (file, config) = find_files(path, options).in_file(path)?;
         let file = TensorFile::open(file)?.renamed(&options.rename)?;
         Reader { options, config }.read(path, &file).in_file(file.path())
@@ -60,12 +63,32 @@ fn find_files(path: &Path, options: &ReadOptions) -> Result<(PathBuf, Option<Pat
         if old.is_file() {
             TensorFile::open(&old)?;
         }
-        return missing(peft::TENSORS);
+        return Err(not_an_adapter(path)?.into());
     }
     match options.config.clone().or_else(|| beside(path)) {
         None => missing(peft::CONFIG),
         config => Ok((file, config)),
     }
+}
+
+/// What a directory without an adapter's tensors has in their place.
+fn not_an_adapter(directory: &Path) -> Result<FileError> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name == "model_index.json" {
+            return Ok(FileError::NotAnAdapter { found: "this is a pipeline, which is a model".to_owned() });
+        }
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            files.push(name);
+        }
+    }
+    files.sort();
+    Ok(match files.is_empty() {
+        true => FileError::Missing { expected: peft::TENSORS.to_owned() },
+        false => FileError::NotAnAdapter { found: format!("give the file itself: {}", files.join(" or ")) },
+    })
 }
 
 struct Reader<'a> {

@@ -69,8 +69,8 @@ fn within_image(path: &str) -> Option<&str> {
     IMAGE.iter().find_map(|place| path.strip_prefix(place)).or_else(net)
 }
 
-/// The name in kohya's dialect. `encoders` is the number of text encoders, `prefix` what stands before the name in place
-/// of what is usual.
+/// The name in kohya's dialect. `encoders` is the number of text encoders, `prefix` what stands before the name in
+/// place of what is usual.
 pub(crate) fn kohya_name(path: &str, encoders: TextEncoders, prefix: Option<&str>) -> String {
     let (part, rest) = split(path);
     let rest = flatten(rest);
@@ -97,8 +97,8 @@ pub(crate) fn dotted_name(path: &str, prefix: Option<&str>) -> String {
     }
 }
 
-/// The path in LyCORIS's dialect, and in PEFT's, which know of networks of any kind: components are taken off only where
-/// it is known that they are.
+/// The path in LyCORIS's dialect, and in PEFT's, which know of networks of any kind: components are taken off only
+/// where it is known that they are.
 pub(crate) fn network_path(path: &str, of: Network) -> &str {
     match of {
         Network::Any => within_image(path).unwrap_or(path),

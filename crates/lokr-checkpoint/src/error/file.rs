@@ -113,6 +113,12 @@ pub enum FileError {
         /// The files that would do.
         expected: String,
     },
+    /// A directory without PEFT's tensors, where an adapter was looked for.
+    #[error("no adapter_model.safetensors here; {found}")]
+    NotAnAdapter {
+        /// What is there.
+        found: String,
+    },
     /// A directory without a model of its own, and without `model_index.json`, that has directories with models.
     #[error(
         "no model here, and no model_index.json, but one in each of its directories {}; give one of them",
@@ -122,12 +128,12 @@ pub enum FileError {
         /// Their names.
         directories: Vec<String>,
     },
-    /// JSON text that is neither an index of shards nor that of a pipeline.
+    /// JSON text in place of tensors, which is no index of shards and not that of a pipeline.
     #[error(
-        "this is JSON text; a model is a safetensors file, an index of its shards (….safetensors.index.json), a directory \
-         with either, or a pipeline (model_index.json or its directory)"
+        "this is JSON text, not tensors; give a safetensors file, or of a model its directory, the index of its shards \
+         (….safetensors.index.json) or that of a pipeline (model_index.json)"
     )]
-    NotAModel,
+    NotTensors,
     /// A shard index that does not fit its shards.
     #[error("the index places {key} in {shard:?}, which {problem}")]
     ShardIndex {

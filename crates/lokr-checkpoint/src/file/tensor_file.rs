@@ -44,9 +44,10 @@ impl TensorFile {
     /// another file over it is fine.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::Pickle`] and
-    /// [`FileError::OtherFormat`] for what is no safetensors file and is recognised by its content or by the ending of
-    /// its name; for a damaged file [`FileError::NoHeader`], [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
+    /// [`CheckpointError::Io`](crate::CheckpointError::Io); [`FileError::NotAFile`]; [`FileError::NotTensors`] for a
+    /// `.json` text; [`FileError::Pickle`] and [`FileError::OtherFormat`] for what is no safetensors file and is
+    /// recognised by its content or by the ending of its name; for a damaged file [`FileError::NoHeader`],
+    /// [`FileError::HeaderLength`], [`FileError::Json`], [`FileError::DuplicateKey`],
     /// [`FileError::UnknownDtype`], [`FileError::ShapeOverflow`], [`FileError::TensorSize`], [`FileError::TensorRange`]
     /// or [`FileError::DataLength`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
@@ -57,6 +58,9 @@ impl TensorFile {
     pub(crate) fn open_behind(path: impl AsRef<Path>, prefix: &str) -> Result<Self> {
         let path = path.as_ref();
         let source = Source::map(path).in_file(path)?;
+        if path.extension().is_some_and(|extension| extension == "json") && source.starts_with(b"{") {
+            return Err(FileError::NotTensors.in_file(path));
+        }
         let mut file = Self::new(path, source)?;
         if !prefix.is_empty() {
             let tensors = std::mem::take(&mut file.header.tensors);

@@ -67,12 +67,12 @@ pub struct BaseModel {
 const CONFIG: &str = "config.json";
 
 impl BaseModel {
-    /// Opens a file, an index of shards (`….index.json`), a directory that holds either, or a pipeline: a directory with
-    /// `model_index.json`, or that file.
+    /// Opens a file, an index of shards (`….index.json`), a directory that holds either, or a pipeline: a directory
+    /// with `model_index.json`, or that file.
     ///
     /// # Errors
     /// [`FileError::Missing`], [`FileError::ModelsBelow`] for a directory without a model of its own;
-    /// [`FileError::NotAModel`]; [`FileError::ShardIndex`]; those of [`TensorFile::open`].
+    /// [`FileError::ShardIndex`]; those of [`TensorFile::open`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         Ok(Self::new(path, Opened::at(path)?))

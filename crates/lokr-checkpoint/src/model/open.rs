@@ -70,9 +70,6 @@ impl Opened {
         if is_index(file) {
             return self.add_shards(file, prefix).in_file(file);
         }
-        if file.extension().is_some_and(|extension| extension == "json") {
-            return Err(FileError::NotAModel.in_file(file));
-        }
         let file = TensorFile::open_behind(file, prefix)?;
         let number = self.files.len();
         self.index.extend(file.names().map(|name| (name.to_owned(), number)));

@@ -203,6 +203,28 @@ fn peft_adapters_prefixed_bare_and_live_are_the_same() {
 }
 
 #[test]
+fn a_peft_directory_may_be_given_by_its_configuration() {
+    let folder = Folder::new();
+    let tensors = [("base_model.model.m.lokr_w1", tensor(&[2, 5])), ("base_model.model.m.lokr_w2", tensor(&[3, 2]))];
+    folder.write("adapter_config.json", CONFIG);
+    folder.tensors("adapter_model.safetensors", &tensors);
+    let adapter = Adapter::read(folder.path("adapter_config.json"), &ReadOptions::default()).unwrap();
+    assert_eq!((adapter.path(), adapter.modules()["m"].scale()), (&*folder.root(), Some(0.5)));
+    std::fs::rename(folder.path("adapter_model.safetensors"), folder.path("mine.safetensors")).unwrap();
+    let error = Adapter::read(folder.root(), &ReadOptions::default()).unwrap_err();
+    let found = |error: &E| match error.cause() {
+        E::File(FileError::NotAnAdapter { found }) => found.clone(),
+        _ => panic!("{error}"),
+    };
+    assert!(found(&error).ends_with(": mine.safetensors"), "{error}");
+    folder.write("model_index.json", "{}");
+    let error = Adapter::read(folder.root(), &ReadOptions::default()).unwrap_err();
+    assert!(found(&error).contains("a pipeline"), "{error}");
+    let error = Adapter::read(folder.path("model_index.json"), &ReadOptions::default()).unwrap_err();
+    assert!(matches!(error.cause(), E::File(FileError::NotTensors)), "{error}");
+}
+
+#[test]
 fn metadata_are_kept() {
     let folder = Folder::new();
     let tensors = [("lycoris_m.lokr_w1", tensor(&[2, 5])), ("lycoris_m.lokr_w2", tensor(&[3, 2]))];

@@ -328,7 +328,7 @@ fn what_is_no_model_says_what_it_is() {
         |e| matches!(e, E::File(FileError::ModelsBelow { directories }) if directories[..] == ["unet"]),
     );
     folder.write("config.json", "{}");
-    cause(open("config.json"), |e| matches!(e, E::File(FileError::NotAModel)));
+    cause(open("config.json"), |e| matches!(e, E::File(FileError::NotTensors)));
     folder.write("empty/model_index.json", r#"{"../plain": ["diffusers", "UNet2DConditionModel"]}"#);
     cause(open("empty"), |e| matches!(e, E::File(FileError::Missing { .. })));
     folder.write("empty/model_index.json", "{");

@@ -23,10 +23,10 @@ use crate::quantized::{Encoding, Scales, Weight};
 /// `out` has the form of the base: a file for a model of one file, a directory for a model in a directory or with an
 /// index, with the same file names, the index, and the other files of the base's directory such as `config.json` and
 /// the tokenizer. A pipeline gives a pipeline: the components that adapters do not adapt are copied whole. Weights keep
-/// their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors
-/// that no adapter changes are copied bit for bit, and so are those rows of a fused one that none changes; an adapter's
-/// `modules_to_save` take the place of the base's, rounded to its types. [`WholeTensors`](crate::WholeTensors) says which
-/// of them may be new to the base or have more rows; the index of shards and the `vocab_size` of `config.json` follow.
+/// their types: arithmetic is in f32 (f64 for f64) and each value is rounded once. Tensors that no adapter changes are
+/// copied bit for bit, and so are those rows of a fused one that none changes; an adapter's `modules_to_save` take the
+/// place of the base's, rounded to its types. [`WholeTensors`](crate::WholeTensors) says which of them may be new to
+/// the base or have more rows; the index of shards and the `vocab_size` of `config.json` follow.
 ///
 /// Weights of eight bits a value (F8_E4M3, F8_E5M2, or integers, with or without scales) keep their layout: scales are
 /// made anew, so that the largest value fills the type, and values are rounded as [`QuantizedOptions`] say; so do the

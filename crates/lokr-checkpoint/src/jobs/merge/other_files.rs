@@ -31,8 +31,8 @@ const WEIGHTS: [&str; 12] = [
 ];
 
 impl OtherFiles {
-    /// Sorts the entries of a model's directory: its indexes and its small files are copied. Of a pipeline, so are those
-    /// of the components that are adapted, and everything of the other components.
+    /// Sorts the entries of a model's directory: its indexes and its small files are copied. Of a pipeline, so are
+    /// those of the components that are adapted, and everything of the other components.
     pub(super) fn of(base: &BaseModel) -> Result<Self> {
         let mut others = Self::default();
         let Some(directory) = base.directory() else { return Ok(others) };
