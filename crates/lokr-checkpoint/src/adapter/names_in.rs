@@ -30,12 +30,12 @@ fn find(
     let placed = place_modules(adapter, base)?;
     let encoders = base.map_or_else(|| text_encoders(&placed), |base| TextEncoders::count(base.names()));
     let namer = Namer { dialect, prefix, encoders, network: base.map(network).unwrap_or_default() };
+    // Names of its own dialect stay: those of kohya's files depend on how many text encoders the program counts.
+    let stay = adapter.dialect() == dialect && prefix.is_none();
     let (mut names, mut first_of) = (BTreeMap::new(), BTreeMap::new());
     for PlacedModule { name: old, place, .. } in &placed {
-        let new = match dialect {
-            Dialect::Dotted if prefix.is_none() => dotted::written(&namer.name(place)?)?,
-            _ => namer.name(place)?,
-        };
+        let name = if stay { old.clone() } else { namer.name(place)? };
+        let new = if dialect == Dialect::Dotted && prefix.is_none() { dotted::written(&name)? } else { name };
         let first: &&str = first_of.entry(new.clone()).or_insert(&**old);
         if adapter.dialect().path(first) != adapter.dialect().path(old) {
             let (first, second) = ((*first).to_owned(), old.clone());

@@ -64,7 +64,8 @@ pub(crate) fn strip(module: &str) -> &str {
         .unwrap_or(module)
 }
 
-/// The name by which ComfyUI looks a module up: `diffusion_model.` and the path, or for CLIP what diffusers calls it.
+/// The name by which programs look a module up: `diffusion_model.` and the path, for CLIP what diffusers calls it, and
+/// diffusers' own names of image models as they are.
 pub(crate) fn written(path: &str) -> Result<String, ModuleError> {
     /// CLIP's places in checkpoints of several models, and what diffusers and ComfyUI have in their stead.
     const TEXT: [(&str, &str); 3] = [
@@ -72,8 +73,9 @@ pub(crate) fn written(path: &str) -> Result<String, ModuleError> {
         ("cond_stage_model.transformer.", "text_encoder."),
         ("text_encoder_1.", "text_encoder."),
     ];
-    /// Names that ComfyUI looks up as they are.
-    const KEPT: [&str; 4] = ["text_encoders.", "text_encoder.", "text_encoder_2.", "text_encoder_3."];
+    /// Names that ComfyUI and diffusers look up as they are.
+    const KEPT: [&str; 6] =
+        ["text_encoders.", "text_encoder.", "text_encoder_2.", "text_encoder_3.", "transformer.", "unet."];
     if let Some((rest, name)) = TEXT.iter().find_map(|(place, name)| Some((path.strip_prefix(place)?, name))) {
         return Ok(format!("{name}{rest}"));
     }

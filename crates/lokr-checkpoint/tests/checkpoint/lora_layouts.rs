@@ -151,6 +151,26 @@ fn underscored_names_need_a_base_only_where_dots_are_wanted() {
     assert_same(&made(&adapter(&tensors), None, LoraLayout::Kohya), names, &changes, &shapes);
 }
 
+/// How many text encoders there are, and with it their prefix, is the program's to count, not the base model's.
+#[test]
+fn names_of_the_same_kind_stay() {
+    let plain: &[(&'static str, &[usize])] = &[("lokr_w1", &[2, 2]), ("lokr_w2", &[2, 2])];
+    let folder = Folder::new();
+    let model = base(&folder, &[("text_encoder.a.b.weight", tensor(&[4, 4]))]);
+    let lora = made(&adapter(&factors("lora_te1_a_b", 1, plain)), Some(&model), LoraLayout::Kohya);
+    assert!(lora.tensors.contains_key("lora_te1_a_b.lora_up.weight"), "{:?}", lora.tensors.keys());
+    for (name, dotted) in [
+        ("transformer.blocks.0.q", "transformer.blocks.0.q"),
+        ("model.diffusion_model.a", "diffusion_model.a"),
+        ("text_encoders.clip_l.transformer.a", "text_encoders.clip_l.transformer.a"),
+        ("double_blocks.0.a", "diffusion_model.double_blocks.0.a"),
+    ] {
+        let tensors = [factors(name, 1, plain), vec![(format!("{name}.alpha"), filled(&[], 1.0))]].concat();
+        let lora = made(&adapter(&tensors), None, LoraLayout::Dotted);
+        assert!(lora.tensors.contains_key(&format!("{dotted}.lora_A.weight")), "{:?}", lora.tensors.keys());
+    }
+}
+
 #[test]
 fn low_rank_convolutions_get_their_kernel_from_the_base() {
     for (kernel, columns) in [(&[1, 1][..], 3), (&[3, 1], 9), (&[5], 15), (&[2, 2, 3], 36)] {
