@@ -473,6 +473,18 @@ fn what_fits_nothing_is_shown_beside_the_models_names() {
     assert!(!error.to_string().contains("LTX"), "{error}");
 }
 
+/// Quantised weights have a scale beside them, which is no weight of a norm.
+#[test]
+fn a_scale_beside_a_weight_is_no_weight() {
+    let folder = Folder::new();
+    let mut model = Model::from([("m.qkv_proj.weight".to_owned(), random(&[36, 12], 3))]);
+    model.insert("m.qkv_proj.scale".to_owned(), random(&[1], 4));
+    model.insert("layers.0.attention.q_norm.scale".to_owned(), random(&[3], 5));
+    let base = save(&folder, "model.safetensors", "", &model);
+    assert_eq!(base.info("m.k_proj.weight").unwrap().1, [12, 12]);
+    assert_eq!(base.info("layers.0.attention.norm_q.weight").unwrap().1, [3]);
+}
+
 #[test]
 fn a_path_itself_comes_before_one_behind_a_models_name() {
     let folder = Folder::new();
