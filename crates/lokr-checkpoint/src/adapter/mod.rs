@@ -5,7 +5,7 @@
 //! - `resolve`: which weight of a base model a module belongs to; `targets`: the same for jobs that may do without one.
 //! - `place`, `rename`, `fit`, `assemble`: where modules belong, the names and forms that another dialect has for them,
 //!   and an adapter of such modules.
-//! - `convert`: from one dialect to another.
+//! - `convert`: from one dialect to another; `in_parts`: modules of weights that a model keeps in several tensors.
 //! - `write_adapter`: to files.
 //!
 //! It uses `file`, `module`, `dialect`, `family` and `model`, and knows nothing of the jobs.
@@ -16,6 +16,7 @@ mod alpha;
 mod assemble;
 mod convert;
 mod fit;
+mod in_parts;
 mod options;
 mod place;
 mod read_adapter;
