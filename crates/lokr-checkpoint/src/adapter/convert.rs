@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::adapter::Adapter;
 use super::assemble::{Origin, assemble};
+use super::in_parts::in_parts;
 use super::place::{Place, PlacedModule, network, place_modules, place_others, text_encoders};
 use super::rename::Namer;
 use super::resolve::Unmatched;
@@ -70,7 +71,8 @@ impl Adapter {
     ///
     /// Underscored names cannot be undone, so from LyCORIS's or kohya's dialect to PEFT's or the dotted one the base
     /// model is needed. Where it is given, the new names are those of its modules, and the result is checked to mean
-    /// the same weights. In its own dialect the adapter keeps its names, unless a prefix is given.
+    /// the same weights; a module whose weight it keeps in parts becomes one for each part, where the rows of `w1` can be
+    /// shared out so. In its own dialect the adapter keeps its names, unless a prefix is given.
     ///
     /// # Cost
     /// Tensors that change neither type nor value share the bytes of this adapter.
@@ -92,6 +94,10 @@ impl Adapter {
             return Err(ModuleError::CannotHold { module, dialect, reason }.into());
         }
         let (placed, others) = (place_modules(self, base)?, place_others(self, base)?);
+        let placed = match base {
+            Some(base) => in_parts(placed, base, dialect)?,
+            None => placed,
+        };
         if self.dialect() == Dialect::Terms && dialect != Dialect::Terms {
             let mut paths = BTreeSet::new();
             let path = |module: &PlacedModule| match &module.place {

@@ -10,7 +10,7 @@
 //!   for them,
 //!   and an adapter of such modules.
 //! - `names_in`: only those names.
-//! - `convert`: from one dialect to another.
+//! - `convert`: from one dialect to another; `in_parts`: modules of weights that a model keeps in several tensors.
 //! - `write_adapter`: to files.
 //!
 //! It uses `file`, `module`, `dialect`, `family` and `model`, and knows nothing of the jobs.
@@ -23,6 +23,7 @@ mod convert;
 mod counterparts;
 mod fit;
 mod fit_other;
+mod in_parts;
 mod names_in;
 mod one_model;
 mod options;

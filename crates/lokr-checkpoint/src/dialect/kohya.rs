@@ -39,7 +39,7 @@ const COMPONENTS: [Component; 7] = [
     ("lora_te3_", &THIRD_TEXT),
     (
         "lora_te_",
-        // The last three are those of language models, such as Anima's.
+        // Those from `model.` on are language models and T5, as the newer image and video models have them.
         &[
             "",
             "text_encoder.",
@@ -50,6 +50,14 @@ const COMPONENTS: [Component; 7] = [
             "model.",
             "text_encoder.model.",
             "text_encoders.qwen3_06b.transformer.model.",
+            "text_encoders.qwen3_4b.transformer.model.",
+            "text_encoders.qwen25_7b.transformer.model.",
+            "text_encoders.mistral3_24b.transformer.model.",
+            "text_encoders.gemma2_2b.transformer.model.",
+            "text_encoders.llama.transformer.model.",
+            "text_encoders.t5xxl.transformer.",
+            "text_encoders.umt5xxl.transformer.",
+            "text_encoders.clip_l.transformer.",
         ],
     ),
 ];

@@ -110,8 +110,12 @@ impl Views {
     pub(super) fn new<'a>(stored: impl Iterator<Item = (&'a str, &'a [usize])>) -> Self {
         let mut tensors: BTreeMap<(String, &str), (&str, &[usize])> = BTreeMap::new();
         for (tensor, shape) in stored {
-            if let Some(key) = split(tensor).filter(|_| !shape.is_empty()) {
-                tensors.insert(key, (tensor, shape));
+            // Sizes of tensors without values may be any numbers; those of others are bounded by their files.
+            if let Some(key) = split(tensor).filter(|_| !shape.is_empty() && !shape.contains(&0)) {
+                let entry = tensors.entry(key).or_insert((tensor, shape));
+                if tensor.ends_with(".weight") {
+                    *entry = (tensor, shape);
+                }
             }
         }
         let mut modules = Modules::default();

@@ -1,5 +1,9 @@
 //! The adapter of one layer.
 
+use std::ops::Range;
+
+use lokr_layers::DoraAxis;
+
 use super::factor::{W1, W2, check_ranks};
 use super::suffix::DORA_SCALE;
 use crate::error::{ModuleError, Result};
@@ -98,6 +102,26 @@ impl Module {
         };
         let dora_scale = self.dora_scale.as_ref().map(|tensor| change(DORA_SCALE, tensor)).transpose()?;
         Ok(Self { w1, w2, dora_scale, ..self })
+    }
+
+    /// The module of some rows of its weight, which has this shape: of those of the first factor. Nothing where the rows
+    /// are not whole blocks of the second one, or where norms of DoRA are over all rows.
+    pub(crate) fn rows(&self, weight: &[usize], rows: Range<usize>) -> Result<Option<Self>> {
+        let (p, _) = self.w2.dim();
+        let norms = match (self.dora_axis(weight)?, &self.dora_scale) {
+            (Some(DoraAxis::Output), Some(norms)) => Some(norms.rows(rows.clone())),
+            (None, _) | (_, None) => None,
+            _ => return Ok(None),
+        };
+        if !self.is_kronecker() || !rows.start.is_multiple_of(p) || !rows.end.is_multiple_of(p) {
+            return Ok(None);
+        }
+        let blocks = rows.start / p..rows.end / p;
+        let w1 = match &self.w1 {
+            W1::Full(w) => W1::Full(w.rows(blocks)),
+            W1::LowRank { a, b } => W1::LowRank { a: a.rows(blocks), b: b.clone() },
+        };
+        Ok(Some(Self { w1, dora_scale: norms, ..self.clone() }))
     }
 
     /// The same module with another form of its second factor.
