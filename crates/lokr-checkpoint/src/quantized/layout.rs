@@ -140,6 +140,8 @@ pub(crate) fn layout(name: &str, stored: Option<(Dtype, &[usize])>, beside: &Bes
         (Some((first, ..)), Some((second, ..))) => {
             return Err(FileError::ScalesTwice { key: name.to_owned(), first, second }.into());
         }
+        // Exponents of two for each 32 columns, in an order of their own.
+        (Some((_, tensor, _)), None) if tensor.dtype() == Dtype::U8 => return refuse("MXFP8".to_owned()),
         (Some((scales, tensor, unit)), None) => Some(StoredScales::read(scales, &tensor, unit, shape, beside)?),
         (None, _) => match told.as_ref().map(|(by, _)| by.clone()).or_else(|| beside.claims_scale(name, shape)) {
             Some(told_by) => {

@@ -130,6 +130,7 @@ fn layouts_that_are_not_read_are_named() {
         ("NVFP4", vec![integers("m.weight_packed"), ("m.weight_global_scale", none())]),
         ("MXFP4", vec![("m_blocks", none()), ("m_scales", none())]),
         ("mxfp8", vec![("m.weight", codes(Dtype::F8_E4M3)), ("m.comfy_quant", text(r#"{"format": "mxfp8"}"#))]),
+        ("MXFP8", vec![("m.weight", codes(Dtype::F8_E4M3)), ("m.weight_scale", raw(Dtype::U8, &[6, 1], 6))]),
         ("HQQ", vec![("m.W_q", none())]),
         ("Quanto", vec![("m.weight._data", none()), ("m.weight._scale", none())]),
         ("torchao", vec![("m._weight_qdata", none())]),
