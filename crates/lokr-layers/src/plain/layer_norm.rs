@@ -1,7 +1,7 @@
 //! Rows of mean 0 and variance 1.
 
 use lokr_core::Scalar;
-use ndarray::{ArrayRef2, ArrayView1};
+use ndarray::{ArrayRef2, ArrayView1, Axis};
 
 use super::parameters::Parameter;
 use crate::activation::Activation;
@@ -108,7 +108,7 @@ impl<T: Scalar> LayerNorm<T> {
         if !self.frozen {
             let (of_weight, of_bias) = (self.weight.accumulate()?, self.bias.accumulate()?);
             for (dy, normalized) in dy.rows().into_iter().zip(normalized.rows()) {
-                let pieces = dy.exact_chunks(size).into_iter().zip(normalized.exact_chunks(size));
+                let pieces = dy.axis_chunks_iter(Axis(0), size).zip(normalized.axis_chunks_iter(Axis(0), size));
                 for (dy, normalized) in pieces {
                     let sums = of_weight.iter_mut().zip(&mut *of_bias);
                     for ((of_weight, of_bias), (&dy, &x)) in sums.zip(dy.iter().zip(normalized)) {
@@ -121,8 +121,8 @@ impl<T: Scalar> LayerNorm<T> {
         let weight = self.weight.values.row(0);
         let mut inverses = self.inverses.iter();
         for ((dy, normalized), mut dx) in dy.rows().into_iter().zip(normalized.rows()).zip(dx.rows_mut()) {
-            let pieces = dy.exact_chunks(size).into_iter().zip(normalized.exact_chunks(size));
-            for ((dy, normalized), dx) in pieces.zip(dx.exact_chunks_mut(size)) {
+            let pieces = dy.axis_chunks_iter(Axis(0), size).zip(normalized.axis_chunks_iter(Axis(0), size));
+            for ((dy, normalized), dx) in pieces.zip(dx.axis_chunks_iter_mut(Axis(0), size)) {
                 let values = || dy.iter().zip(weight).zip(normalized);
                 let count = size as f64;
                 let of_mean = values().map(|((&dy, &w), _)| (dy * w).to_f64_exact()).sum::<f64>() / count;
@@ -156,7 +156,7 @@ impl<T: Scalar> Layer<T> for LayerNorm<T> {
         self.check(x, y)?;
         let (weight, bias) = (self.weight.values.row(0), self.bias.values.row(0));
         for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
-            for (x, y) in x.exact_chunks(self.size()).into_iter().zip(y.exact_chunks_mut(self.size())) {
+            for (x, y) in x.axis_chunks_iter(Axis(0), self.size()).zip(y.axis_chunks_iter_mut(Axis(0), self.size())) {
                 let (mean, inverse) = self.moments(&x);
                 for ((y, &x), (&w, &b)) in y.into_iter().zip(x).zip(weight.iter().zip(bias)) {
                     *y = (x - mean) * inverse * w + b;
@@ -174,8 +174,8 @@ impl<T: Scalar> Layer<T> for LayerNorm<T> {
         self.inverses.clear();
         let (weight, bias) = (self.weight.values.row(0), self.bias.values.row(0));
         for ((x, mut y), mut kept) in x.rows().into_iter().zip(y.rows_mut()).zip(normalized.rows_mut()) {
-            let pieces = x.exact_chunks(self.size()).into_iter().zip(y.exact_chunks_mut(self.size()));
-            for ((x, y), kept) in pieces.zip(kept.exact_chunks_mut(self.size())) {
+            let pieces = x.axis_chunks_iter(Axis(0), self.size()).zip(y.axis_chunks_iter_mut(Axis(0), self.size()));
+            for ((x, y), kept) in pieces.zip(kept.axis_chunks_iter_mut(Axis(0), self.size())) {
                 let (mean, inverse) = self.moments(&x);
                 self.inverses.push(inverse);
                 let values = y.into_iter().zip(kept).zip(x).zip(weight.iter().zip(bias));
