@@ -325,13 +325,7 @@ impl<'a> BaseNames<'a> {
     }
 
     /// The modules that a name can mean, each by one of its names.
-    pub(super) fn find(
-        &self,
-        dialect: Dialect,
-        name: &str,
-        prefix: &str,
-        indexes: &mut Indexes<'a>,
-    ) -> Vec<&'a str> {
+    pub(super) fn find(&self, dialect: Dialect, name: &str, prefix: &str, indexes: &mut Indexes<'a>) -> Vec<&'a str> {
         let found = match dialect {
             Dialect::Peft | Dialect::Dotted => self.find_path(name, indexes),
             Dialect::Terms => terms::path(name).map_or_else(BTreeSet::new, |path| self.find_path(path, indexes)),

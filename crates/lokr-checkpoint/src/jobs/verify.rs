@@ -134,9 +134,8 @@ pub fn verify(
     let belongings = Belongings::new(base, merged, &plan);
     let expected = base.names().chain(plan.added.keys().map(String::as_str)).filter(|name| !belongings.contains(name));
     let (both, missing): (Vec<_>, Vec<_>) = expected.partition(|name| merged.info(name).is_some());
-    let is_extra = |name: &&str| {
-        base.info(name).is_none() && !plan.added.contains_key(*name) && !belongings.contains(name)
-    };
+    let is_extra =
+        |name: &&str| base.info(name).is_none() && !plan.added.contains_key(*name) && !belongings.contains(name);
     let extra = merged.names().filter(is_extra).map(str::to_owned).collect();
     let missing = missing.into_iter().map(str::to_owned).collect();
     let mut tell = |event: Progress<'_>| event.tell(progress);

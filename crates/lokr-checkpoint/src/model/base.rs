@@ -232,7 +232,8 @@ impl BaseModel {
 
     /// A weight as it is stored, or some rows of one.
     pub(crate) fn stored_weight(&self, name: &str) -> Result<Weight> {
-        let stored = |tensor: &str| Ok(Weight { encoding: self.layout(tensor)?.encoding, tensor: self.tensor(tensor)? });
+        let stored =
+            |tensor: &str| Ok(Weight { encoding: self.layout(tensor)?.encoding, tensor: self.tensor(tensor)? });
         if self.stores(name) {
             return stored(name);
         }

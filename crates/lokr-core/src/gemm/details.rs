@@ -96,8 +96,24 @@ fn best_of_processor() -> Level {
 
 /// OpenBLAS's names of its kernels for x86-64 processors without AVX2, from its list of targets.
 const WITHOUT_AVX2: [&str; 18] = [
-    "Generic", "Katmai", "Coppermine", "Northwood", "Prescott", "Banias", "Atom", "Core2", "Penryn", "Dunnington",
-    "Nehalem", "Sandybridge", "Athlon", "Opteron", "Barcelona", "Bobcat", "Bulldozer", "Nano",
+    "Generic",
+    "Katmai",
+    "Coppermine",
+    "Northwood",
+    "Prescott",
+    "Banias",
+    "Atom",
+    "Core2",
+    "Penryn",
+    "Dunnington",
+    "Nehalem",
+    "Sandybridge",
+    "Athlon",
+    "Opteron",
+    "Barcelona",
+    "Bobcat",
+    "Bulldozer",
+    "Nano",
 ];
 
 fn advice(kernels: &str, best: Level) -> Option<String> {
@@ -163,7 +179,9 @@ mod tests {
     #[test]
     fn old_kernels_on_a_new_processor_are_worth_a_word() {
         let advised = |kernels, best| advice(kernels, best).is_some();
-        assert!(advised("Prescott", Level::Avx512) && advised("PRESCOTT", Level::Avx2) && advised("Generic", Level::Avx2));
+        assert!(
+            advised("Prescott", Level::Avx512) && advised("PRESCOTT", Level::Avx2) && advised("Generic", Level::Avx2)
+        );
         assert!(!advised("Prescott", Level::Older));
         for kernels in ["SkylakeX", "Haswell", "Zen", "Cooperlake", "SapphireRapids", "armv8"] {
             assert!(!advised(kernels, Level::Avx512), "{kernels}");

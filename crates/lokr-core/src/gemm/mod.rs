@@ -31,8 +31,8 @@ mod threads;
 pub(crate) mod views;
 
 pub use backend::{Backend, backend};
-pub use details::{BackendDetails, backend_details};
 pub(crate) use blend::Blend;
+pub use details::{BackendDetails, backend_details};
 pub(crate) use dispatch::{matmul, prefers_blas, product};
 pub use matmul::matmul_into;
 pub use packed::PackedMatrix;

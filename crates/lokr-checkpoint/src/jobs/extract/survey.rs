@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-
 use super::difference::difference;
 use super::options::ExtractOptions;
 use super::report::NotAdaptedReason;

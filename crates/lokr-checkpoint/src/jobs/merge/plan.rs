@@ -89,7 +89,8 @@ impl<'a> Plan<'a> {
                 let dtype = base.info(&tensor).and_then(|(dtype, _)| FloatType::from_dtype(dtype));
                 check_range(signed.multiplier, module.scale_by(signed.scale)?, dtype == Some(FloatType::F64))?;
                 if self.modules_to_save.contains_key(&tensor) {
-                    let (first, second) = ("a tensor that an adapter stores whole".to_owned(), module.name().to_owned());
+                    let (first, second) =
+                        ("a tensor that an adapter stores whole".to_owned(), module.name().to_owned());
                     return Err(NameError::DuplicateTarget { first, second, target: tensor }.into());
                 }
                 let elsewhere = elsewhere.iter().filter(|other| other.window != window).cloned().collect();
