@@ -1,6 +1,6 @@
 //! Criterion benchmarks against the naive Kronecker product, to see a regression: apply, gradients and merge, in f32
-//! and f64; gates against plain loops; and a batch that uses many adapters of one base. Throughput counts flops (the fewest that do the job, for the naive way too),
-//! for merges values of `W`.
+//! and f64; gates against plain loops; and a batch that uses many adapters of one base. Throughput counts flops (the
+//! fewest that do the job, for the naive way too), for merges values of `W`.
 //!
 //! `cargo bench --bench kron`; to compare machines or backends, `cargo bench --bench ratios` is the better tool.
 #![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.

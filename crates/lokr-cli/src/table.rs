@@ -1,5 +1,6 @@
 //! Plain tables: columns as wide as their widest cell, two spaces between them. Where that is too wide for a usual
-//! terminal, what every row says can be taken out, and the first column, which holds names, is written above the others.
+//! terminal, what every row says can be taken out, and the first column, which holds names, is written above the
+//! others.
 
 use std::fmt;
 

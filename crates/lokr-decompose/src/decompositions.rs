@@ -31,7 +31,8 @@ pub struct Decompositions<T> {
     pub skew_eigen: fn(ArrayView2<'_, T>) -> Option<Eigen<T, Complex<T>>>,
     /// The eigenvalues of a square matrix.
     pub eigenvalues: fn(ArrayView2<'_, T>) -> Option<Array1<Complex<T>>>,
-    /// `H`, zero below the first subdiagonal, and the orthogonal `Q` of a square matrix `Q·H·Qᵀ`; about `14/3·n³` flops.
+    /// `H`, zero below the first subdiagonal, and the orthogonal `Q` of a square matrix `Q·H·Qᵀ`; about `14/3·n³`
+    /// flops.
     pub hessenberg: fn(ArrayView2<'_, T>) -> (Array2<T>, Array2<T>),
     /// The lower Cholesky factor of a symmetric matrix, or `None` when it is not positive definite.
     pub cholesky_lower: fn(ArrayView2<'_, T>) -> Option<Array2<T>>,

@@ -72,9 +72,9 @@ fn solve_systems<T: NdFloat>(of: Decompositions<T>) {
         let definite = m.dot(&m.t());
         let lower = (of.cholesky_lower)(definite.view()).unwrap();
         near(&lower.dot(&lower.t()), &definite);
-        assert_eq!((of.cholesky_lower)((-&definite).view()), None);
+        assert_eq!((of.cholesky_lower)((&definite * -T::one()).view()), None);
 
-        let negative = -&definite;
+        let negative = &definite * -T::one();
         for (m, lu) in [
             (&m, (of.lu)(m.view())),
             (&definite, (of.lu_of_cholesky)(lower.view(), false)),

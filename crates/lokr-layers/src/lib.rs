@@ -17,7 +17,7 @@
 //! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
 //! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
 //! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back by [`Layer::merged`] |
-//! | serve many adapters of one base | [`Sequential::put_updates`], [`Sequential::predict_mixed`]; [`Sequential::share`] |
+//! | serve many adapters of one base | [`Sequential::share`], [`Sequential::predict_mixed`] |
 //! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`] |
 //! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
 //! | regularise | [`LoKrBuilder::input_dropout`], [`LoKrBuilder::rank_dropout`], [`LoKrBuilder::module_dropout`] |
@@ -57,8 +57,8 @@
 //! # Rooms
 //!
 //! A batch passes from the top downwards: [`training`] calls a [`network`], which calls its layers, [`adapter`] the
-//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, [`plain`] are others, and all of them speak the
-//! language of [`layer`]. Shapes are `(batch, values)`, one
+//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, [`plain`] are others, and all
+//! of them speak the language of [`layer`]. Shapes are `(batch, values)`, one
 //! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
 //! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own

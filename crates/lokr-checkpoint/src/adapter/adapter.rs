@@ -83,8 +83,8 @@ impl Adapter {
         &self.modules
     }
 
-    /// What other algorithms change beside them: LoRA, LoHa, stored differences, sorted by module and parameter. They are
-    /// applied like the LoKr modules.
+    /// What other algorithms change beside them: LoRA, LoHa, stored differences, sorted by module and parameter. They
+    /// are applied like the LoKr modules.
     #[must_use]
     pub fn others(&self) -> &[OtherModule] {
         &self.others

@@ -1,8 +1,8 @@
 //! What a stored `alpha` means, and which to store: the factor `s` before the product.
 //!
-//! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors of
-//! a LoKr full there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in its
-//! configuration and divides in both cases.
+//! A file that stores `alpha` means `s = alpha / r`, where `r` is the rank of its low-rank factors. With both factors
+//! of a LoKr full there is no rank to divide by, `alpha` is a placeholder and `s = 1`. PEFT stores `alpha` and `r` in
+//! its configuration and divides in both cases.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,8 +62,8 @@ impl Stated {
 
     /// The `alpha` and the scale of another algorithm's factors of rank `rank`.
     ///
-    /// Without an `alpha` of its own a LoRA has that of the header, where its program writes it there, and else scale 1,
-    /// as all readers have it.
+    /// Without an `alpha` of its own a LoRA has that of the header, where its program writes it there, and else scale
+    /// 1, as all readers have it.
     pub(super) fn scale_of_other(
         &self,
         module: &str,

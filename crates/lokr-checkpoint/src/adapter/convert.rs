@@ -71,16 +71,16 @@ impl Adapter {
     ///
     /// Underscored names cannot be undone, so from LyCORIS's or kohya's dialect to PEFT's or the dotted one the base
     /// model is needed. Where it is given, the new names are those of its modules, and the result is checked to mean
-    /// the same weights; a module whose weight it keeps in parts becomes one for each part, where the rows of `w1` can be
-    /// shared out so. In its own dialect the adapter keeps its names, unless a prefix is given.
+    /// the same weights; a module whose weight it keeps in parts becomes one for each part, where the rows of `w1` can
+    /// be shared out so. In its own dialect the adapter keeps its names, unless a prefix is given.
     ///
     /// # Cost
     /// Tensors that change neither type nor value share the bytes of this adapter.
     /// # Errors
     /// Those of [`Adapter::from_modules`]; [`NameError::BaseNeeded`](crate::NameError::BaseNeeded); with a base those
     /// of [`Adapter::resolve`]; [`JobError::SeveralTerms`] from [`Dialect::Terms`] to another one;
-    /// [`ModuleError::CannotHold`] for `modules_to_save` outside of PEFT, and for other algorithms than LoKr in PEFT and
-    /// in sums of terms; [`ModuleError::NonFinite`] for values that
+    /// [`ModuleError::CannotHold`] for `modules_to_save` outside of PEFT, and for other algorithms than LoKr in PEFT
+    /// and in sums of terms; [`ModuleError::NonFinite`] for values that
     /// overflow the new type.
     pub fn convert(&self, options: &ConvertOptions, base: Option<&BaseModel>) -> Result<Conversion> {
         self.converted(options, base).in_file(self.path())

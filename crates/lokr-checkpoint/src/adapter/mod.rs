@@ -6,8 +6,8 @@
 //! - `resolve`: which weight of a base model a module belongs to; `one_model`: which of several models names must say;
 //!   `targets`: the same for jobs that may do without a base; `counterparts`: which tensor of a base model another
 //!   model's tensor is.
-//! - `place`, `rename`, `fit`, `fit_other`, `assemble`: where modules belong, the names and forms that another dialect has
-//!   for them,
+//! - `place`, `rename`, `fit`, `fit_other`, `assemble`: where modules belong, the names and forms that another dialect
+//!   has for them,
 //!   and an adapter of such modules.
 //! - `names_in`: only those names.
 //! - `convert`: from one dialect to another; `in_parts`: modules of weights that a model keeps in several tensors.

@@ -27,8 +27,8 @@ pub enum Unmatched {
 }
 
 /// Which weight of the base model each module of an adapter belongs to; several modules of one only in
-/// [`Dialect::Terms`]. A weight may be some rows of a stored tensor, or several tensors one below the other: its name is
-/// one that [`BaseModel::info`] and [`BaseModel::tensor`] know.
+/// [`Dialect::Terms`]. A weight may be some rows of a stored tensor, or several tensors one below the other: its name
+/// is one that [`BaseModel::info`] and [`BaseModel::tensor`] know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolution {
     targets: BTreeMap<String, String>,
@@ -147,8 +147,8 @@ impl Adapter {
         Ok(Resolution { targets, others, unmatched, placeholders })
     }
 
-    /// The parameter that a module of another algorithm changes, which fits it; nothing where the base model has neither
-    /// its layer nor a parameter of its name.
+    /// The parameter that a module of another algorithm changes, which fits it; nothing where the base model has
+    /// neither its layer nor a parameter of its name.
     fn parameter_of(&self, base: &BaseModel, module: &OtherModule, layer: Option<&str>) -> Result<Option<String>> {
         let Some(layer) = layer else {
             // A parameter that is no layer's weight, such as a table of embeddings, has its own name in a dotted file.
@@ -196,8 +196,8 @@ impl Resolution {
     /// The layer of a network that each of the names in a file means: names of that dialect and prefix.
     ///
     /// # Errors
-    /// [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`]; [`NameError::UnmatchedModules`] as `policy` says,
-    /// and [`NameError::NothingMatches`].
+    /// [`NameError::AmbiguousModule`], [`NameError::DuplicateTarget`]; [`NameError::UnmatchedModules`] as `policy`
+    /// says, and [`NameError::NothingMatches`].
     pub(crate) fn of_layers<'m>(
         (dialect, prefix): (Dialect, &str),
         modules: impl Iterator<Item = &'m str>,

@@ -30,7 +30,8 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    /// Sorts the tensors of a file; `prefix` is that of LyCORIS names, and `peft_lora` says that PEFT's modules are LoRAs.
+    /// Sorts the tensors of a file; `prefix` is that of LyCORIS names, and `peft_lora` says that PEFT's modules are
+    /// LoRAs.
     pub(super) fn new(
         file: &TensorFile,
         dialect: Dialect,

@@ -2,8 +2,8 @@
 //!
 //! LyCORIS, kohya's scripts, musubi-tuner, ai-toolkit, OneTrainer and ComfyUI store `alpha` as a tensor of each module;
 //! what the first three say of it in the header (`ss_network_dim`, `ss_network_alpha`, `ss_network_args`) is what was
-//! asked for, and no reader applies it. diffusers, and SimpleTuner through it, store the `alpha` of a LoRA in the header
-//! alone, in the entry `lora_adapter_metadata` (`loaders/lora_base.py`); some publishers write a single `alpha`.
+//! asked for, and no reader applies it. diffusers, and SimpleTuner through it, store the `alpha` of a LoRA in the
+//! header alone, in the entry `lora_adapter_metadata` (`loaders/lora_base.py`); some publishers write a single `alpha`.
 
 use std::collections::BTreeMap;
 

@@ -7,8 +7,8 @@
 //! - `part`: the names that are written, by the model of several that a module is in.
 //! - `openclip`: the names that adapters carry for the modules of this text encoder.
 //!
-//! It uses the modules of `module`, the JSON of `file` and the places of `family`; what is done with a name is the affair
-//! of `adapter`.
+//! It uses the modules of `module`, the JSON of `file` and the places of `family`; what is done with a name is the
+//! affair of `adapter`.
 
 mod detect;
 pub(crate) mod dotted;

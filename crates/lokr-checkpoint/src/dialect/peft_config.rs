@@ -117,7 +117,8 @@ impl PeftConfig {
         alphas.first().copied().filter(|first| alphas.iter().all(|alpha| alpha == first))
     }
 
-    /// The scale `alpha / r` of a module, `alpha / √r` of a LoRA with `use_rslora`. `rank` is that of its tensors, or `None` when both factors are full.
+    /// The scale `alpha / r` of a module, `alpha / √r` of a LoRA with `use_rslora`. `rank` is that of its tensors, or
+    /// `None` when both factors are full.
     ///
     /// A pattern counts when it matches the whole name or what follows a dot, as in PEFT. PEFT takes the first that
     /// does, but saves them sorted, so that their order is lost; several are accepted only where they agree in the

@@ -1,5 +1,5 @@
-//! Anima, and Cosmos-Predict 2, whose architecture it has: the original names and those of diffusers. The released files
-//! have `net.` before all names.
+//! Anima, and Cosmos-Predict 2, whose architecture it has: the original names and those of diffusers. The released
+//! files have `net.` before all names.
 //!
 //! Sources: `_convert_non_diffusers_anima_lora_to_diffusers` in diffusers' `loaders/lora_conversion_utils.py`, and
 //! `convert_cosmos_transformer_checkpoint_to_diffusers` in its `loaders/single_file_utils.py`.

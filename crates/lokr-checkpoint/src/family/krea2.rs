@@ -1,5 +1,5 @@
-//! Krea 2: the original names, which ComfyUI and ai-toolkit have too, and those of diffusers. Keys and values have fewer
-//! heads than queries.
+//! Krea 2: the original names, which ComfyUI and ai-toolkit have too, and those of diffusers. Keys and values have
+//! fewer heads than queries.
 //!
 //! Sources: `_convert_non_diffusers_krea2_lora_to_diffusers` in diffusers' `loaders/lora_conversion_utils.py`, its
 //! `models/transformers/transformer_krea2.py`, and `krea2/krea2_mmdit.py` of musubi-tuner.

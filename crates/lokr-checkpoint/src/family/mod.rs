@@ -8,8 +8,8 @@
 //!   `generic`, the lines that hold for any model.
 //!
 //! A table is read both ways: a model that stores a line's name has its parts too, and a model that stores the parts
-//! has the name. Each file says which program its facts are taken from. This room knows names and sizes only; it uses no
-//! other.
+//! has the name. Each file says which program its facts are taken from. This room knows names and sizes only; it uses
+//! no other.
 
 mod ace_step;
 mod anima;

@@ -1,5 +1,5 @@
-//! OpenCLIP's text encoder, which SDXL's second one and that of Stable Diffusion 2 are: its own names, in checkpoints of
-//! one file, and those of `transformers`, which adapters carry.
+//! OpenCLIP's text encoder, which SDXL's second one and that of Stable Diffusion 2 are: its own names, in checkpoints
+//! of one file, and those of `transformers`, which adapters carry.
 //!
 //! Source: `convert_open_clip_checkpoint` in diffusers' `loaders/single_file_utils.py`, and `transformers_convert` in
 //! ComfyUI's `comfy/utils.py`.

@@ -12,9 +12,9 @@ pub(crate) enum Spelling {
 /// What stands in a name where a pattern has `#` and `*`, in their order.
 pub(super) type Found<'a> = Vec<&'a str>;
 
-/// What stands at the pattern's places in a name that fits it. `#` stands for a number; `*`, at the beginning or the end
-/// only and followed or preceded by a dot, for one or more components. The other letters stand for themselves, and in
-/// [`Spelling::Flat`] a dot for `_`.
+/// What stands at the pattern's places in a name that fits it. `#` stands for a number; `*`, at the beginning or the
+/// end only and followed or preceded by a dot, for one or more components. The other letters stand for themselves, and
+/// in [`Spelling::Flat`] a dot for `_`.
 pub(super) fn find<'a>(pattern: &str, name: &'a str, spelling: Spelling) -> Option<Found<'a>> {
     let mut found = Vec::new();
     let (mut pattern, mut rest) = (pattern, name);

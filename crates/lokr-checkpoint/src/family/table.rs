@@ -111,8 +111,8 @@ impl Line {
     }
 }
 
-/// Which rows of a module each of its parts has, in the order of the parts; nothing where they do not add up. `first` is
-/// the number of rows of the first part, where another module tells.
+/// Which rows of a module each of its parts has, in the order of the parts; nothing where they do not add up. `first`
+/// is the number of rows of the first part, where another module tells.
 pub(crate) fn shares(
     share: &Share,
     parts: usize,

@@ -1,8 +1,8 @@
 //! The UNets of Stable Diffusion 1, 2 and XL: the original names (SGM, LDM) and those of diffusers.
 //!
 //! Source: `unet_to_diffusers` in ComfyUI's `comfy/utils.py`, and `convert_ldm_unet_checkpoint` in diffusers'
-//! `loaders/single_file_utils.py`. Blocks are counted within a level by diffusers and through all levels by the original;
-//! a level has two residual blocks on the way down and three on the way up.
+//! `loaders/single_file_utils.py`. Blocks are counted within a level by diffusers and through all levels by the
+//! original; a level has two residual blocks on the way down and three on the way up.
 
 use super::table::{Family, Line, Lines, same};
 

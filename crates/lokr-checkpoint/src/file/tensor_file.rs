@@ -87,7 +87,8 @@ impl TensorFile {
     /// The same file under other names: in each, every occurrence of the first text of each pair becomes the second.
     ///
     /// # Errors
-    /// [`NameError::DuplicateTarget`] for two names that become one; [`JobError::Option`] for a text that is in no name.
+    /// [`NameError::DuplicateTarget`] for two names that become one; [`JobError::Option`] for a text that is in no
+    /// name.
     pub(crate) fn renamed(mut self, pairs: &[(String, String)]) -> Result<Self> {
         for (from, to) in pairs {
             if from.is_empty() || !self.names().any(|name| name.contains(from)) {

@@ -25,8 +25,8 @@ pub struct VerifyOptions {
     pub whole: WholeTensors,
     /// How far a value may be from the exact one, in units of its stored type's epsilon times the mean size of the
     /// base's and the exact value. 1 allows for one rounding in each of two programs; programs that compute in half
-    /// types, as PEFT does for such models, need more. Of a type of eight bits, 1 allows for one step to the next value,
-    /// and the change as a whole must be there, too.
+    /// types, as PEFT does for such models, need more. Of a type of eight bits, 1 allows for one step to the next
+    /// value, and the change as a whole must be there, too.
     pub tolerance: f64,
 }
 
@@ -95,8 +95,8 @@ pub struct VerifyReport {
 
 /// Compares a merged model with what `base` and `adapters` make together, tensor by tensor, without writing anything.
 ///
-/// A model that is different is no error: the report says so. Of weights of eight bits, what they stand for is compared;
-/// their scales may be others, and either model may hold floats where the other one does not.
+/// A model that is different is no error: the report says so. Of weights of eight bits, what they stand for is
+/// compared; their scales may be others, and either model may hold floats where the other one does not.
 ///
 /// # Cost
 /// One read of both models, on all threads; memory as in [`merge`](crate::merge()).

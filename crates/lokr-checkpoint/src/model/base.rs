@@ -25,8 +25,8 @@ use crate::quantized::{
 ///
 /// Its tensors have other names, too: those that programs give the modules of its architecture, whole ones, parts of a
 /// tensor in which a program keeps several modules (`….attention.to_q.weight`, the first rows of
-/// `….attention.qkv.weight`), and several tensors one below the other where it keeps them apart. Which model it is shows
-/// in its own names. [`BaseModel::names`] lists what is stored; a name that is stored comes first.
+/// `….attention.qkv.weight`), and several tensors one below the other where it keeps them apart. Which model it is
+/// shows in its own names. [`BaseModel::names`] lists what is stored; a name that is stored comes first.
 ///
 /// Weights of eight bits a value (fp8 and int8, with scales or without) are read as what they stand for.
 ///
@@ -148,7 +148,8 @@ impl BaseModel {
         self.index.keys().map(String::as_str)
     }
 
-    /// Type and shape of a tensor, from the headers alone. Of several tensors one below the other, the first one's type.
+    /// Type and shape of a tensor, from the headers alone. Of several tensors one below the other, the first one's
+    /// type.
     #[must_use]
     pub fn info(&self, name: &str) -> Option<(Dtype, &[usize])> {
         if let Some(&file) = self.index.get(name) {

@@ -47,8 +47,8 @@ impl<T: Scalar> DeltaRows<T> {
         })
     }
 
-    /// `w ← w + scale·Δ` on the rows `rows` of the weight, which `w` holds. Each value of `Δ` is summed on its own and then
-    /// added once.
+    /// `w ← w + scale·Δ` on the rows `rows` of the weight, which `w` holds. Each value of `Δ` is summed on its own and
+    /// then added once.
     #[inline(always)] // Into the caller's instruction set.
     pub(crate) fn add(&self, scale: T, w: &mut ArrayViewMut2<'_, T>, rows: Range<usize>) {
         let columns = w.ncols();

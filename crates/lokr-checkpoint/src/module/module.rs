@@ -104,8 +104,8 @@ impl Module {
         Ok(Self { w1, w2, dora_scale, ..self })
     }
 
-    /// The module of some rows of its weight, which has this shape: of those of the first factor. Nothing where the rows
-    /// are not whole blocks of the second one, or where norms of DoRA are over all rows.
+    /// The module of some rows of its weight, which has this shape: of those of the first factor. Nothing where the
+    /// rows are not whole blocks of the second one, or where norms of DoRA are over all rows.
     pub(crate) fn rows(&self, weight: &[usize], rows: Range<usize>) -> Result<Option<Self>> {
         let (p, _) = self.w2.dim();
         let norms = match (self.dora_axis(weight)?, &self.dora_scale) {

@@ -1,7 +1,7 @@
 //! Files of CDKA, sums of Kronecker products under keys of their own (arXiv 2602.01267).
 //!
-//! `ΔW = λ·Σᵢ Bᵢ ⊗ Aᵢ` with `cdka_b (r, out/r₁, r₂)`, `cdka_a (r, r₁, in/r₂)` and `λ = alpha/√(r·r₂)`. Its `Bᵢ` have the
-//! outer indices: they are the factors `A` here.
+//! `ΔW = λ·Σᵢ Bᵢ ⊗ Aᵢ` with `cdka_b (r, out/r₁, r₂)`, `cdka_a (r, r₁, in/r₂)` and `λ = alpha/√(r·r₂)`. Its `Bᵢ` have
+//! the outer indices: they are the factors `A` here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,10 +24,10 @@ const A: &str = "cdka_a";
 const B: &str = "cdka_b";
 const ALPHA: &str = "alpha";
 
-/// Writes the updates of a network, sums of products, under the keys of CDKA: [`save_adapters`](crate::save_adapters) for
-/// programs that read those. The names of modules are those of LyCORIS, kohya or the dotted dialect, as
-/// [`SaveOptions::dialect`] says. What is trained in front of a product is multiplied into `cdka_b`, and the scaling goes
-/// into `alpha`; low-rank factors are multiplied out. Layers that train whole have no place there.
+/// Writes the updates of a network, sums of products, under the keys of CDKA: [`save_adapters`](crate::save_adapters)
+/// for programs that read those. The names of modules are those of LyCORIS, kohya or the dotted dialect, as
+/// [`SaveOptions::dialect`] says. What is trained in front of a product is multiplied into `cdka_b`, and the scaling
+/// goes into `alpha`; low-rank factors are multiplied out. Layers that train whole have no place there.
 ///
 /// # Errors
 /// [`JobError::Option`] for other dialects and for [`Updates::Each`], and where no update is meant;
@@ -111,8 +111,8 @@ fn root(terms: usize, r2: usize) -> f64 {
 ///
 /// # Errors
 /// Those of [`TensorFile::open`]; [`NameError::UnknownKey`] for other keys; [`ModuleError::HalfMissing`],
-/// [`ModuleError::Axes`], [`ModuleError::InnerRank`], [`ModuleError::NonFinite`] and [`ModuleError::AlphaNotFinite`] for
-/// modules that are none; and as [`load_adapters`](crate::load_adapters). The network is as it was then.
+/// [`ModuleError::Axes`], [`ModuleError::InnerRank`], [`ModuleError::NonFinite`] and [`ModuleError::AlphaNotFinite`]
+/// for modules that are none; and as [`load_adapters`](crate::load_adapters). The network is as it was then.
 pub fn load_cdka<T: Scalar>(
     network: &mut Sequential<T>,
     path: impl AsRef<Path>,

@@ -35,8 +35,8 @@ pub struct LoadedAdapters {
 /// adapter get one, with the base frozen; in adapters the update is added or takes the place of the one of that name,
 /// whose dropout stays. Layers that the file replaces whole are set. All or nothing.
 ///
-/// Names with `_` for `.`, as LyCORIS and kohya have them, are looked up among the flattened names of the layers. What a
-/// file does not say, such as dropout and what else trains, is as the network has it: to train on, call
+/// Names with `_` for `.`, as LyCORIS and kohya have them, are looked up among the flattened names of the layers. What
+/// a file does not say, such as dropout and what else trains, is as the network has it: to train on, call
 /// [`Sequential::adapt`] first.
 ///
 /// # Errors

@@ -372,8 +372,8 @@ fn read(folder: &Folder, tensors: &[(String, Tensor)]) -> Adapter {
     Adapter::read(folder.tensors(&file, &tensors), &ReadOptions::default()).unwrap()
 }
 
-/// DoRA's norms over outputs are cut with the rows; those over inputs are of all rows, wherever these are stored, and of
-/// what other adapters made of them.
+/// DoRA's norms over outputs are cut with the rows; those over inputs are of all rows, wherever these are stored, and
+/// of what other adapters made of them.
 #[test]
 fn norms_of_a_fused_module_are_the_same_in_parts() {
     let models = attention().models();

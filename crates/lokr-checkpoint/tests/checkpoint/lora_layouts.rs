@@ -38,8 +38,8 @@ fn matrix(tensor: &Tensor) -> Array2<f64> {
     values.into_shape_with_order((rows, columns)).unwrap()
 }
 
-/// What ComfyUI, kohya's scripts and diffusers make of a module: `alpha / rank · up · down`, and 1 in place of the first
-/// where there is no `alpha`.
+/// What ComfyUI, kohya's scripts and diffusers make of a module: `alpha / rank · up · down`, and 1 in place of the
+/// first where there is no `alpha`.
 fn change(tensors: &BTreeMap<String, Tensor>, module: &str, weight: &[usize]) -> ArrayD<f64> {
     let of = |names: [&str; 2]| names.into_iter().find_map(|name| tensors.get(&format!("{module}.{name}")));
     let down = of(["lora_down.weight", "lora_A.weight"]).unwrap();

@@ -93,14 +93,15 @@ pub(crate) struct ChangeArgs {
 /// What becomes of weights that are stored in eight bits a value.
 #[derive(Debug, Args)]
 pub(crate) struct QuantizedArgs {
-    /// Write weights of eight bits (fp8, int8) that change as this type, without scales; otherwise they stay what they are
+    /// Write weights of eight bits (fp8, int8) that change as this type, without scales; otherwise they stay what they
+    /// are
     #[arg(long, value_name = "DTYPE")]
     pub(crate) out_dtype: Option<FloatArg>,
     /// How values are rounded to eight bits
     #[arg(long, value_name = "HOW", default_value = "nearest")]
     pub(crate) rounding: RoundingArg,
-    /// The least share of the change in a weight of eight bits that rounding must leave, or nothing is written; 0 allows
-    /// any
+    /// The least share of the change in a weight of eight bits that rounding must leave, or nothing is written; 0
+    /// allows any
     #[arg(long, value_name = "SHARE", default_value_t = 0.9, allow_negative_numbers = true)]
     pub(crate) min_kept: f64,
 }

@@ -13,7 +13,8 @@ fn values(rows: usize, columns: usize) -> Array2<f64> {
     Array2::from_shape_fn((rows, columns), |(i, j)| ((i * columns + j) * 37 % 101) as f64 / 50.0 - 1.0)
 }
 
-/// A model of ComfyUI's "fp8_scaled", one of fp8 without scales and one of floats, and an adapter of `m.weight (48, 40)`.
+/// A model of ComfyUI's "fp8_scaled", one of fp8 without scales and one of floats, and an adapter of `m.weight (48,
+/// 40)`.
 fn files() -> Folder {
     let folder = Folder::new();
     let write = |name: &str, tensors: &[(&str, Tensor)]| {

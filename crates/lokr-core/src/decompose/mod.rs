@@ -1,5 +1,5 @@
-//! How is a small dense matrix, or a factor, decomposed? The one door to the crate `lokr-decompose`, and what it does not
-//! hand out.
+//! How is a small dense matrix, or a factor, decomposed? The one door to the crate `lokr-decompose`, and what it does
+//! not hand out.
 //!
 //! - `door`: the decompositions of dense matrices for every element type; nothing else reaches for them.
 //! - `scaled`: what goes through the door, for matrices of every size; no decomposition is made otherwise.

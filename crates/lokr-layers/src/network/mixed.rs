@@ -9,12 +9,12 @@ use crate::layer::{Layer, RowUpdates};
 
 impl<T: Scalar> Sequential<T> {
     /// Inference on a batch `x (batch, inputs)` whose rows use different adapters of one base: each row the updates of
-    /// the name given for it, whether they are enabled or not, and a row without a name the base alone. PEFT calls these
-    /// `adapter_names`.
+    /// the name given for it, whether they are enabled or not, and a row without a name the base alone. PEFT calls
+    /// these `adapter_names`.
     ///
-    /// Each layer multiplies the whole batch by its base's weight once; then each update is applied to the rows that use
-    /// it. Rows keep their places. Of the updates the bits are those of a forward of the gathered rows alone; of the
-    /// base, those of a forward of the whole batch.
+    /// Each layer multiplies the whole batch by its base's weight once; then each update is applied to the rows that
+    /// use it. Rows keep their places. Of the updates the bits are those of a forward of the gathered rows alone; of
+    /// the base, those of a forward of the whole batch.
     ///
     /// # Cost
     /// That of the base on the batch, and of the Kronecker paths on as many rows as use any: for many adapters with a

@@ -16,12 +16,12 @@ use crate::layer::{
     GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
 };
 
-/// A frozen layer whose values are held once, however many copies there are of it: copying it copies a pointer. The base
-/// of many adapters.
+/// A frozen layer whose values are held once, however many copies there are of it: copying it copies a pointer. The
+/// base of many adapters.
 ///
-/// It stays frozen. Whoever writes into its weight all the same, such as a merge in place or a file that is loaded, gets
-/// a copy of his own first, and the others keep what they have. A layer without a weight matrix is copied by the first
-/// training forward too.
+/// It stays frozen. Whoever writes into its weight all the same, such as a merge in place or a file that is loaded,
+/// gets a copy of his own first, and the others keep what they have. A layer without a weight matrix is copied by the
+/// first training forward too.
 ///
 /// # Examples
 /// ```
@@ -258,8 +258,8 @@ impl<T: Scalar> LinearLayer<T> for Shared<T> {
 
 impl<T: Scalar> Sequential<T> {
     /// Freezes the layers that are meant and holds their values once for all copies of this network that are made from
-    /// now on: see [`Shared`]. Adapters are passed over: share first, then copy, then [`Sequential::adapt`]. Layers that
-    /// are to train whole, such as a head, are left out by [`Select::except`].
+    /// now on: see [`Shared`]. Adapters are passed over: share first, then copy, then [`Sequential::adapt`]. Layers
+    /// that are to train whole, such as a head, are left out by [`Select::except`].
     ///
     /// # Errors
     /// As [`Sequential::freeze`]; nothing is changed then.

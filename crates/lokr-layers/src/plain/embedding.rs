@@ -46,8 +46,8 @@ pub struct Embedding<T> {
 }
 
 impl<T: Scalar> Embedding<T> {
-    /// A table of `tokens` rows with `values` each, drawn from `rng` as `init` says (`Init::Normal { deviation: 1.0 }` is
-    /// PyTorch's), for inputs of `columns` tokens.
+    /// A table of `tokens` rows with `values` each, drawn from `rng` as `init` says (`Init::Normal { deviation: 1.0 }`
+    /// is PyTorch's), for inputs of `columns` tokens.
     ///
     /// # Errors
     /// [`LayerError::ZeroSize`]; [`LayerError::InvalidSetting`] for more tokens than `T` has whole numbers (2²⁴ in

@@ -12,8 +12,8 @@ use crate::layer::{GradientAt, GradientVisitorMut, Layer, ValueVisitor, ValueVis
 const TYPE_NAME: &str = "LayerNorm";
 const NAMES: [&str; 2] = ["weight", "bias"];
 
-/// Layer normalisation (Ba, Kiros & Hinton 2016): `y = (x − mean)/√(variance + ε)·weight + bias`, over each row, or over
-/// each of its pieces ([`LayerNorm::pieces`]) with the same weight and bias.
+/// Layer normalisation (Ba, Kiros & Hinton 2016): `y = (x − mean)/√(variance + ε)·weight + bias`, over each row, or
+/// over each of its pieces ([`LayerNorm::pieces`]) with the same weight and bias.
 ///
 /// The numbers are those of PyTorch's `LayerNorm`: the variance is that of the values themselves, divided by their
 /// number, and `ε` is 1e-5 unless it is set. Means and variances are summed in `f64`.
@@ -62,8 +62,8 @@ impl<T: Scalar> LayerNorm<T> {
         })
     }
 
-    /// How many pieces a row has, each of which is normalised by itself: the tokens of an [`crate::Embedding`]. At least
-    /// 1 is taken.
+    /// How many pieces a row has, each of which is normalised by itself: the tokens of an [`crate::Embedding`]. At
+    /// least 1 is taken.
     #[must_use]
     pub fn pieces(mut self, pieces: usize) -> Self {
         self.pieces = pieces.max(1);

@@ -155,8 +155,8 @@ impl<'a, T: Scalar> Training<'a, T> {
         self
     }
 
-    /// Brings the factors of each adapter's products to the same norm after each step, by powers of two, which changes no
-    /// bit of the update: [`crate::LoKrUpdate::balance`]. What the optimizer remembers stays in the old scale for a
+    /// Brings the factors of each adapter's products to the same norm after each step, by powers of two, which changes
+    /// no bit of the update: [`crate::LoKrUpdate::balance`]. What the optimizer remembers stays in the old scale for a
     /// while.
     pub fn balance_factors(mut self) -> Self {
         self.step.shape.balance = true;

@@ -7,8 +7,8 @@ use super::lokr_update::LoKrUpdate;
 use crate::error::{LayerError, Result};
 
 impl<T: Scalar> LoKrUpdate<T> {
-    /// Brings the stored matrices of each product to the same norm as far as powers of two can, so that the product keeps
-    /// every bit. `(c·A) ⊗ (B/c)` is the same update for all `c`, and training lets `c` drift.
+    /// Brings the stored matrices of each product to the same norm as far as powers of two can, so that the product
+    /// keeps every bit. `(c·A) ⊗ (B/c)` is the same update for all `c`, and training lets `c` drift.
     /// Gradients are dropped, and a backward needs a new forward. Whether anything was changed.
     ///
     /// Left alone are products with a matrix of zeros, and those of which a value would be rounded.

@@ -64,8 +64,8 @@ impl<T: Scalar> LoKrUpdate<T> {
     }
 
     /// The same update, or one near to it, of fewer products with full factors, and the relative error that is left,
-    /// `‖this − result‖_F / ‖this‖_F`: as many as an error of `tolerance` needs, at most `terms`. No other sum of so many
-    /// products that split alike is nearer: [`KronTerms::compress`].
+    /// `‖this − result‖_F / ‖this‖_F`: as many as an error of `tolerance` needs, at most `terms`. No other sum of so
+    /// many products that split alike is nearer: [`KronTerms::compress`].
     ///
     /// # Errors
     /// [`LayerError::InvalidSetting`] for an update that decomposes the weight; those of [`KronTerms::compress`].
@@ -78,8 +78,8 @@ impl<T: Scalar> LoKrUpdate<T> {
 
     /// A form that is the same, up to rounding, for updates that add the same, whatever their factors, scaling, scalar
     /// and terms: the products of [`LoKrUpdate::compressed`], orthogonal to each other, the largest first, the norms of
-    /// `A` and `B` equal, the largest value of each `A` positive. For comparing; unique where no two products are of one
-    /// size.
+    /// `A` and `B` equal, the largest value of each `A` positive. For comparing; unique where no two products are of
+    /// one size.
     ///
     /// # Errors
     /// As [`LoKrUpdate::compressed`].

@@ -1,7 +1,7 @@
 //! Whether another program will read a file, and what makes it so.
 //!
-//! - `program`, `facts`, `table`: the programs, what can be known of one, and one table of what each of them reads, from
-//!   its own sources.
+//! - `program`, `facts`, `table`: the programs, what can be known of one, and one table of what each of them reads,
+//!   from its own sources.
 //! - `stored`: what a file holds, module by module, whatever its algorithms: keys and shapes, no values.
 //! - `feature`: what some programs cannot do with a module.
 //! - `judge`: each module beside a program's facts.

@@ -173,8 +173,8 @@ impl<'a> Survey<'a> {
     }
 }
 
-/// How the values of a tensor follow, or nothing where it holds none that are read. Of one in several pieces, that of the
-/// first.
+/// How the values of a tensor follow, or nothing where it holds none that are read. Of one in several pieces, that of
+/// the first.
 fn encoding(model: &BaseModel, name: &str) -> Result<Option<Encoding>> {
     let pieces = model.pieces(name).unwrap_or_default();
     let all = pieces.iter().map(|piece| model.encoding(&piece.tensor)).collect::<Result<Option<Vec<_>>>>()?;

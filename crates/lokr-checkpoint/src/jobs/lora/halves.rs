@@ -1,8 +1,8 @@
 //! The two matrices of a module's LoRA, from its factors.
 //!
-//! Exact: with `w1 = A₁·A₂` and `w2 = B₁·B₂`, as they are held or with an identity, `w1 ⊗ w2 = (A₁ ⊗ B₁)·(A₂ ⊗ B₂)`. Best:
-//! the singular values of `w1 ⊗ w2` are the products of those of `w1` and `w2`, and its singular vectors Kronecker
-//! products of theirs.
+//! Exact: with `w1 = A₁·A₂` and `w2 = B₁·B₂`, as they are held or with an identity, `w1 ⊗ w2 = (A₁ ⊗ B₁)·(A₂ ⊗ B₂)`.
+//! Best: the singular values of `w1 ⊗ w2` are the products of those of `w1` and `w2`, and its singular vectors
+//! Kronecker products of theirs.
 
 use lokr_core::{Factor, Kron};
 use ndarray::{Array2, array, s};

@@ -29,8 +29,8 @@ pub struct LoraOptions {
     pub prefix: Option<String>,
 }
 
-/// What a LoRA is on disk, and how it names tensors. The halves are `down (r, in, kernel…)` and `up (out, r, 1…)`, those
-/// of a convolution as LoCon has them.
+/// What a LoRA is on disk, and how it names tensors. The halves are `down (r, in, kernel…)` and `up (out, r, 1…)`,
+/// those of a convolution as LoCon has them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LoraLayout {
     /// PEFT's directory: `base_model.model.<path>.lora_A.weight` and `.lora_B.weight` beside `adapter_config.json`. All

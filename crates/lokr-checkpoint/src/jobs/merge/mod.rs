@@ -7,8 +7,8 @@
 //! - `rows`, `weight`, `model`: some rows, one weight, the whole model.
 //! - `whole`: tensors that adapters store whole, which may be new to the model.
 //! - `outputs`: what becomes of weights of eight bits and of what belongs to them; `quantized`: one of them.
-//! - `limits`: how much is worked on at a time; `other_files`, `rewrite`: what else lies beside a model, and which of it
-//!   must follow a change.
+//! - `limits`: how much is worked on at a time; `other_files`, `rewrite`: what else lies beside a model, and which of
+//!   it must follow a change.
 
 mod guard;
 mod limits;

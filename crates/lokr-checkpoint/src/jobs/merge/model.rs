@@ -41,7 +41,8 @@ use crate::quantized::{Encoding, Scales, Weight};
 /// # Cost
 /// One read and one write of the model. Weights are worked on in blocks of rows on all threads, each of which writes
 /// what it has computed: memory beyond the adapters' factors is one block per thread, whatever the size of the model.
-/// DoRA takes one more pass over the weights it changes, and so do scales. The bytes written do not depend on the number of threads.
+/// DoRA takes one more pass over the weights it changes, and so do scales. The bytes written do not depend on the
+/// number of threads.
 ///
 /// # Errors
 /// Before anything is written: those of [`Adapter::resolve`],

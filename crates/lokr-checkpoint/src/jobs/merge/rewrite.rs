@@ -88,8 +88,8 @@ impl Job<'_> {
     }
 }
 
-/// An index without some tensors and with new ones, with these numbers in its metadata where it had such. Fields that are
-/// not understood stay.
+/// An index without some tensors and with new ones, with these numbers in its metadata where it had such. Fields that
+/// are not understood stay.
 fn index(text: &[u8], left_out: &BTreeSet<String>, new: &[NewTensor<'_>], totals: [(&str, u64); 2]) -> Result<Vec<u8>> {
     let mut index: Value = serde_json::from_slice(text)?;
     if let Some(map) = index.get_mut("weight_map").and_then(Value::as_object_mut) {
