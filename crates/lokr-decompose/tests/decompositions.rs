@@ -1,5 +1,6 @@
 //! Every decomposition gives back the matrix it is of. Here and not beside the functions, which would be compiled a
 //! second time for it.
+#![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
 use lokr_decompose::{Decompositions, Storage, System};
 use lokr_testing::{assert_close, matrix};
