@@ -11,7 +11,7 @@ use crate::lu::{LuFactors, Memory, Storage, System, lu, lu_inverse, lu_memory, l
 use crate::qr::thin_qr;
 use crate::svd::{ThinSvd, singular_values, thin_svd};
 
-/// The decompositions of matrices of `T`, `f32` or `f64`: from [`f32`] or [`f64`](crate::f64()).
+/// The decompositions of matrices of `T`, `f32` or `f64`: from [`f32()`](crate::f32()) or [`f64()`](crate::f64()).
 ///
 /// Where an iteration does not converge, the answer is `None`.
 #[derive(Debug, Clone, Copy)]
