@@ -31,7 +31,7 @@ impl<'a> Key<'a> {
 
 /// The other algorithm a key belongs to, and its module.
 pub(crate) fn other_algorithm(key: &str) -> Option<(&str, &'static str)> {
-    const MARKS: [(&str, &str); 11] = [
+    const MARKS: [(&str, &str); 12] = [
         ("lora_", "LoRA"),
         ("hada_", "LoHa"),
         ("oft_", "OFT"),
@@ -43,6 +43,7 @@ pub(crate) fn other_algorithm(key: &str) -> Option<(&str, &'static str)> {
         ("on_input", "IA3"),
         ("rescale", "OFT"),
         ("vera_", "VeRA"),
+        ("cdka_", "CDKA"),
     ];
     let mut start = 0;
     for component in key.split('.') {
@@ -91,6 +92,7 @@ mod tests {
             ("a.b.lora_A.weight", "a.b", "LoRA"),
             ("lycoris_x.hada_w1_a", "lycoris_x", "LoHa"),
             ("lycoris_x.oft_blocks", "lycoris_x", "OFT"),
+            ("lycoris_x.cdka_a", "lycoris_x", "CDKA"),
             ("x.diff", "x", "a full difference"),
             ("x.diff_b", "x", "a full difference"),
             ("x.w_norm", "x", "a norm"),
