@@ -67,7 +67,7 @@ fn before<'a>(key: &'a str, suffix: &str) -> Option<&'a str> {
 /// and its module.
 pub(crate) fn other_algorithm(key: &str) -> Option<(&str, &'static str)> {
     /// Beginnings of a component; not of the first, where kohya's prefixes `lora_unet_` and the like stand.
-    const BEGINNINGS: [(&str, &str); 7] = [
+    const BEGINNINGS: [(&str, &str); 8] = [
         ("lora_embedding_", "LoRA of an embedding"),
         ("lora_", "LoRA"),
         ("hada_", "LoHa"),
@@ -75,6 +75,7 @@ pub(crate) fn other_algorithm(key: &str) -> Option<(&str, &'static str)> {
         ("oft_", "OFT"),
         ("ia3_", "IA3"),
         ("vera_", "VeRA"),
+        ("cdka_", "CDKA"),
     ];
     /// What follows the module.
     const ENDINGS: [(&str, &str); 19] = [
@@ -165,6 +166,7 @@ mod tests {
             ("a.b.lora_A.weight", "a.b", "LoRA"),
             ("lycoris_x.hada_w1_a", "lycoris_x", "LoHa"),
             ("lycoris_x.oft_blocks", "lycoris_x", "OFT"),
+            ("lycoris_x.cdka_a", "lycoris_x", "CDKA"),
             ("x.diff", "x", "a full difference"),
             ("x.diff_b", "x", "a full difference"),
             ("x.w_norm", "x", "a norm"),
