@@ -129,7 +129,7 @@ impl Encoding {
         }
     }
 
-    /// Works on the values as codes stand for them: as they are, or rotated, some at a time with the number of the first.
+    /// Works on the values as codes stand for them: as they are, or rotated, some at a time, with the first number.
     #[inline(always)]
     fn in_basis<T: Scalar>(&self, values: &[T], mut work: impl FnMut(usize, &[T])) {
         let Some(group) = self.rotation else { return work(0, values) };

@@ -66,8 +66,8 @@ impl Scales {
     }
 }
 
-/// The block of which so many cover a matrix, as the model tells it; else a square one whose side is a power of two, the
-/// usual one before all, or equal groups of each row's columns. Other blocks have to be told: too many would fit.
+/// The block of which so many cover a matrix, as the model tells it; else a square one whose side is a power of two,
+/// the usual one before all, or equal groups of each row's columns. Other blocks have to be told: too many would fit.
 fn block_for(sizes: [usize; 2], cells: [usize; 2], told: Option<[usize; 2]>) -> Option<[usize; 2]> {
     let fits =
         |block: &[usize; 2]| (0..2).all(|axis| block[axis] > 0 && sizes[axis].div_ceil(block[axis]) == cells[axis]);

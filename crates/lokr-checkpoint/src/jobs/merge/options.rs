@@ -18,8 +18,8 @@ pub struct MergeOptions<'a> {
     pub quantized: QuantizedOptions<'a>,
 }
 
-/// What becomes of weights that are stored in eight bits a value: F8_E4M3, F8_E5M2, or integers with scales. The default
-/// keeps their layout, with new scales, and rounds to nearest.
+/// What becomes of weights that are stored in eight bits a value: F8_E4M3, F8_E5M2, or integers with scales. The
+/// default keeps their layout, with new scales, and rounds to nearest.
 #[derive(Debug, Clone, Copy)]
 pub struct QuantizedOptions<'a> {
     /// Write those that an adapter changes as this type, without scales; and all of them where the model's
@@ -29,7 +29,7 @@ pub struct QuantizedOptions<'a> {
     pub rounding: QuantizedRounding,
     /// The model before it was quantised: the adapters are merged into its weights, and these are rounded once.
     pub original: Option<&'a BaseModel>,
-    /// The least share of a weight's change that must be left after rounding to eight bits, from 0, which allows all, to 1.
+    /// The least share of a weight's change that must be left after rounding to eight bits, from 0 (allows all) to 1.
     pub min_kept: f64,
 }
 
