@@ -61,7 +61,9 @@ pub enum JobError {
     },
     /// A change that is lost to rounding.
     #[error(
-        "{key}: rounding to its type leaves {:.0} % of the change, less than the {:.0} % asked for", 100.0 * kept, 100.0 * least
+        "{key}: rounding to its type leaves {:.0} % of the change, less than the {:.0} % asked for",
+        100.0 * kept,
+        100.0 * least
     )]
     ChangeLost {
         /// The weight.
@@ -72,7 +74,10 @@ pub enum JobError {
         least: f64,
     },
     /// A weight that the model before quantisation does not have, or in another shape.
-    #[error("{key}: expected {expected:?} as in the quantised model, found {}", found.as_ref().map_or("none".to_owned(), |shape| format!("{shape:?}")))]
+    #[error(
+        "{key}: expected {expected:?} as in the quantised model, found {}",
+        found.as_ref().map_or("none".to_owned(), |shape| format!("{shape:?}"))
+    )]
     Original {
         /// The weight.
         key: String,
