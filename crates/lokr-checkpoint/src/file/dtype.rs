@@ -171,13 +171,8 @@ impl FloatType {
 }
 
 /// The value as f32, exactly, or else the one of its two neighbours whose last bit is 1. Rounding that to a smaller
-<<<<<<< HEAD
 /// type gives what rounding `x` itself would (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded sums");
 /// the `half` crate's own conversion from f64 to bf16 ignores the lower 32 bits.
-=======
-/// type gives what rounding `x` itself would (Boldo & Melquiond 2008, "Emulation of FMA and correctly rounded sums");
-/// the `half` crate's own conversion from f64 to bf16 ignores the lower 32 bits.
->>>>>>> 64b38b4833200d4e41af0c899b82616affb078d9
 #[inline(always)]
 fn round_to_odd(x: f64) -> f32 {
     let near = x as f32;

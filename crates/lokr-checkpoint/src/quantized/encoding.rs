@@ -135,12 +135,7 @@ impl Encoding {
         }
     }
 
-<<<<<<< HEAD
-    /// Works on the values as codes stand for them: as they are, or rotated, some at a time with the number of the
-    /// first.
-=======
     /// Works on the values as codes stand for them: as they are, or rotated, some at a time, with the first number.
->>>>>>> 64b38b4833200d4e41af0c899b82616affb078d9
     #[inline(always)]
     fn in_basis<T: Scalar>(&self, values: &[T], mut work: impl FnMut(usize, &[T])) {
         let Some(group) = self.rotation else { return work(0, values) };

@@ -176,13 +176,8 @@ pub(crate) fn may_be_codes(dtype: Dtype) -> bool {
     matches!(dtype, Dtype::F8_E4M3 | Dtype::F8_E5M2 | Dtype::I8 | Dtype::U8)
 }
 
-<<<<<<< HEAD
-/// The groups of columns that `ComfyUI`'s `convrot` has rotated, as it says so itself or musubi-tuner's number beside
-/// the weight does.
-=======
 /// The groups of columns that `ComfyUI`'s `convrot` has rotated, as it says so itself or musubi-tuner's number
 /// beside the weight does.
->>>>>>> 64b38b4833200d4e41af0c899b82616affb078d9
 fn group_size(module: &str, layer: Option<&Value>, beside: &Beside<'_>) -> Option<usize> {
     const DEFAULT: u64 = 256;
     let field = |name: &str| layer.and_then(|layer| layer.get(name).or_else(|| layer.get("params")?.get(name)));

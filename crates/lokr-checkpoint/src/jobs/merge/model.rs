@@ -30,13 +30,8 @@ use crate::quantized::{Encoding, Scales, Weight};
 ///
 /// Weights of eight bits a value (F8_E4M3, F8_E5M2, or integers, with or without scales) keep their layout: scales are
 /// made anew, so that the largest value fills the type, and values are rounded as
-<<<<<<< HEAD
-/// [`QuantizedOptions`](crate::QuantizedOptions) say; so do the scales of weights that other rows of a fused tensor
-/// share. A change of which rounding leaves too little is refused.
-=======
 /// [`QuantizedOptions`](crate::QuantizedOptions) say; so are other rows of a fused tensor that share those scales. A
 /// change of which rounding leaves too little is refused.
->>>>>>> 64b38b4833200d4e41af0c899b82616affb078d9
 ///
 /// Before the output appears, every merged weight is compared on a probe vector with the base weight and the adapters'
 /// own forward pass, which shares no code with the merge. The output appears whole; after any failure, an older one is

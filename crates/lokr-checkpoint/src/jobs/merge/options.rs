@@ -33,12 +33,7 @@ pub struct QuantizedOptions<'a> {
     pub rounding: QuantizedRounding,
     /// The model before it was quantised: the adapters are merged into its weights, and these are rounded once.
     pub original: Option<&'a BaseModel>,
-<<<<<<< HEAD
-    /// The least share of a weight's change that must be left after rounding to eight bits, from 0, which allows all,
-    /// to 1.
-=======
     /// The least share of a weight's change that must be left after rounding to eight bits, from 0 (allows all) to 1.
->>>>>>> 64b38b4833200d4e41af0c899b82616affb078d9
     pub min_kept: f64,
 }
 
