@@ -13,6 +13,8 @@ mod dense;
 mod photo;
 mod plot;
 mod restore;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};

@@ -14,6 +14,8 @@ mod kernel;
 mod plot;
 mod process;
 mod study;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};

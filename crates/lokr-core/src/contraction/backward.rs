@@ -9,7 +9,7 @@ use smallvec::{SmallVec, smallvec};
 use super::block::Part;
 use super::step::{Step, Steps};
 use super::walk::Walk;
-use crate::gemm::limits::{FLOPS_PER_PARTIAL, LARGE_MATRIX_BYTES, PARTIAL_SUMS};
+use crate::gemm::limits::{FLOPS_PER_PARTIAL, PARTIAL_SUMS, large_matrix_bytes};
 use crate::gemm::{Blend, Threads, views, with_scratch};
 use crate::scalar::Scalar;
 
@@ -56,7 +56,7 @@ fn all_blocks<T: Scalar>(
 ) {
     let rows = batch.x.nrows();
     // Every block of its own would need partial sums of the matrix's size.
-    let large = steps.iter().any(|s| s.matrix_bytes() > LARGE_MATRIX_BYTES);
+    let large = steps.iter().any(|s| s.matrix_bytes() > large_matrix_bytes());
     let walk = Walk::new(steps, rows, large);
     let blocks = rows.div_ceil(walk.rows);
     if walk.blocks == Threads::One || blocks == 1 {

@@ -7,7 +7,7 @@ use super::block::block;
 use super::stage::{Stage, Stages};
 use super::step::{Step, Steps};
 use super::walk::Walk;
-use crate::gemm::limits::LARGE_MATRIX_BYTES;
+use crate::gemm::limits::large_matrix_bytes;
 use crate::gemm::{Blend, Threads, with_scratch};
 use crate::scalar::Scalar;
 
@@ -39,7 +39,7 @@ pub(crate) fn forward<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &Arr
 
 fn all_blocks<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) {
     // A matrix in strips streams through the caches without being laid out again for every block.
-    let large = steps.iter().any(|s| s.strips.is_none() && s.matrix_bytes() > LARGE_MATRIX_BYTES);
+    let large = steps.iter().any(|s| s.strips.is_none() && s.matrix_bytes() > large_matrix_bytes());
     let walk = Walk::new(steps, x.nrows(), large);
     let stages = if walk.fits { Stages::new() } else { Stage::long(steps) };
     let one_block = |(x, y): (ArrayView2<'_, T>, ArrayViewMut2<'_, T>)| {
@@ -50,7 +50,7 @@ fn all_blocks<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T
         }
     };
     let (x, y) = (x.axis_chunks_iter(Axis(0), walk.rows), y.axis_chunks_iter_mut(Axis(0), walk.rows));
-    match walk.blocks {
+    match walk.takers {
         Threads::All => x.into_par_iter().zip(y).for_each(one_block),
         Threads::One => x.zip(y).for_each(one_block),
     }

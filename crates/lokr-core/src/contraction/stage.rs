@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::block::{Part, block};
 use super::step::{Step, Steps};
-use crate::gemm::limits::{BLOCK_BYTES, PANEL_ROW, STAGED_MATRIX, THREADED_STEP_FLOPS};
+use crate::gemm::limits::{PANEL_ROW, STAGED_MATRIX, THREADED_STEP_FLOPS, block_bytes};
 use crate::gemm::{Blend, Threads, views};
 use crate::scalar::Scalar;
 
@@ -49,7 +49,7 @@ impl<'s, 'a, T: Scalar> Stage<'s, 'a, T> {
     /// Whether a panel fits the cache, with rows long enough to be copied well, and the matrices beside it.
     fn fits(&self) -> bool {
         let small = self.steps.iter().all(|step| step.matrix_bytes() <= STAGED_MATRIX * size_of::<T>());
-        small && self.widest() * self.after.min(PANEL_ROW) * size_of::<T>() <= BLOCK_BYTES
+        small && self.widest() * self.after.min(PANEL_ROW) * size_of::<T>() <= block_bytes()
     }
 
     /// The most values that the stretch ever has.
@@ -82,7 +82,7 @@ impl<T: Scalar> Part<T> for Stage<'_, '_, T> {
         let threads = threads.for_flops(self.flops(y.len()), THREADED_STEP_FLOPS);
         let (x, y) =
             (views::view(x, first.width_in() / self.before), views::view_mut(y, last.width_out() / self.before));
-        let values = (BLOCK_BYTES / size_of::<T>() / self.widest()).max(1);
+        let values = (block_bytes() / size_of::<T>() / self.widest()).max(1);
         if self.after <= values {
             // Whole pieces, some at a time.
             let steps = self.panel(self.after);

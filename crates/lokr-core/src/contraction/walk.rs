@@ -13,7 +13,7 @@
 use super::block::Part;
 use super::step::Step;
 use crate::gemm::Threads;
-use crate::gemm::limits::{BLOCK_BYTES, BLOCK_FLOPS, CHUNK_BYTES, MIN_BLOCKS, THREADED_BATCH_FLOPS};
+use crate::gemm::limits::{BLOCK_FLOPS, CHUNK_BYTES, MIN_BLOCKS, THREADED_BATCH_FLOPS, block_bytes};
 use crate::scalar::Scalar;
 
 /// How a batch is walked.
@@ -23,6 +23,8 @@ pub(super) struct Walk {
     pub(super) rows: usize,
     /// Who takes the blocks: all threads, or one that takes them one after the other.
     pub(super) blocks: Threads,
+    /// Who takes the blocks where that decides no bits: `blocks`, unless waking others takes longer than the work.
+    pub(super) takers: Threads,
     /// Who works inside a block. Never all threads on both.
     pub(super) inside: Threads,
     /// Whether the intermediates of a block fit the second-level cache.
@@ -37,13 +39,14 @@ impl Walk {
         let row_flops = steps.iter().map(Step::flops).fold(1, usize::saturating_add);
         let flops = batch.saturating_mul(row_flops);
         let worth = batch.div_ceil(MIN_BLOCKS).max(BLOCK_FLOPS.div_ceil(row_flops));
-        let rows = (BLOCK_BYTES / row_bytes).min(worth).max(1);
+        let rows = (block_bytes() / row_bytes).min(worth).max(1);
         let blocks = Threads::All.for_flops(flops, THREADED_BATCH_FLOPS);
         if blocks == Threads::All && (large || batch < MIN_BLOCKS / 2) {
             let rows = (CHUNK_BYTES / row_bytes).clamp(1, batch);
-            let fits = rows.saturating_mul(row_bytes) <= BLOCK_BYTES;
-            return Self { rows, blocks: Threads::One, inside: Threads::All, fits };
+            let fits = rows.saturating_mul(row_bytes) <= block_bytes();
+            return Self { rows, blocks: Threads::One, takers: Threads::One, inside: Threads::All, fits };
         }
-        Self { rows, blocks, inside: Threads::One, fits: row_bytes <= BLOCK_BYTES }
+        let takers = blocks.unless_woken(flops);
+        Self { rows, blocks, takers, inside: Threads::One, fits: row_bytes <= block_bytes() }
     }
 }

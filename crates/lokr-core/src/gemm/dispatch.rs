@@ -30,6 +30,7 @@ pub(crate) fn product<T: Scalar>(
         ndarray::linalg::general_mat_mul(blend.alpha, &a, &b, blend.beta, &mut c);
         return;
     }
+    let threads = threads.unless_woken(flops);
     // The transposed product, Cᵀ = Bᵀ·Aᵀ, has few rows where this one has few columns.
     let (a_t, b_t) = (a.reversed_axes(), b.reversed_axes());
     if strips::product(blend, a, b, &mut c, threads)

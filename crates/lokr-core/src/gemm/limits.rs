@@ -1,7 +1,10 @@
 //! The sizes at which the library changes its way of working, all in one place.
 //!
 //! Each was measured; none is part of a result's definition, but those that split sums decide its last bits. None
-//! depends on the number of threads, so that the bits do not either.
+//! depends on the number of threads, so that the bits do not either. Those that follow from the caches are functions:
+//! on machines with other caches the last bits may be others.
+
+use super::machine::Machine;
 
 /// From so many flops on, a product of whole matrices is worth waking other threads for (some 20 µs of one core).
 pub(crate) const THREADED_PRODUCT_FLOPS: usize = 2_000_000;
@@ -9,6 +12,11 @@ pub(crate) const THREADED_PRODUCT_FLOPS: usize = 2_000_000;
 pub(crate) const THREADED_STRIPS_FLOPS: usize = 1_000_000;
 /// The same inside one contraction of a batch, whose parts need no packing either.
 pub(crate) const THREADED_STEP_FLOPS: usize = 1_000_000;
+/// From so many flops on, a call from outside the pool hands its work over. With pauses between calls, that takes 30 to
+/// 60 µs: on Zen 1, with registers of 32 bytes, the time of 1.5 Mflop. Wider registers do more in the same time.
+pub(crate) fn waking_flops() -> usize {
+    50_000 * Machine::here().register
+}
 /// Values after an axis from which on one sample is shared out by these values, instead of by the axis.
 pub(crate) const SHARED_COLUMNS: usize = 1 << 13;
 /// From so many flops on, the blocks of a batch are worth other threads; below, all is done in the calling thread.
@@ -16,12 +24,18 @@ pub(crate) const THREADED_BATCH_FLOPS: usize = 1_000_000;
 
 /// Rows up to which a large weight is read where it lies, and not laid out at all.
 pub(crate) const UNPACKED_ROWS: usize = 48;
-/// Rows up to which strips are better than a general product.
-pub(crate) const STRIP_ROWS: usize = 1024;
-/// Columns of the result per task, for few rows.
+/// Rows up to which strips are better than a general product, which is made for more: on Zen 1 it does 64 to 96 rows
+/// with a weight as it lies at a third of its speed.
+pub(crate) const STRIP_ROWS: usize = 128;
+/// The same for a batch that stays near, see [`near_bytes`].
+pub(crate) const NEAR_STRIP_ROWS: usize = 1024;
+/// Columns of the result per task at least, for few rows.
 pub(crate) const UNPACKED_COLUMNS: usize = 512;
-/// Rows of a weight that are read side by side, for few rows of the batch and contiguous rows of the weight.
-pub(crate) const SIDE_BY_SIDE_ROWS: usize = 32;
+/// Rows of a weight that are read side by side for each row of the batch, and how many at least and at most: few, so
+/// that memory is read in few long streams; more where sums of more rows would be read and written between them.
+pub(crate) const SIDE_BY_SIDE: usize = 4;
+pub(crate) const LEAST_SIDE_BY_SIDE: usize = 8;
+pub(crate) const MOST_SIDE_BY_SIDE: usize = 32;
 /// Columns of a strip that is laid out: two or more registers on every instruction set.
 pub(crate) const STRIP_COLUMNS: usize = 32;
 /// Inner dimension done at a time, so that a piece of a strip stays in the first-level cache.
@@ -48,10 +62,20 @@ pub(crate) const SCALE_TASK: usize = 1 << 15;
 /// Rows of a batch that share the cost of laying a matrix out in strips.
 pub(crate) const ROWS_FOR_STRIPS: usize = 256;
 
-/// Bytes of intermediates that a fused block of a batch may use: half of a common second-level cache.
-pub(crate) const BLOCK_BYTES: usize = 256 << 10;
+/// Bytes of a batch that goes past every strip of a weight: as many as it is read fast from. In the last level it has
+/// the weight and other programs beside it.
+pub(crate) fn near_bytes() -> usize {
+    let Machine { second, last, outruns_last, .. } = Machine::here();
+    if outruns_last { second } else { second.max(last / 4) }
+}
+/// Bytes of intermediates that a fused block of a batch may use: there are two of them, and the factors.
+pub(crate) fn block_bytes() -> usize {
+    (Machine::here().second / 4).clamp(64 << 10, 1 << 20)
+}
 /// A matrix larger than this does not share the second-level cache with a block.
-pub(crate) const LARGE_MATRIX_BYTES: usize = 1 << 20;
+pub(crate) fn large_matrix_bytes() -> usize {
+    Machine::here().second
+}
 /// Bytes of intermediates that a chunk of a batch may use, where each step takes it as a whole.
 pub(crate) const CHUNK_BYTES: usize = 8 << 20;
 /// Values that a panel of a long row has side by side at least: one or two cache lines.

@@ -12,7 +12,7 @@
 //! - `blend`: `α` and `β` of `C ← α·(…) + β·C`.
 //! - `threads`: one thread, or all.
 //! - `scratch`: memory that threads keep.
-//! - `limits`: the sizes at which the library changes its way of working.
+//! - `limits`: the sizes at which the library changes its way of working; `machine`: the caches that some follow from.
 //!
 //! The room uses only the element types and the errors.
 
@@ -23,6 +23,7 @@ mod dispatch;
 mod embedded;
 pub(crate) mod kernel;
 pub(crate) mod limits;
+mod machine;
 mod matmul;
 mod packed;
 mod scratch;

@@ -99,7 +99,8 @@ impl<T: Scalar> PackedMatrix<T> {
     /// `x` row after row; `y` with contiguous rows.
     fn multiply(&self, blend: Blend<T>, x: &[T], y: ArrayViewMut2<'_, T>) {
         let (out, inputs) = self.dim;
-        let threads = Threads::All.for_flops(2 * x.len() * out, THREADED_STRIPS_FLOPS);
+        let flops = 2 * x.len() * out;
+        let threads = Threads::All.for_flops(flops, THREADED_STRIPS_FLOPS).unless_woken(flops);
         strips::multiply(blend, x, &self.strips, inputs, y, threads);
     }
 }

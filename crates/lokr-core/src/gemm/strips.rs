@@ -10,7 +10,8 @@ use rayon::prelude::*;
 use super::blend::Blend;
 use super::kernel::{Strided, dot_into, outer_into};
 use super::limits::{
-    SIDE_BY_SIDE_ROWS, STRIP_COLUMNS, STRIP_DEPTH, STRIP_ROWS, TRANSPOSED_TOGETHER, UNPACKED_COLUMNS, UNPACKED_ROWS,
+    LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE, NEAR_STRIP_ROWS, SIDE_BY_SIDE, STRIP_COLUMNS, STRIP_DEPTH, STRIP_ROWS,
+    TRANSPOSED_TOGETHER, UNPACKED_COLUMNS, UNPACKED_ROWS, near_bytes,
 };
 use super::scratch::with_scratch;
 use super::threads::Threads;
@@ -29,16 +30,18 @@ pub(super) fn product<T: Scalar>(
 ) -> bool {
     let (m, k) = a.dim();
     let n = b.ncols();
-    if m == 0 || m > STRIP_ROWS || k == 0 || n < 2 || !rows_lie(c) {
+    if m == 0 || m > NEAR_STRIP_ROWS || k == 0 || n < 2 || !rows_lie(c) {
         return false;
     }
     let (Some(a), Some(b)) = (a.to_slice(), Strided::one(b)) else { return false };
     let a = Strided::rows(a, k);
     let few = m <= UNPACKED_ROWS;
-    if !few && n < STRIP_COLUMNS {
+    let far = m > STRIP_ROWS && m.saturating_mul(k * size_of::<T>()) > near_bytes();
+    if far || (!few && n < STRIP_COLUMNS) {
         return false;
     }
     let columns = match (few, b.col) {
+        (true, 1) => share(n, threads),
         (true, _) => UNPACKED_COLUMNS,
         (false, 1) => 2 * STRIP_COLUMNS, // whole pairs of cache lines of every row
         (false, _) => STRIP_COLUMNS,
@@ -73,6 +76,15 @@ fn in_strips<T: Scalar>(
     }
 }
 
+/// Columns for each thread, as many as there are, so that every row of the weight is read in long pieces.
+fn share(n: usize, threads: Threads) -> usize {
+    let threads = match threads {
+        Threads::All => rayon::current_num_threads(),
+        Threads::One => 1,
+    };
+    n.div_ceil(threads).next_multiple_of(STRIP_COLUMNS).max(UNPACKED_COLUMNS)
+}
+
 /// Some rows of `b`, each contiguous, at a time.
 fn side_by_side<T: Scalar>(
     blend: Blend<T>,
@@ -81,8 +93,9 @@ fn side_by_side<T: Scalar>(
     k: usize,
     c: &mut ArrayViewMut2<'_, T>,
 ) {
-    for start in (0..k).step_by(SIDE_BY_SIDE_ROWS) {
-        let depth = SIDE_BY_SIDE_ROWS.min(k - start);
+    let together = (SIDE_BY_SIDE * c.nrows()).clamp(LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE);
+    for start in (0..k).step_by(together) {
+        let depth = together.min(k - start);
         outer_into(blend.piece(start), a.from(start), b.from(start * b.row), depth, c);
     }
 }

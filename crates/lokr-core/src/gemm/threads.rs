@@ -1,5 +1,7 @@
 //! How many threads work on one thing.
 
+use super::limits::waking_flops;
+
 /// Who may work on something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Threads {
@@ -13,5 +15,12 @@ impl Threads {
     /// These threads for work of at least `least` flops; the calling thread alone for less.
     pub(crate) fn for_flops(self, flops: usize, least: usize) -> Self {
         if flops >= least { self } else { Self::One }
+    }
+
+    /// The calling thread alone where it is none of the pool's, and would sleep while the pool wakes up, for work of
+    /// so few flops that it is done by then. Only where the number of threads decides no bits.
+    pub(crate) fn unless_woken(self, flops: usize) -> Self {
+        let outside = rayon::current_thread_index().is_none();
+        if outside { self.for_flops(flops, waking_flops()) } else { self }
     }
 }

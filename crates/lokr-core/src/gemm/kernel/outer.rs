@@ -151,6 +151,11 @@ impl<T: Scalar> Operands<T> {
                     self.tile::<S, 8, V, MASKED>(simd, mask, row, col);
                     row += 8;
                 }
+            } else {
+                while row + 6 <= m {
+                    self.tile::<S, 6, V, MASKED>(simd, mask, row, col);
+                    row += 6;
+                }
             }
             while row + 4 <= m {
                 self.tile::<S, 4, V, MASKED>(simd, mask, row, col);

@@ -1,24 +1,8 @@
 //! The example `deblur` in small: its photograph, its rules, its checks against dense matrices.
-#![allow(unreachable_pub)] // the modules of the example
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
-#[path = "../examples/deblur/blur.rs"]
-mod blur;
-#[allow(dead_code)]
-#[path = "../examples/deblur/checks.rs"]
-mod checks;
-#[allow(dead_code)] // what only the example's report and picture need
-#[path = "../examples/common/mod.rs"]
-mod common;
-#[path = "../examples/deblur/dense.rs"]
-mod dense;
-#[allow(dead_code)]
-#[path = "../examples/deblur/photo.rs"]
-mod photo;
-#[path = "../examples/deblur/restore.rs"]
-mod restore;
-
-use blur::{Edge, gaussian};
+use crate::blur::{Edge, gaussian};
+use crate::{checks, photo};
 use ndarray::{Array1, Array2, array};
 
 #[test]

@@ -1,27 +1,10 @@
 //! The example `gaussian_process` in small: its data, its training, its checks against dense matrices.
-#![allow(unreachable_pub)] // the modules of the example
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
-#[allow(dead_code)] // what only the example's report and picture need
-#[path = "../examples/common/mod.rs"]
-mod common;
-#[path = "../examples/gaussian_process/data.rs"]
-mod data;
-#[allow(dead_code)]
-#[path = "../examples/gaussian_process/dense.rs"]
-mod dense;
-#[path = "../examples/gaussian_process/kernel.rs"]
-mod kernel;
-#[path = "../examples/gaussian_process/process.rs"]
-mod process;
-#[allow(dead_code)]
-#[path = "../examples/gaussian_process/study.rs"]
-mod study;
-
-use common::measure::Checks;
-use data::Temperature;
-use process::Parameters;
-use study::{Study, compare};
+use crate::common::measure::Checks;
+use crate::data::Temperature;
+use crate::process::Parameters;
+use crate::study::{Study, compare};
 
 fn start(axes: usize) -> Parameters {
     Parameters { variance: 4.0, lengths: vec![2.0; axes], noise: 0.1 }
