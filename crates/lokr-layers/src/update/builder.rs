@@ -30,6 +30,8 @@ use crate::error::{LayerError, Result};
 /// | [`factor_shapes`](Self::factor_shapes) | from `factor` | the shapes of `A` and `B`, given outright |
 /// | [`decompose_both`](Self::decompose_both) | `false` | `A` may be low-rank too |
 /// | [`full_matrix`](Self::full_matrix) | `false` | neither factor is low-rank |
+/// | [`tucker`](Self::tucker) | `false` | of a convolution's kernel, a low-rank `B` is held in Tucker form |
+/// | [`lora`](Self::lora) | `false` | plain LoRA: `A` is the number 1, `B` low-rank whatever the rank |
 /// | [`terms`](Self::terms) | 1 | how many products are added up |
 /// | [`term_weights`](Self::term_weights) | `false` | each of them has a trained weight |
 /// | [`init`](Self::init) | [`LoKrInit::Gaussian`] | how the factors start |
@@ -45,7 +47,8 @@ use crate::error::{LayerError, Result};
 /// | [`placement`](Self::placement) | before the activation if possible | where the update enters |
 ///
 /// `B` is low-rank when `rank < max(p, q)/2`, and with `decompose_both` `A` is when `rank < max(m, n)/2`, as in LyCORIS
-/// and PEFT: an adapter made here has the shapes of one made there.
+/// and PEFT: an adapter made here has the shapes of one made there. Of a convolution `out` and `channels/groups` are
+/// split, `B` is `(p, q, kernel…)` flattened to `(p, q·K)`, and the rule speaks of `p` and `q`.
 ///
 /// # Examples
 /// ```
@@ -94,6 +97,8 @@ pub(crate) struct Settings<T> {
     factor_shapes: Option<KronShape>,
     decompose_both: bool,
     full_matrix: bool,
+    tucker: bool,
+    lora: bool,
     terms: usize,
     term_weights: bool,
     init: LoKrInit,
@@ -120,7 +125,7 @@ impl<T: Scalar> LoKrBuilder<T, ()> {
     ///
     /// [`LoKrBuilder::build`]: crate::LoKrBuilder::build
     pub fn update(self, (out, input): (usize, usize)) -> Result<LoKrUpdate<T>> {
-        self.settings.update((out, input), None)
+        self.settings.update((out, input), &[], None)
     }
 }
 
@@ -150,6 +155,8 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
             factor_shapes: None,
             decompose_both: false,
             full_matrix: false,
+            tucker: false,
+            lora: false,
             terms: 1,
             term_weights: false,
             init: LoKrInit::default(),
@@ -204,7 +211,8 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
         self
     }
 
-    /// Shapes of `A`, `(m, n)`, and `B`, `(p, q)`, with `m·p` outputs and `n·q` inputs.
+    /// Shapes of `A`, `(m, n)`, and `B`, `(p, q)`, with `m·p` outputs and `n·q` inputs: the channels of a convolution,
+    /// whose `B` has the kernel besides.
     pub fn factor_shapes(mut self, (m, n): (usize, usize), (p, q): (usize, usize)) -> Self {
         self.settings.factor_shapes = Some(KronShape { m, n, p, q });
         self
@@ -219,6 +227,37 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
     /// Keeps both factors full, whatever the rank and [`LoKrBuilder::decompose_both`] say.
     pub fn full_matrix(mut self, full_matrix: bool) -> Self {
         self.settings.full_matrix = full_matrix;
+        self
+    }
+
+    /// Holds a low-rank `B` of a convolution with a kernel of more than one element in Tucker form, whose parts are
+    /// trained: [`crate::TuckerFactor`]. LyCORIS's `use_tucker`, PEFT's `use_effective_conv2d`.
+    pub fn tucker(mut self, tucker: bool) -> Self {
+        self.settings.tucker = tucker;
+        self
+    }
+
+    /// Plain LoRA (Hu et al. 2021, arXiv 2106.09685), `ΔW = s·B·A` with `A (rank, in)` and `B (out, rank)`, called
+    /// `lora_A` and `lora_B`: a Kronecker product whose first factor is the number 1, which is not trained. So it can
+    /// do all that an adapter here can, weight decomposition, convolutions (LoCon) and several by name included, and
+    /// stands beside LoKr on any layer.
+    ///
+    /// `B` starts at zero and `A` as PEFT starts it, Kaiming, unless [`LoKrBuilder::init`] is called after this; with
+    /// [`LoKrInit::Principal`] it is PiSSA.
+    ///
+    /// # Examples
+    /// ```
+    /// use lokr_layers::{Activation, Dense, Layer, LoKrSettings};
+    /// use ndarray::{Array1, Array2};
+    ///
+    /// let base = Dense::<f32>::from_arrays(Array2::zeros((30, 20)), Array1::zeros(20), Activation::Relu)?;
+    /// let lora = LoKrSettings::new().rank(2).alpha(4.0).lora().adapt(base)?;
+    /// assert_eq!((lora.parameter_count(), lora.scaling()), (2 * (30 + 20), 2.0));
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn lora(mut self) -> Self {
+        self.settings.lora = true;
+        self.settings.init = LoKrInit::Lycoris;
         self
     }
 
@@ -323,15 +362,21 @@ impl<T: Scalar> Settings<T> {
         self.starts_from_weight() || self.dora.is_some()
     }
 
-    /// The update for a weight of this shape, `(out, in)`; `weight` is the weight itself, where one is needed.
-    pub(crate) fn update(&self, dim: (usize, usize), weight: Option<&ArrayRef2<T>>) -> Result<LoKrUpdate<T>> {
-        let (scaling, shape) = (self.scaling()?, self.shape(dim)?);
+    /// The update for a weight of this shape, `(out, in)` or `(out, channels/groups·K)` with the sizes of a kernel;
+    /// `weight` is the weight itself, where one is needed.
+    pub(crate) fn update(
+        &self,
+        dim: (usize, usize),
+        kernel: &[usize],
+        weight: Option<&ArrayRef2<T>>,
+    ) -> Result<LoKrUpdate<T>> {
+        let kernel_values = kernel.iter().product();
+        let (scaling, shape) = (self.scaling()?, self.shape(dim, kernel_values)?);
         self.dropout.check()?;
         if self.terms == 0 {
             return Err(LayerError::invalid("number of terms", 0, "at least 1"));
         }
-        let a_rank = self.low_rank((shape.m, shape.n)).filter(|_| self.decompose_both);
-        let ranks = (a_rank, self.low_rank((shape.p, shape.q)));
+        let ranks = self.ranks(shape, kernel_values);
         let start = match (&self.nearest_to, self.init, weight) {
             (Some(delta), ..) => Some(&**delta),
             (None, LoKrInit::Principal, None) => {
@@ -340,40 +385,75 @@ impl<T: Scalar> Settings<T> {
             (None, LoKrInit::Principal, weight) => weight,
             _ => None,
         };
-        let deltas = match start {
-            Some(matrix) => {
-                LayerError::check_finite("LoKrBuilder", "the matrix to start from", matrix.iter())?;
-                nearest_terms(matrix, shape, self.terms, scaling, ranks)?
-            }
-            None => self.drawn(shape, ranks)?,
-        };
         let given = weight;
         let weight = self.term_weights.then(T::one);
-        let terms = deltas.into_iter().map(|delta| Term::new(delta, weight)).collect();
-        let mut update = LoKrUpdate::assemble(terms, self.rank, self.alpha(), scaling);
+        let tucker = ranks.1.filter(|_| self.tucker && kernel_values > 1 && !self.lora);
+        let terms: Vec<_> = match (start, tucker) {
+            (Some(matrix), None) => {
+                LayerError::check_finite("LoKrBuilder", "the matrix to start from", matrix.iter())?;
+                let deltas = nearest_terms(matrix, shape, self.terms, scaling, ranks)?;
+                deltas.into_iter().map(|delta| self.term(delta, weight)).collect()
+            }
+            (Some(_), Some(_)) => {
+                let expected = "false for factors that start as those of a matrix";
+                return Err(LayerError::invalid("tucker", true, expected));
+            }
+            (None, None) => {
+                let draw = |rng: &mut StdRng| Ok(self.term(self.drawn(shape, ranks, rng)?, weight));
+                self.draw(draw)?
+            }
+            (None, Some(rank)) => self.draw(|rng| {
+                let a = self.init.a((shape.m, shape.n), ranks.0, self.learned_scalar, rng)?;
+                let b = self.init.tucker(rank, (shape.p, shape.q), kernel, self.learned_scalar, rng)?;
+                Term::tucker(a, b, weight)
+            })?,
+        };
+        let mut update = LoKrUpdate::assemble(terms, self.rank, self.alpha(), scaling).for_kernel(kernel)?;
         if self.learned_scalar {
             update.scalar = Some(Learned::new(if start.is_some() { T::one() } else { T::zero() }));
         }
         update.dropout = Dropout { seed: self.seed, ..self.dropout };
         match (self.dora, given) {
             (None, _) => Ok(update),
-            (Some(axis), Some(given)) => update.with_dora(axis, &start_norms(given, axis), self.dora_strength),
+            (Some(axis), Some(given)) => {
+                update.with_dora(axis, &start_norms(given, axis, kernel_values), self.dora_strength)
+            }
             (Some(_), None) => Err(LayerError::invalid("dora", "set", "none, where there is no weight")),
         }
+    }
+
+    fn term(&self, delta: Kron<'static, T>, weight: Option<T>) -> Term<T> {
+        if self.lora { Term::lora(delta, weight) } else { Term::new(delta, weight) }
+    }
+
+    /// Each term by `draw`.
+    fn draw(&self, draw: impl Fn(&mut StdRng) -> Result<Term<T>>) -> Result<Vec<Term<T>>> {
+        let mut rng = StdRng::seed_from_u64(self.seed);
+        (0..self.terms).map(|_| draw(&mut rng)).collect()
     }
 
     fn drawn(
         &self,
         shape: KronShape,
         (a_rank, b_rank): (Option<usize>, Option<usize>),
-    ) -> Result<Vec<Kron<'static, T>>> {
-        let mut rng = StdRng::seed_from_u64(self.seed);
-        let term = |_| {
-            let a = self.init.a((shape.m, shape.n), a_rank, self.learned_scalar, &mut rng)?;
-            let b = self.init.b((shape.p, shape.q), b_rank, self.learned_scalar, &mut rng)?;
-            Ok(Kron::new(a, b)?)
-        };
-        (0..self.terms).map(term).collect()
+        rng: &mut StdRng,
+    ) -> Result<Kron<'static, T>> {
+        if self.lora {
+            let b = self.init.lora(self.rank, (shape.p, shape.q), self.learned_scalar, rng)?;
+            return Ok(Kron::new(Array2::ones((1, 1)), b)?);
+        }
+        let a = self.init.a((shape.m, shape.n), a_rank, self.learned_scalar, rng)?;
+        let b = self.init.b((shape.p, shape.q), b_rank, self.learned_scalar, rng)?;
+        Ok(Kron::new(a, b)?)
+    }
+
+    /// The inner sizes of `A` and of `B`, as far as they are to be low-rank.
+    fn ranks(&self, shape: KronShape, kernel: usize) -> (Option<usize>, Option<usize>) {
+        if self.lora {
+            return (None, Some(self.rank));
+        }
+        let a_rank = self.low_rank((shape.m, shape.n)).filter(|_| self.decompose_both);
+        (a_rank, self.low_rank((shape.p, shape.q / kernel)))
     }
 
     fn alpha(&self) -> T {
@@ -391,16 +471,21 @@ impl<T: Scalar> Settings<T> {
         Ok(alpha / if self.rs_lora { rank.sqrt() } else { rank })
     }
 
-    fn shape(&self, weight: (usize, usize)) -> Result<KronShape> {
+    /// The shapes of the factors of a weight; those of a kernel have its elements in `q`.
+    fn shape(&self, weight: (usize, usize), kernel: usize) -> Result<KronShape> {
         let (out, input) = weight;
+        if self.lora {
+            return Ok(KronShape::new(1, 1, out, input)?);
+        }
         let KronShape { m, n, p, q } = match self.factor_shapes {
             Some(shape) => shape,
             None => {
                 let (m, p) = factorization(out, self.factor, self.factor_rule)?;
-                let (n, q) = factorization(input, self.factor, self.factor_rule)?;
+                let (n, q) = factorization(input / kernel, self.factor, self.factor_rule)?;
                 KronShape { m, n, p, q }
             }
         };
+        let q = q.checked_mul(kernel).unwrap_or(usize::MAX);
         let shape = KronShape::new(m, n, p, q)?;
         if shape.dim() == weight { Ok(shape) } else { Err(LayerError::FactorShapes { m, n, p, q, weight }) }
     }
