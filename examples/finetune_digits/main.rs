@@ -62,11 +62,11 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let full = base.parameter_count();
     let pretrained = fit("base", &mut base, &upright, &pretrain)?;
     let unknown = test(&base, &shifted.test)?;
-    match args.conv {
-        true => writeln!(out, "convolutions of 3 × 3 to {CHANNELS:?} channels, a linear layer, {full} parameters")?,
-        false => {
-            writeln!(out, "{} linear layers, hidden sizes {:?}, {full} parameters", base.layers().len(), args.hidden)?
-        }
+    if args.conv {
+        writeln!(out, "convolutions of 3 × 3 to {CHANNELS:?} channels, a linear layer, {full} parameters")?;
+    } else {
+        let layers = base.layers().len();
+        writeln!(out, "{layers} linear layers, hidden sizes {:?}, {full} parameters", args.hidden)?;
     }
     writeln!(out, "accuracy on upright test images:                   {:>6}", percent(pretrained.test_accuracy))?;
     writeln!(out, "on the same images, turned by 90° and inverted:    {:>6}", percent(unknown))?;

@@ -2,7 +2,8 @@
 //!
 //! - `lokr_update`: [`LoKrUpdate`], what it holds; `factors`: `A` and `B`, read and replaced; `term`: one product, in
 //!   one of its forms; `tucker`: a second factor made of three; `lora`: updates as LoRA and back.
-//! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`].
+//! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`]; `settings`: what they make.
+//! - `kernel`: updates of convolutions.
 //! - `init`: the numbers factors start with; `principal`: those of the nearest product of a matrix.
 //! - `step`: what training computes, `pass`: what it keeps; `dropout`: what it leaves out at random; `learned`: numbers
 //!   that are trained.
@@ -27,6 +28,7 @@ mod fingerprint;
 mod gains;
 mod halves;
 mod init;
+mod kernel;
 mod learned;
 mod lokr_update;
 mod lora;
@@ -34,6 +36,7 @@ mod parameters;
 mod pass;
 mod placement;
 mod principal;
+mod settings;
 mod step;
 mod term;
 mod tucker;

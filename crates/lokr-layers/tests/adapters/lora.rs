@@ -98,7 +98,7 @@ fn a_network_is_adapted_by_lora_with_ranks_by_name() {
 fn lokr_becomes_lora_with_an_error_known_before() {
     let sum = LoKrSettings::new().terms(2).full_matrix(true).init(LoKrInit::Random).update((12, 18)).unwrap();
     let single = LoKrSettings::new().full_matrix(true).alpha(5.0).init(LoKrInit::Random).update((12, 18)).unwrap();
-    for (update, bound) in [(sum, 12), (single, 9), (settings_of_lokr().update((12, 18)).unwrap(), 3)] {
+    for (update, bound) in [(sum, 12), (single, 12), (settings_of_lokr().update((12, 18)).unwrap(), 3)] {
         let weight = update.weight().unwrap();
         let values = Kron::new(Array2::ones((1, 1)), &weight).unwrap().svd().unwrap().values().to_owned();
         let total = norm(&weight);
