@@ -11,7 +11,9 @@ mod training;
 use data::{CLASSES, Digits, SIDE, Split};
 use lokr::layers::{Layer, Sequential};
 use ndarray::Array1;
-use training::{Recipe, Run, adapt, compare, last_layer, network, test, train};
+use training::{
+    Recipe, Run, adapt, adapt_lora, compare, convolutional_network, last_layer, lora_ranks, network, test, train,
+};
 
 const SEED: u64 = 5;
 const PRETRAIN: Recipe = Recipe { epochs: 8, batch_size: 32, learning_rate: 0.003, seed: SEED };
@@ -81,6 +83,43 @@ fn adapters_teach_a_frozen_base_the_shifted_digits() {
     let head = fit(&mut head, &seen, &TUNE);
     assert_eq!(head.trainable, 64 * CLASSES + CLASSES);
     assert!(head.test_accuracy < tuned.test_accuracy, "{} and {}", head.test_accuracy, tuned.test_accuracy);
+}
+
+/// LoKr, LoRA with no more parameters, and all weights, on linear layers and on convolutions.
+#[test]
+fn lokr_lora_and_all_weights_learn_side_by_side() {
+    let (upright, shifted) = domains();
+    let recipe = Recipe { epochs: 6, ..TUNE };
+    let mut convolutional = convolutional_network(SEED).unwrap();
+    fit(&mut convolutional, &upright, &Recipe { epochs: 3, ..PRETRAIN });
+    for (base, enough) in [(pretrained(&upright), 0.75), (convolutional, 0.75)] {
+        let unknown = test(&base, &shifted.test).unwrap();
+        let mut lokr = adapt(&base, 16, 4, SEED).unwrap();
+        let ranks = lora_ranks(&base, lokr.parameter_count());
+        let mut lora = adapt_lora(&base, &ranks, SEED).unwrap();
+        let (of_lokr, of_lora) = (lokr.parameter_count(), lora.parameter_count());
+        assert!(of_lora <= of_lokr && 10 * of_lora > 8 * of_lokr, "{ranks:?}: {of_lora} of {of_lokr} parameters");
+        assert_eq!(compare(&base, &lora, &shifted.test).unwrap(), (0.0, shifted.test.len()), "LoRA starts at nothing");
+        for (name, network) in [("LoKr", &mut lokr), ("LoRA", &mut lora)] {
+            let run = fit(network, &shifted, &recipe);
+            assert!(run.test_accuracy > enough, "{name}: from {unknown} to {}", run.test_accuracy);
+            let merged = network.merged().unwrap();
+            let (difference, same) = compare(network, &*merged, &shifted.test).unwrap();
+            assert!(difference < 1e-3 && same == shifted.test.len(), "{name}: {difference}");
+        }
+        let run = fit(&mut base.clone(), &shifted, &Recipe { learning_rate: 0.001, ..recipe });
+        assert!(run.test_accuracy > enough, "all weights: from {unknown} to {}", run.test_accuracy);
+    }
+}
+
+#[test]
+fn ranks_fill_a_budget() {
+    let base = network(&[96, 64], SEED).unwrap(); // 160, 160 and 74 parameters a rank
+    assert_eq!(lora_ranks(&base, 0), [1, 1, 1]);
+    assert_eq!(lora_ranks(&base, 394), [1, 1, 1]);
+    assert_eq!(lora_ranks(&base, 394 + 160), [2, 1, 1]);
+    assert_eq!(lora_ranks(&base, 394 + 160 + 74), [2, 1, 2]);
+    assert_eq!(lora_ranks(&base, 3 * 394), [3, 3, 3]);
 }
 
 #[test]

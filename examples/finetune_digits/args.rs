@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use clap::Parser;
 
 /// Trains a network on upright handwritten digits, then teaches it turned and inverted ones through LoKr adapters, its
-/// own weights frozen; trains all weights beside it for comparison.
+/// own weights frozen; trains LoRA adapters with as many parameters and all weights beside it for comparison.
 #[derive(Debug, Parser)]
 #[command(name = "finetune_digits", version)]
 pub struct Args {
     /// Seed of the split, the initial weights and the order of the samples
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Sizes of the hidden layers
+    /// A small convolutional network in place of one of linear layers
+    #[arg(long)]
+    pub conv: bool,
+    /// Sizes of the hidden layers of the network of linear layers
     #[arg(long, value_delimiter = ',', default_value = "256,256,64")]
     pub hidden: Vec<usize>,
     /// Epochs of training the base network on upright digits
@@ -36,7 +39,8 @@ pub struct Args {
     /// Learning rate where all weights are trained
     #[arg(long, default_value_t = 0.001)]
     pub full_lr: f64,
-    /// Where to save the picture of the curves [default: target/finetune_digits.svg in the repository]
+    /// Where to save the picture of the curves [default: target/finetune_digits.svg in the repository, or
+    /// finetune_digits_conv.svg]
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
     /// Print the results only, no progress
@@ -47,7 +51,8 @@ pub struct Args {
 impl Args {
     /// Where the picture goes.
     pub fn plot(&self) -> PathBuf {
-        let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target/finetune_digits.svg"));
+        let name = if self.conv { "finetune_digits_conv.svg" } else { "finetune_digits.svg" };
+        let default = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/target")).join(name);
         self.plot.clone().unwrap_or_else(default)
     }
 }

@@ -12,8 +12,8 @@ use super::paper::{Area, GRID, INK, pixels, text};
 use super::training::Run;
 
 /// Told apart by colour-blind eyes too (Okabe & Ito).
-const COLORS: [RGBColor; 4] =
-    [RGBColor(60, 60, 60), RGBColor(0, 114, 178), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
+const COLORS: [RGBColor; 5] =
+    [RGBColor(60, 60, 60), RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(86, 180, 233), RGBColor(230, 159, 0)];
 
 /// Draws everything into an SVG file at `path`.
 pub fn save(path: &Path, upright: &Digits, shifted: &Digits, runs: &[Run]) -> Result<(), Box<dyn Error>> {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use lokr::layers::rand::{SeedableRng, rngs::StdRng};
 use lokr::layers::{
-    Activation, AdamSettings, AdamW, EpochReport, Evaluation, FullyConnected, Init, Layer, LoKrAdapter, Loss, Progress,
-    Result, Samples, Sequential, Targets, Trainer, evaluate,
+    Activation, AdamSettings, AdamW, Conv2d, ConvGeometry, EpochReport, Evaluation, FullyConnected, Init, Layer,
+    LoKrAdapter, Loss, Progress, Result, Samples, Sequential, Targets, Trainer, evaluate,
 };
 use ndarray::ArrayView1;
 
@@ -57,12 +57,61 @@ pub fn network(hidden: &[usize], seed: u64) -> Result<Sequential<f32>> {
     Sequential::new(layers.collect::<Result<_>>()?)
 }
 
+/// Channels of the convolutional network.
+pub const CHANNELS: [usize; 3] = [16, 32, 32];
+
+/// Three convolutions with kernels of 3 × 3, of which the last two halve the image, with rectifiers, and a linear layer
+/// to the logits of the ten digits.
+pub fn convolutional_network(seed: u64) -> Result<Sequential<f32>> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut network = Sequential::empty();
+    let (mut channels, mut side) = (1, SIDE);
+    for (index, filters) in CHANNELS.into_iter().enumerate() {
+        let stride = if index == 0 { 1 } else { 2 };
+        let geometry = ConvGeometry::new(channels, [side; 2], [3; 2]).padding([1; 2]).stride([stride; 2]);
+        network.push(Conv2d::new(&geometry, filters, Activation::Relu, Init::HeNormal, &mut rng)?)?;
+        (channels, side) = (filters, side / stride);
+    }
+    let inputs = channels * side * side;
+    network.push(FullyConnected::new(inputs, CLASSES, Activation::Identity, Init::HeNormal, &mut rng)?)?;
+    Ok(network)
+}
+
 /// `base` with a LoKr adapter around every layer. The base's own weights are frozen.
 pub fn adapt(base: &Sequential<f32>, rank: usize, factor: i64, seed: u64) -> Result<Sequential<f32>> {
     base.clone().map_layers(|index, layer| {
         let adapter = LoKrAdapter::builder(layer).rank(rank).factor(factor).seed(seed + index as u64).build()?;
         Ok(Box::new(adapter))
     })
+}
+
+/// `base` with a LoRA adapter around every layer, of these ranks. The base's own weights are frozen.
+pub fn adapt_lora(base: &Sequential<f32>, ranks: &[usize], seed: u64) -> Result<Sequential<f32>> {
+    base.clone().map_layers(|index, layer| {
+        let rank = ranks.get(index).copied().unwrap_or(1);
+        Ok(Box::new(LoKrAdapter::builder(layer).rank(rank).lora().seed(seed + index as u64).build()?))
+    })
+}
+
+/// The ranks of a LoRA of `base` that has as many parameters as fit into `budget`: at least one for each layer, and
+/// one more in turn, the largest layers first.
+pub fn lora_ranks(base: &Sequential<f32>, budget: usize) -> Vec<usize> {
+    // A rank costs a row and a column of the weight.
+    let cost = |layer: &dyn Layer<f32>| layer.as_linear().map_or(0, |linear| linear.weight().shape().iter().sum());
+    let costs: Vec<usize> = base.layers().iter().map(|layer| cost(&**layer)).collect();
+    let mut by_size: Vec<usize> = (0..costs.len()).collect();
+    by_size.sort_by_key(|&index| std::cmp::Reverse(costs[index]));
+    let mut ranks = vec![1; costs.len()];
+    let mut left = budget.saturating_sub(costs.iter().sum());
+    while by_size.iter().any(|&index| costs[index] > 0 && costs[index] <= left) {
+        for &index in &by_size {
+            if costs[index] <= left {
+                ranks[index] += 1;
+                left -= costs[index];
+            }
+        }
+    }
+    ranks
 }
 
 /// The last layer of `base`, and `digits` as the layers before it see them: to train that layer alone.

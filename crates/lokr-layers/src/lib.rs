@@ -8,7 +8,7 @@
 //! | to | there is |
 //! |---|---|
 //! | make a layer | [`Dense`] and [`FullyConnected`], drawn from an [`Init`] or made from arrays; [`Activation`] |
-//! | beside it | [`Embedding`], [`LayerNorm`]; [`Linear::without_bias`] |
+//! | beside it | [`Conv1d`], [`Conv2d`], [`Conv3d`]; [`Embedding`], [`LayerNorm`]; [`Linear::without_bias`] |
 //! | adapt it | [`LoKrAdapter::new`]; every setting: [`LoKrAdapter::builder`]; factors: [`LoKrAdapter::from_delta`] |
 //! | infer | [`Layer::predict`]; [`LoKrAdapter::compile`] for many small batches |
 //! | train by hand | [`Layer::forward`], [`Layer::backward`], [`Layer::update_parameters`] or an [`Optimizer`] |
@@ -19,6 +19,7 @@
 //! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back by [`Layer::merged`] |
 //! | serve many adapters of one base | [`Sequential::share`], [`Sequential::predict_mixed`] |
 //! | reach adapters in it | [`Sequential::adapter`], [`Sequential::diagnostics`], [`Sequential::compile`] |
+//! | adapt it by LoRA, compare, convert | [`LoKrBuilder::lora`]; [`LoKrUpdate::to_lora`], [`LoKrUpdate::to_lokr`] |
 //! | add up several products | [`LoKrBuilder::terms`]; an adapter around an adapter |
 //! | regularise | [`LoKrBuilder::input_dropout`], [`LoKrBuilder::rank_dropout`], [`LoKrBuilder::module_dropout`] |
 //! | merge | [`LoKrAdapter::merge`] into a copy, [`LoKrAdapter::merge_into`] in place, [`LoKrAdapter::unmerge_from`] |
@@ -57,17 +58,19 @@
 //! # Rooms
 //!
 //! A batch passes from the top downwards: [`training`] calls a [`network`], which calls its layers, [`adapter`] the
-//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, [`plain`] are others, and all
-//! of them speak the language of [`layer`]. Shapes are `(batch, values)`, one
+//! layer it adapts, with the [`update`] that is added there; [`linear`] is such a layer, [`conv`] one over [`patches`],
+//! [`plain`] are others, and all of them speak the language of [`layer`]. Shapes are `(batch, values)`, one
 //! sample a row; a weight is `W (out, in)`. Every call checks first and computes afterwards, so a failed one changes
 //! nothing ([`LayerError`]). `f32` and `f64` alike ([`lokr_core::Scalar`]).
 #![cfg_attr(not(test), forbid(unsafe_code))] // ndarray's `s!`, which the tests use, carries an `allow` of its own
 
 pub mod activation;
 pub mod adapter; // Not `lokr`: with a glob import of this crate the name would stand for two things.
+pub mod conv;
 pub mod layer;
 pub mod linear;
 pub mod network;
+pub mod patches;
 pub mod plain;
 pub mod training;
 pub mod update;
@@ -81,6 +84,7 @@ mod test_support;
 
 pub use activation::Activation;
 pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
+pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvGeometry};
 pub use error::{LayerError, Result};
 pub use layer::{
     Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, RowUpdates,
@@ -89,6 +93,7 @@ pub use layer::{
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
 pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, PlacedUpdate, Select, Sequential, Shared};
+pub use patches::Patches;
 pub use plain::{Embedding, LayerNorm};
 pub use training::{
     Adam, AdamSettings, AdamW, AdamWSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Evaluation, Group, Huber,
@@ -97,7 +102,9 @@ pub use training::{
     accuracy, clip_gradient_norm, clip_gradient_values, confusion_matrix, evaluate, gradient_norm, r_squared,
     top_k_accuracy,
 };
-pub use update::{DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate};
+pub use update::{
+    DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves, TuckerFactor,
+};
 
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;

@@ -125,7 +125,7 @@ impl Module {
         }
     }
 
-    fn not_kronecker(&self) -> ModuleError {
+    pub(super) fn not_kronecker(&self) -> ModuleError {
         ModuleError::NotKronecker { module: self.name().to_owned() }
     }
 }

@@ -44,6 +44,7 @@ pub use factor::{W1, W2};
 pub use factor_size::FactorSize;
 pub(crate) use factor_size::{size_factor, svd};
 pub(crate) use gather::{ModuleTensors, StoredChange, StoredModule};
+pub(crate) use layer::weight_shape;
 pub use loha::LohaFactors;
 #[doc(no_inline)]
 pub use lokr_layers::{DoraAxis, DoraStrength};

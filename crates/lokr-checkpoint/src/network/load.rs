@@ -13,7 +13,7 @@ use crate::adapter::{Adapter, Resolution, Warning};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
 use crate::error::{InFile, Result};
-use crate::module::{Module, ScaleRule};
+use crate::module::{Module, ScaleRule, weight_shape};
 
 /// What [`load_adapters`] did.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,10 +75,10 @@ impl Adapter {
         let mut updates = Vec::new();
         for (&layer, modules) in &by_layer {
             let target = network.layer(layer)?;
-            let dim = (target.output_size(), target.input_size());
+            let weight = weight_shape(target);
             let update = match modules.as_slice() {
-                [module] if self.dialect() != Dialect::Terms => module.to_update(dim, options.scale)?,
-                modules => sum(modules, dim, options.scale)?,
+                [module] if self.dialect() != Dialect::Terms => module.to_update(&weight, options.scale)?,
+                modules => sum(modules, &weight, options.scale)?,
             };
             let placement = after.contains(layer).then_some(DeltaPlacement::AfterActivation);
             updates.push(PlacedUpdate { layer: layer.to_owned(), update, placement });
@@ -103,17 +103,18 @@ impl Adapter {
 }
 
 /// The update that adds up the modules of one layer. Where their scales differ, they become weights of its terms.
-fn sum<T: Scalar>(modules: &[&Module], dim: (usize, usize), rule: ScaleRule) -> Result<LoKrUpdate<T>> {
+fn sum<T: Scalar>(modules: &[&Module], weight: &[usize], rule: ScaleRule) -> Result<LoKrUpdate<T>> {
     let mut terms: Vec<(f64, Kron<'static, T>)> = Vec::new();
     for module in modules {
-        module.check_weight(&[dim.0, dim.1])?;
+        module.check_weight(weight)?;
         terms.push((module.scale_by(rule)?, module.kron()?));
     }
     let scale = terms.first().map_or(1.0, |(scale, _)| *scale);
+    let kernel = weight.get(2..).unwrap_or_default();
     if terms.iter().all(|(other, _)| *other == scale) {
         let terms = terms.into_iter().map(|(_, term)| term).collect();
-        return Ok(LoKrUpdate::from_terms(terms, T::from_f64_lossy(scale))?);
+        return Ok(LoKrUpdate::from_terms(terms, T::from_f64_lossy(scale))?.for_kernel(kernel)?);
     }
     let terms = terms.into_iter().map(|(scale, term)| (T::from_f64_lossy(scale), term)).collect();
-    Ok(LoKrUpdate::from_weighted_terms(terms)?)
+    Ok(LoKrUpdate::from_weighted_terms(terms)?.for_kernel(kernel)?)
 }

@@ -13,7 +13,7 @@ use crate::dialect::part::Network;
 use crate::dialects::Dialect;
 use crate::error::{JobError, Result};
 use crate::file::{OutputDirectory, OutputForm, Overwrite};
-use crate::module::Module;
+use crate::module::{Module, weight_shape};
 
 /// One file that [`save_adapters`] wrote.
 #[derive(Debug, Clone, PartialEq)]
@@ -135,8 +135,8 @@ fn adapter_of<T: Scalar>(network: &Sequential<T>, name: &str, options: &SaveOpti
                 sums[term].insert(layer.clone(), module);
             }
         } else {
-            let (out, input) = update.dim();
-            modules.push((Module::from_update(layer, update, dtype)?, Some(vec![out, input])));
+            let weight = weight_shape(adapter);
+            modules.push((Module::from_update(layer, update, dtype)?, Some(weight)));
         }
     }
     let adapter = match options.dialect {

@@ -1,4 +1,5 @@
-//! Layers that are trained whole: their tensors as PyTorch has them, a linear weight as `(out, in)`.
+//! Layers that are trained whole: their tensors as PyTorch has them, a linear weight as `(out, in)`, that of a
+//! convolution as `(out, channels/groups, kernel…)`, which is how its layer shows it.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ const WEIGHT: &str = "weight";
 pub(super) fn tensors<T: Scalar>(network: &Sequential<T>, dtype: FloatType) -> Result<BTreeMap<String, Tensor>> {
     let (mut tensors, mut result) = (BTreeMap::new(), Ok(()));
     for (layer_name, layer) in network.trained_whole() {
-        let linear = layer.as_linear();
+        let linear = layer.as_linear().filter(|_| layer.patches().is_none());
         layer.visit(&mut |name, values, _| {
             let key = format!("{layer_name}.{name}");
             let values = match linear {
@@ -49,7 +50,7 @@ impl<T: Scalar> WholeTensor<T> {
             return Err(LayerError::NoSuchLayer { wanted, layers: Vec::new() }.into());
         }
         let mut expected = None;
-        match layer.as_linear() {
+        match layer.as_linear().filter(|_| layer.patches().is_none()) {
             Some(linear) if parameter == WEIGHT => expected = Some(linear.weight().shape().to_vec()),
             _ => layer.visit_values(&mut |own, values| {
                 if own == parameter {

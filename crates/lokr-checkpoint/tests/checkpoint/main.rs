@@ -7,6 +7,7 @@ mod cdka;
 mod check;
 mod combine;
 mod convert;
+mod convolutions;
 mod damaged;
 mod extract;
 mod families;

@@ -65,7 +65,8 @@ impl<T: Scalar> CompiledLoKr<T> {
             return Err(LayerError::invalid("max_batch", 0, "at least 1"));
         }
         let base = adapter.base();
-        let linear = base.as_linear().ok_or(LayerError::NotCompilable { layer: base.type_name() })?;
+        let linear = base.as_linear().filter(|_| base.patches().is_none());
+        let linear = linear.ok_or(LayerError::NotCompilable { layer: base.type_name() })?;
         let mut updates = Vec::new();
         for (name, update) in adapter.updates() {
             if adapter.is_enabled(name)? && !adapter.is_merged() {

@@ -6,6 +6,7 @@ use ndarray::{ArrayView2, CowArray, Ix2};
 use super::lokr_adapter::LoKrAdapter;
 use crate::error::Result;
 use crate::layer::Layer;
+use crate::update::LoKrUpdate;
 
 impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// Shape `(m, n)` of `A`.
@@ -66,5 +67,40 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     pub fn set_matrix_b<'f>(&mut self, b: impl Into<Factor<'f, T>>) -> Result<()> {
         let b = b.into();
         self.change(|updates| updates.own_mut().set_b(b))
+    }
+
+    /// A copy whose own update is the nearest LoRA of this rank, and its relative error, which
+    /// [`LoKrUpdate::lora_error`](crate::LoKrUpdate::lora_error) knows before. Its base stays as it is.
+    ///
+    /// # Errors
+    /// As [`LoKrUpdate::to_lora`](crate::LoKrUpdate::to_lora); [`LayerError::AlreadyMerged`] while the update is in
+    /// the base's weight.
+    ///
+    /// [`LayerError::AlreadyMerged`]: crate::LayerError::AlreadyMerged
+    pub fn to_lora(&self, rank: usize) -> Result<(Self, f64)> {
+        let (update, error) = self.update().to_lora(rank)?;
+        Ok((self.with_own(update)?, error))
+    }
+
+    /// A copy whose own update is the nearest sum of so many products `A (m, n)`, `B (p, q)`, and its relative error.
+    ///
+    /// # Errors
+    /// As [`LoKrUpdate::to_lokr`](crate::LoKrUpdate::to_lokr); [`LayerError::AlreadyMerged`] while the update is in
+    /// the base's weight.
+    ///
+    /// [`LayerError::AlreadyMerged`]: crate::LayerError::AlreadyMerged
+    pub fn to_lokr(&self, a: (usize, usize), b: (usize, usize), terms: usize) -> Result<(Self, f64)> {
+        let (update, error) = self.update().to_lokr(a, b, terms)?;
+        Ok((self.with_own(update)?, error))
+    }
+
+    fn with_own(&self, update: LoKrUpdate<T>) -> Result<Self> {
+        let mut copy = self.clone();
+        copy.change(|updates| {
+            let update = update.with_dropout_of(updates.own());
+            *updates.own_mut() = update;
+            Ok(())
+        })?;
+        Ok(copy)
     }
 }

@@ -1,5 +1,7 @@
 //! The adapter as a layer: forward, backward, parameters.
 
+use std::sync::Arc;
+
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
@@ -12,9 +14,10 @@ use crate::layer::{
     Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, RowUpdates, ValueVisitor, ValueVisitorMut, Visitor,
     VisitorMut,
 };
+use crate::patches::Patches;
 use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME};
 
-impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
+impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
     fn check_forward(&self, x: &ArrayRef2<T>, y: &ArrayRef2<T>) -> Result<()> {
         let batch = x.nrows();
         LayerError::check_shape(TYPE_NAME, "x", (batch, self.base.input_size()), x.dim())?;
@@ -41,6 +44,7 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
             _ => dy, // nothing lies between the two
         };
         match activation {
+            Some(_) if self.base.patches().is_some() => self.back_patches((x, dz), dx),
             Some(_) if self.placement == DeltaPlacement::BeforeActivation => self.back_before(x, (dz, dz), dx),
             Some(_) => self.back_before(x, (dz, dy), dx),
             None => {
@@ -66,6 +70,9 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
 
     fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         self.check_forward(x, y)?;
+        if self.base.patches().is_some() {
+            return self.predict_patches(x, y);
+        }
         match self.placement {
             DeltaPlacement::BeforeActivation => {
                 self.pre_activation_into(x, y)?;
@@ -81,6 +88,9 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
 
     fn predict_mixed_into(&self, x: &ArrayRef2<T>, rows: &RowUpdates<'_>, y: &mut ArrayRef2<T>) -> Result<()> {
         self.check_forward(x, y)?;
+        if self.base.patches().is_some() {
+            return self.predict_patches_mixed(x, rows, y);
+        }
         match self.placement {
             DeltaPlacement::BeforeActivation => {
                 self.pre_activation_mixed_into(x, rows, y)?;
@@ -102,6 +112,10 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         self.training.input.try_store(x)?;
         let activation = self.base.as_linear().map(|linear| linear.activation());
         match (self.placement, activation) {
+            (_, Some(activation)) if self.base.patches().is_some() => {
+                self.forward_patches(x, y)?;
+                self.training.activation.forward(activation, y)?;
+            }
             (DeltaPlacement::BeforeActivation, activation) => {
                 self.train_before(x, y)?;
                 self.training.activation.forward(activation.unwrap_or_default(), y)?;
@@ -258,6 +272,10 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
         Ok(merged)
     }
 
+    fn patches(&self) -> Option<&Arc<Patches>> {
+        self.base.patches()
+    }
+
     /// A linear layer where the base is one and nothing but the identity stands between the two.
     fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
         let activation = self.base.as_linear()?.activation();
@@ -278,7 +296,11 @@ impl<T: Scalar, L> LoKrAdapter<T, L> {
 
 /// The names of a base that is an adapter get a prefix, so that none stands twice.
 fn base_name(name: &str) -> std::borrow::Cow<'_, str> {
-    let adapted =
-        name.starts_with("base.") || name.split('.').any(|part| part.starts_with("lokr_") || part == "dora_scale");
+    let adapted = name.starts_with("base.") || name.split('.').any(|part| is_of_update(part));
     if adapted { format!("base.{name}").into() } else { name.into() }
+}
+
+/// Whether a value of that name is one of an update.
+fn is_of_update(name: &str) -> bool {
+    name.starts_with("lokr_") || name.starts_with("lora_") || name == "dora_scale"
 }

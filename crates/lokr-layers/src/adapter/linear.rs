@@ -196,6 +196,11 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
         self.back_before(x, (dz, dz), dx)
     }
 
+    fn keeps_forward(&self) -> bool {
+        let base = self.base_trains() && self.base.as_linear().is_some_and(|linear| linear.keeps_forward());
+        base || !self.frozen && (self.updates.decomposing().is_some() || self.updates.keep_forward())
+    }
+
     fn effective_weight(&self) -> Result<CowArray<'_, T, Ix2>> {
         let weight = linear(&self.base)?.effective_weight()?;
         if self.updates.active().next().is_none() {

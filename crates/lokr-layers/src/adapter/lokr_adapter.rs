@@ -11,6 +11,7 @@ use crate::activation::ActivationState;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
+use crate::patches::Walk;
 #[cfg(doc)]
 use crate::update::LoKrInit;
 use crate::update::{DeltaPlacement, Gains, LoKrBuilder, LoKrSettings, LoKrUpdate};
@@ -24,8 +25,8 @@ use crate::update::{DeltaPlacement, Gains, LoKrBuilder, LoKrSettings, LoKrUpdate
 /// activation.
 ///
 /// The adapter is a layer itself. Its trainable parameters, in order: `lokr_w1` (or `lokr_w1_a`, `lokr_w1_b`),
-/// `lokr_w2` (or `lokr_w2_a`, `lokr_w2_b`), those of several terms behind `term0.` and so on, then `lokr_scalar` if it
-/// has one, then the base's unless it is frozen. A base that is an adapter has `base.` in front of its names.
+/// `lokr_w2` (or `lokr_w2_a`, `lokr_w2_b`, in Tucker form behind `lokr_t2`), of a LoRA `lora_B` and `lora_A`, those of
+/// several terms behind `term0.` and so on, then `lokr_scalar` if it has one, then the base's unless it is frozen. A base that is an adapter has `base.` in front of its names.
 ///
 /// # Cost
 /// Forward adds `2·batch·min(n·p·(q + m), m·q·(n + p))` flops to the base's, backward two to three times that. The
@@ -70,6 +71,7 @@ pub(super) struct TrainingState<T: Scalar> {
     /// Gradient of the pre-activation.
     pub(super) dz: Buffer<T>,
     pub(super) dora: DoraPass<T>,
+    pub(super) walk: Walk<T>,
     /// Memory for the next gains.
     pub(super) spare_gains: Option<Gains<T>>,
 }
@@ -82,6 +84,7 @@ impl<T: Scalar> TrainingState<T> {
             activation: ActivationState::new(),
             dz: Buffer::new(),
             dora: DoraPass::new(),
+            walk: Walk::new(),
             spare_gains: None,
         }
     }
@@ -296,9 +299,10 @@ impl<T: Scalar> Prepared<T> {
         let settings = &settings.settings;
         let dim = weight_shape(base)?;
         let out_of_weight = settings.starts_from_weight();
+        let kernel = base.patches().map_or(&[][..], |patches| patches.kernel());
         let update = match base.as_linear().filter(|_| settings.needs_weight()) {
-            Some(linear) => settings.update(dim, Some(&linear.effective_weight()?))?,
-            None => settings.update(dim, None)?,
+            Some(linear) => settings.update(dim, kernel, Some(&linear.effective_weight()?))?,
+            None => settings.update(dim, kernel, None)?,
         };
         let placement = placement_on(base, settings.placement)?;
         check_decomposition(base, placement, &update)?;
@@ -349,6 +353,12 @@ fn placement_on<T: Scalar>(base: &dyn Layer<T>, wanted: Option<DeltaPlacement>) 
         (Some(DeltaPlacement::BeforeActivation), None) => {
             let expected = "AfterActivation for a base without a weight matrix";
             Err(LayerError::invalid("placement", "BeforeActivation", expected))
+        }
+        (Some(DeltaPlacement::AfterActivation), Some(linear))
+            if base.patches().is_some() && !linear.activation().is_identity() =>
+        {
+            let expected = "BeforeActivation for a base whose weight acts on patches";
+            Err(LayerError::invalid("placement", "AfterActivation", expected))
         }
         (Some(placement), _) => Ok(placement),
         (None, Some(_)) => Ok(DeltaPlacement::BeforeActivation),

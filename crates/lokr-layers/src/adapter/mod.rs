@@ -4,6 +4,7 @@
 //! - `forward_backward`: the adapter as a layer; `linear`: as a linear layer, where its base is one.
 //! - `dora`: what changes where the weight is decomposed.
 //! - `merge`: the update as a matrix, added to a weight; `in_place`: in the weight of the adapter's own base.
+//! - `patches`: the adapter of a layer whose weight acts on patches, a convolution.
 //! - `mixed`: a batch whose rows use different updates.
 //! - `updates`: the adapter's own update and those added by name; `any_adapter`: the adapter without the type of its
 //!   base.
@@ -11,7 +12,7 @@
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
 //! - `checks`: what is needed of a base.
 //!
-//! Uses `layer`, `update` (what is added, and its settings) and `activation`; the base it adapts is any layer, so it
+//! Uses `layer`, `update` (what is added, and its settings), `patches` and `activation`; the base it adapts is any layer, so it
 //! knows none of them by its type.
 //!
 //! # What it costs
@@ -43,6 +44,7 @@ mod lokr_adapter;
 mod lora_adapter;
 mod merge;
 mod mixed;
+mod patches;
 mod updates;
 
 #[cfg(test)]

@@ -160,6 +160,11 @@ impl<T: Scalar> Updates<T> {
         self.active_mut().try_for_each(|update| update.backward_into(x, dy, dx))
     }
 
+    /// Whether one of those that act keeps more of a training forward than that there was one.
+    pub(super) fn keep_forward(&self) -> bool {
+        self.active().any(LoKrUpdate::keeps_forward)
+    }
+
     pub(super) fn visit(&self, visitor: Visitor<'_, T>) {
         for named in self.list.iter().filter(|named| named.enabled && self.in_place.is_none()) {
             named.update.visit(&prefix(&named.name), visitor);

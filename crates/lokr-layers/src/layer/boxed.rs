@@ -1,5 +1,7 @@
 //! A layer behind a box is a layer.
 
+use std::sync::Arc;
+
 use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
@@ -8,6 +10,7 @@ use super::rows::RowUpdates;
 use super::traits::{Adapter, Layer, LinearLayer};
 use crate::activation::Activation;
 use crate::error::Result;
+use crate::patches::Patches;
 
 impl<T: Scalar> Clone for Box<dyn Layer<T>> {
     fn clone(&self) -> Self {
@@ -96,6 +99,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
         (**self).as_linear_mut()
+    }
+    fn patches(&self) -> Option<&Arc<Patches>> {
+        (**self).patches()
     }
     fn output_activation(&self) -> Option<Activation> {
         (**self).output_activation()

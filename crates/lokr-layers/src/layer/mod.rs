@@ -10,7 +10,7 @@
 //!
 //! A layer of your own implements [`Layer`]; then it can be adapted, chained and trained like those of this crate.
 //!
-//! Uses `update` and `activation`; knows no layer by its type.
+//! Uses `update`, `patches` and `activation`; knows no layer by its type.
 
 mod arguments;
 mod boxed;

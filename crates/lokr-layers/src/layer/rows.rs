@@ -1,5 +1,6 @@
 //! Which update each row of a batch uses.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Which update each row of a batch uses, by its name; a row without one passes the base alone. For
@@ -47,5 +48,14 @@ impl<'n> RowUpdates<'n> {
     /// The names, sorted, each with its rows in their order; never without any.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (&'n str, &[usize])> {
         self.groups.iter().map(|(name, rows)| (*name, rows.as_slice()))
+    }
+
+    /// [`RowUpdates::groups`] and, without a name, the rows that have none; never without rows.
+    pub(crate) fn all_groups(&self) -> impl Iterator<Item = (Option<&'n str>, Cow<'_, [usize]>)> {
+        let mut bare = vec![true; self.rows];
+        self.groups.values().flatten().for_each(|&row| bare[row] = false); // Rows are counted by them.
+        let bare: Vec<usize> = (0..self.rows).filter(|&row| bare[row]).collect();
+        let groups = self.groups().map(|(name, rows)| (Some(name), Cow::Borrowed(rows)));
+        groups.chain((!bare.is_empty()).then_some((None, Cow::Owned(bare))))
     }
 }

@@ -1,6 +1,8 @@
 //! What every layer can do, and what a layer with a weight matrix and an adapter can do besides. Each trait speaks of
 //! the others, so they stand together.
 
+use std::sync::Arc;
+
 use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
@@ -9,6 +11,7 @@ use super::merges::{Merges, Restore};
 use super::rows::RowUpdates;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
+use crate::patches::Patches;
 use crate::update::{DeltaPlacement, LoKrUpdate};
 
 /// A differentiable map from rows of `input_size` values to rows of `output_size` values.
@@ -189,6 +192,16 @@ pub trait Layer<T: Scalar>: Send + Sync {
         None
     }
 
+    /// How rows are cut into patches, for a layer whose weight acts on those, such as a convolution; `None` where it
+    /// acts on whole rows.
+    ///
+    /// Where there are patches, [`Layer::as_linear`] is the linear layer over them: its weight is
+    /// `(out, width)`, and the rows of its methods are patches and what is made of each. Its activation is applied to
+    /// whole rows of the output, not to those. An adapter of such a layer has the same patches.
+    fn patches(&self) -> Option<&Arc<Patches>> {
+        None
+    }
+
     /// The activation that the output has passed last, where it is known: what a gradient at the pre-activation skips.
     ///
     /// That of [`Layer::as_linear`], unless the layer says otherwise. Losses are paired with it: see
@@ -363,6 +376,13 @@ pub trait LinearLayer<T: Scalar>: Layer<T> {
     fn train_backward_into(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
         self.input_gradient_into(dz, dx)?;
         self.accumulate_gradients(x, dz)
+    }
+
+    /// Whether [`LinearLayer::train_backward_into`] may need what the last [`LinearLayer::train_pre_activation_into`]
+    /// kept, so that one must follow the other; else rows can be computed in any parts. A convolution is, block by
+    /// block.
+    fn keeps_forward(&self) -> bool {
+        true
     }
 
     /// The weight `W (out, in)` that the layer computes with: the stored one, or one made for the purpose.

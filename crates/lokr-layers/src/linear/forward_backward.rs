@@ -212,6 +212,10 @@ impl<T: Scalar, O: Orientation> LinearLayer<T> for Linear<T, O> {
         Ok(matmul_into(T::one(), x, &self.weight().t(), T::zero(), z)?)
     }
 
+    fn keeps_forward(&self) -> bool {
+        false
+    }
+
     fn merges(&mut self) -> Option<&mut Merges> {
         Some(&mut self.merges)
     }

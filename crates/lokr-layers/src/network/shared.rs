@@ -15,6 +15,7 @@ use crate::error::{LayerError, Result};
 use crate::layer::{
     GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
 };
+use crate::patches::{Patches, Walk};
 
 /// A frozen layer whose values are held once, however many copies there are of it: copying it copies a pointer. The
 /// base of many adapters.
@@ -43,6 +44,7 @@ pub struct Shared<T: Scalar> {
     rows: Option<usize>,
     activation: ActivationState<T>,
     dz: Buffer<T>,
+    walk: Walk<T>,
 }
 
 /// The layer itself, frozen.
@@ -68,7 +70,7 @@ impl<T: Scalar> Shared<T> {
         layer.set_frozen(true)?;
         layer.reset_state();
         let layer = Arc::new(Held(layer));
-        Ok(Self { layer, rows: None, activation: ActivationState::new(), dz: Buffer::new() })
+        Ok(Self { layer, rows: None, activation: ActivationState::new(), dz: Buffer::new(), walk: Walk::new() })
     }
 
     /// The layer itself.
@@ -114,8 +116,9 @@ impl<T: Scalar> Layer<T> for Shared<T> {
 
     fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         let Some(linear) = self.layer.0.as_linear() else { return self.own().forward_into(x, y) };
-        linear.pre_activation_into(x, y)?;
         self.rows = None;
+        let patches = self.layer.0.patches().map(Arc::as_ref);
+        self.walk.forward(patches, false, (x, y), &mut |x, z| linear.pre_activation_into(x, z))?;
         self.activation.forward(linear.activation(), y)?;
         self.rows = Some(x.nrows());
         Ok(())
@@ -129,16 +132,18 @@ impl<T: Scalar> Layer<T> for Shared<T> {
         let batch = self.rows.ok_or(LayerError::BackwardBeforeForward { layer })?;
         LayerError::check_shape(layer, "dy", (batch, self.layer.0.output_size()), dy.dim())?;
         LayerError::check_shape(layer, "dx", (batch, self.layer.0.input_size()), dx.dim())?;
-        match (at, linear.activation()) {
-            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => {
-                linear.input_gradient_into(dy, dx)
-            }
+        let scratch;
+        let dz = match (at, linear.activation()) {
+            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
             (GradientAt::Output, activation) => {
                 let mut dz = self.dz.try_resize(dy.dim())?;
                 self.activation.backward_into(activation, dy, &mut dz);
-                linear.input_gradient_into(&dz, dx)
+                scratch = dz;
+                &*scratch
             }
-        }
+        };
+        let patches = self.layer.0.patches().map(Arc::as_ref);
+        self.walk.input_gradient(patches, (dz, dx), &mut |dz, dx| linear.input_gradient_into(dz, dx))
     }
 
     /// Nothing trains.
@@ -164,6 +169,7 @@ impl<T: Scalar> Layer<T> for Shared<T> {
         self.rows = None;
         self.activation.clear();
         self.dz.clear();
+        self.walk = Walk::new();
     }
 
     /// Does nothing: what can be shared behaves alike in both modes.
@@ -194,6 +200,10 @@ impl<T: Scalar> Layer<T> for Shared<T> {
     /// A copy of the layer itself, which shares nothing.
     fn merged(&self) -> Result<Box<dyn Layer<T>>> {
         self.layer.0.merged()
+    }
+
+    fn patches(&self) -> Option<&Arc<Patches>> {
+        self.layer.0.patches()
     }
 
     fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {
@@ -245,6 +255,10 @@ impl<T: Scalar> LinearLayer<T> for Shared<T> {
 
     fn product_into(&self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
         self.linear()?.product_into(x, z)
+    }
+
+    fn keeps_forward(&self) -> bool {
+        false
     }
 
     fn effective_weight(&self) -> Result<CowArray<'_, T, Ix2>> {

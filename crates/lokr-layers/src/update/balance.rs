@@ -1,7 +1,7 @@
 //! Factors of norms that do not drift apart, and updates whose norm is limited.
 
 use lokr_core::Scalar;
-use ndarray::ArrayView2;
+use ndarray::ArrayViewD;
 
 use super::lokr_update::LoKrUpdate;
 use crate::error::{LayerError, Result};
@@ -30,16 +30,18 @@ impl<T: Scalar> LoKrUpdate<T> {
     pub fn balance(&mut self) -> bool {
         let mut changed = false;
         for term in &mut self.terms {
-            let exponents: Vec<_> = term.delta.parts().map(|part| exponent(&part)).collect();
+            let exponents: Vec<_> = term.parts().map(|(_, part)| exponent(&part)).collect();
             let Some(shifts) = shifts(&exponents) else { continue };
             let factors: Vec<T> = shifts.iter().map(|&shift| T::from_f64_lossy(2f64.powi(shift))).collect();
-            let exact = term.delta.parts().zip(&factors).all(|(part, &factor)| {
+            let exact = term.parts().zip(&factors).all(|((_, part), &factor)| {
                 part.iter().all(|&value| value * factor / factor == value && (value * factor).is_finite())
             });
             if exact {
-                for (mut part, &factor) in term.delta.parts_mut().zip(&factors) {
+                let mut factors = factors.into_iter();
+                term.change_parts(false, |_, mut part, _| {
+                    let factor = factors.next().unwrap_or(T::one()); // There is one for each.
                     part.mapv_inplace(|value| value * factor);
-                }
+                });
                 changed = true;
             }
         }
@@ -64,9 +66,9 @@ impl<T: Scalar> LoKrUpdate<T> {
         let norm = self.frobenius_norm()? / if unmultiplied { 1.0 } else { multiplier };
         if norm.is_finite() && norm > limit {
             for term in &mut self.terms {
-                let count = term.delta.parts().count() as f64;
+                let count = term.parts().count() as f64;
                 let share = T::from_f64_lossy((limit / norm).powf(1.0 / count));
-                term.delta.parts_mut().for_each(|mut part| part.mapv_inplace(|value| value * share));
+                term.change_parts(false, |_, mut part, _| part.mapv_inplace(|value| value * share));
             }
             self.forget();
         }
@@ -75,7 +77,7 @@ impl<T: Scalar> LoKrUpdate<T> {
 }
 
 /// The logarithm to base two of a matrix's norm; `None` for zeros and for what is not finite.
-fn exponent<T: Scalar>(matrix: &ArrayView2<'_, T>) -> Option<f64> {
+fn exponent<T: Scalar>(matrix: &ArrayViewD<'_, T>) -> Option<f64> {
     let largest = matrix.iter().fold(0.0, |largest: f64, value| largest.max(value.to_f64_exact().abs()));
     let squares: f64 = matrix.iter().map(|value| (value.to_f64_exact() / largest).powi(2)).sum();
     let exponent = largest.log2() + 0.5 * squares.log2();

@@ -1,20 +1,19 @@
-//! The settings of a new adapter, checked once.
+//! The settings of a new adapter, one by one.
 
-use lokr_core::sizes::is_low_rank;
-use lokr_core::{FactorizationRule, Kron, KronShape, Scalar, factorization};
-use ndarray::{Array2, ArrayRef2};
-use ndarray_rand::rand::{SeedableRng, rngs::StdRng};
+use lokr_core::{FactorizationRule, KronShape, Scalar};
+use ndarray::Array2;
 
 use super::dora::{DoraAxis, DoraStrength};
 use super::dropout::Dropout;
-use super::gains::start as start_norms;
 use super::init::LoKrInit;
-use super::learned::Learned;
 use super::lokr_update::LoKrUpdate;
 use super::placement::DeltaPlacement;
-use super::principal::nearest_terms;
-use super::term::Term;
-use crate::error::{LayerError, Result};
+use super::settings::Settings;
+#[cfg(doc)]
+use crate::error::LayerError;
+use crate::error::Result;
+#[cfg(doc)]
+use lokr_core::factorization;
 
 /// Settings of a [`crate::LoKrAdapter`]: with its base, as [`crate::LoKrAdapter::builder`] makes them, or alone as
 /// [`LoKrSettings`].
@@ -30,6 +29,8 @@ use crate::error::{LayerError, Result};
 /// | [`factor_shapes`](Self::factor_shapes) | from `factor` | the shapes of `A` and `B`, given outright |
 /// | [`decompose_both`](Self::decompose_both) | `false` | `A` may be low-rank too |
 /// | [`full_matrix`](Self::full_matrix) | `false` | neither factor is low-rank |
+/// | [`tucker`](Self::tucker) | `false` | of a convolution's kernel, a low-rank `B` is held in Tucker form |
+/// | [`lora`](Self::lora) | `false` | plain LoRA: `A` is the number 1, `B` low-rank whatever the rank |
 /// | [`terms`](Self::terms) | 1 | how many products are added up |
 /// | [`term_weights`](Self::term_weights) | `false` | each of them has a trained weight |
 /// | [`init`](Self::init) | [`LoKrInit::Gaussian`] | how the factors start |
@@ -45,7 +46,8 @@ use crate::error::{LayerError, Result};
 /// | [`placement`](Self::placement) | before the activation if possible | where the update enters |
 ///
 /// `B` is low-rank when `rank < max(p, q)/2`, and with `decompose_both` `A` is when `rank < max(m, n)/2`, as in LyCORIS
-/// and PEFT: an adapter made here has the shapes of one made there.
+/// and PEFT: an adapter made here has the shapes of one made there. Of a convolution `out` and `channels/groups` are
+/// split, `B` is `(p, q, kernel…)` flattened to `(p, q·K)`, and the rule speaks of `p` and `q`.
 ///
 /// # Examples
 /// ```
@@ -82,30 +84,6 @@ pub struct LoKrBuilder<T, L> {
 /// ```
 pub type LoKrSettings<T> = LoKrBuilder<T, ()>;
 
-/// All settings but the base.
-#[derive(Debug, Clone)]
-pub(crate) struct Settings<T> {
-    rank: usize,
-    alpha: Option<T>,
-    rs_lora: bool,
-    pub(crate) freeze_base: bool,
-    factor: i64,
-    factor_rule: FactorizationRule,
-    factor_shapes: Option<KronShape>,
-    decompose_both: bool,
-    full_matrix: bool,
-    terms: usize,
-    term_weights: bool,
-    init: LoKrInit,
-    nearest_to: Option<Array2<T>>,
-    learned_scalar: bool,
-    dora: Option<DoraAxis>,
-    dora_strength: DoraStrength,
-    dropout: Dropout,
-    seed: u64,
-    pub(crate) placement: Option<DeltaPlacement>,
-}
-
 impl<T: Scalar> LoKrBuilder<T, ()> {
     /// The defaults.
     pub fn new() -> Self {
@@ -120,7 +98,7 @@ impl<T: Scalar> LoKrBuilder<T, ()> {
     ///
     /// [`LoKrBuilder::build`]: crate::LoKrBuilder::build
     pub fn update(self, (out, input): (usize, usize)) -> Result<LoKrUpdate<T>> {
-        self.settings.update((out, input), None)
+        self.settings.update((out, input), &[], None)
     }
 }
 
@@ -150,6 +128,8 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
             factor_shapes: None,
             decompose_both: false,
             full_matrix: false,
+            tucker: false,
+            lora: false,
             terms: 1,
             term_weights: false,
             init: LoKrInit::default(),
@@ -204,7 +184,8 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
         self
     }
 
-    /// Shapes of `A`, `(m, n)`, and `B`, `(p, q)`, with `m·p` outputs and `n·q` inputs.
+    /// Shapes of `A`, `(m, n)`, and `B`, `(p, q)`, with `m·p` outputs and `n·q` inputs: the channels of a convolution,
+    /// whose `B` has the kernel besides.
     pub fn factor_shapes(mut self, (m, n): (usize, usize), (p, q): (usize, usize)) -> Self {
         self.settings.factor_shapes = Some(KronShape { m, n, p, q });
         self
@@ -219,6 +200,37 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
     /// Keeps both factors full, whatever the rank and [`LoKrBuilder::decompose_both`] say.
     pub fn full_matrix(mut self, full_matrix: bool) -> Self {
         self.settings.full_matrix = full_matrix;
+        self
+    }
+
+    /// Holds a low-rank `B` of a convolution with a kernel of more than one element in Tucker form, whose parts are
+    /// trained: [`crate::TuckerFactor`]. LyCORIS's `use_tucker`, PEFT's `use_effective_conv2d`.
+    pub fn tucker(mut self, tucker: bool) -> Self {
+        self.settings.tucker = tucker;
+        self
+    }
+
+    /// Plain LoRA (Hu et al. 2021, arXiv 2106.09685), `ΔW = s·B·A` with `A (rank, in)` and `B (out, rank)`, called
+    /// `lora_A` and `lora_B`: a Kronecker product whose first factor is the number 1, which is not trained. So it can
+    /// do all that an adapter here can, weight decomposition, convolutions (LoCon) and several by name included, and
+    /// stands beside LoKr on any layer.
+    ///
+    /// `B` starts at zero and `A` as PEFT starts it, Kaiming, unless [`LoKrBuilder::init`] is called after this; with
+    /// [`LoKrInit::Principal`] it is PiSSA.
+    ///
+    /// # Examples
+    /// ```
+    /// use lokr_layers::{Activation, Dense, Layer, LoKrSettings};
+    /// use ndarray::{Array1, Array2};
+    ///
+    /// let base = Dense::<f32>::from_arrays(Array2::zeros((30, 20)), Array1::zeros(20), Activation::Relu)?;
+    /// let lora = LoKrSettings::new().rank(2).alpha(4.0).lora().adapt(base)?;
+    /// assert_eq!((lora.parameter_count(), lora.scaling()), (2 * (30 + 20), 2.0));
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn lora(mut self) -> Self {
+        self.settings.lora = true;
+        self.settings.init = LoKrInit::Lycoris;
         self
     }
 
@@ -309,104 +321,5 @@ impl<T: Scalar, L> LoKrBuilder<T, L> {
     pub fn placement(mut self, placement: DeltaPlacement) -> Self {
         self.settings.placement = Some(placement);
         self
-    }
-}
-
-impl<T: Scalar> Settings<T> {
-    /// Whether the factors are taken out of the base's weight.
-    pub(crate) fn starts_from_weight(&self) -> bool {
-        self.init == LoKrInit::Principal && self.nearest_to.is_none()
-    }
-
-    /// Whether it takes a base's weight to make the update.
-    pub(crate) fn needs_weight(&self) -> bool {
-        self.starts_from_weight() || self.dora.is_some()
-    }
-
-    /// The update for a weight of this shape, `(out, in)`; `weight` is the weight itself, where one is needed.
-    pub(crate) fn update(&self, dim: (usize, usize), weight: Option<&ArrayRef2<T>>) -> Result<LoKrUpdate<T>> {
-        let (scaling, shape) = (self.scaling()?, self.shape(dim)?);
-        self.dropout.check()?;
-        if self.terms == 0 {
-            return Err(LayerError::invalid("number of terms", 0, "at least 1"));
-        }
-        let a_rank = self.low_rank((shape.m, shape.n)).filter(|_| self.decompose_both);
-        let ranks = (a_rank, self.low_rank((shape.p, shape.q)));
-        let start = match (&self.nearest_to, self.init, weight) {
-            (Some(delta), ..) => Some(&**delta),
-            (None, LoKrInit::Principal, None) => {
-                return Err(LayerError::invalid("init", "Principal", "another start, where there is no weight"));
-            }
-            (None, LoKrInit::Principal, weight) => weight,
-            _ => None,
-        };
-        let deltas = match start {
-            Some(matrix) => {
-                LayerError::check_finite("LoKrBuilder", "the matrix to start from", matrix.iter())?;
-                nearest_terms(matrix, shape, self.terms, scaling, ranks)?
-            }
-            None => self.drawn(shape, ranks)?,
-        };
-        let given = weight;
-        let weight = self.term_weights.then(T::one);
-        let terms = deltas.into_iter().map(|delta| Term::new(delta, weight)).collect();
-        let mut update = LoKrUpdate::assemble(terms, self.rank, self.alpha(), scaling);
-        if self.learned_scalar {
-            update.scalar = Some(Learned::new(if start.is_some() { T::one() } else { T::zero() }));
-        }
-        update.dropout = Dropout { seed: self.seed, ..self.dropout };
-        match (self.dora, given) {
-            (None, _) => Ok(update),
-            (Some(axis), Some(given)) => update.with_dora(axis, &start_norms(given, axis), self.dora_strength),
-            (Some(_), None) => Err(LayerError::invalid("dora", "set", "none, where there is no weight")),
-        }
-    }
-
-    fn drawn(
-        &self,
-        shape: KronShape,
-        (a_rank, b_rank): (Option<usize>, Option<usize>),
-    ) -> Result<Vec<Kron<'static, T>>> {
-        let mut rng = StdRng::seed_from_u64(self.seed);
-        let term = |_| {
-            let a = self.init.a((shape.m, shape.n), a_rank, self.learned_scalar, &mut rng)?;
-            let b = self.init.b((shape.p, shape.q), b_rank, self.learned_scalar, &mut rng)?;
-            Ok(Kron::new(a, b)?)
-        };
-        (0..self.terms).map(term).collect()
-    }
-
-    fn alpha(&self) -> T {
-        self.alpha.unwrap_or_else(|| T::from_usize_lossy(self.rank))
-    }
-
-    fn scaling(&self) -> Result<T> {
-        if self.rank == 0 {
-            return Err(LayerError::InvalidRank { rank: 0 });
-        }
-        let (rank, alpha) = (T::from_usize_lossy(self.rank), self.alpha());
-        if !alpha.is_finite() || alpha < T::zero() {
-            return Err(LayerError::invalid("alpha", alpha, "a finite number that is not negative"));
-        }
-        Ok(alpha / if self.rs_lora { rank.sqrt() } else { rank })
-    }
-
-    fn shape(&self, weight: (usize, usize)) -> Result<KronShape> {
-        let (out, input) = weight;
-        let KronShape { m, n, p, q } = match self.factor_shapes {
-            Some(shape) => shape,
-            None => {
-                let (m, p) = factorization(out, self.factor, self.factor_rule)?;
-                let (n, q) = factorization(input, self.factor, self.factor_rule)?;
-                KronShape { m, n, p, q }
-            }
-        };
-        let shape = KronShape::new(m, n, p, q)?;
-        if shape.dim() == weight { Ok(shape) } else { Err(LayerError::FactorShapes { m, n, p, q, weight }) }
-    }
-
-    /// The inner size of a factor of this shape, if it is to be low-rank.
-    fn low_rank(&self, dim: (usize, usize)) -> Option<usize> {
-        (!self.full_matrix && is_low_rank(self.rank, dim)).then_some(self.rank)
     }
 }

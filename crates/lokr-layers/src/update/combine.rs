@@ -126,7 +126,7 @@ impl<T: Scalar> LoKrUpdate<T> {
         Ok(KronTerms::new(self.terms().map(|(strength, delta)| (strength, delta.view())))?)
     }
 
-    fn refuse_dora(&self, operation: &'static str) -> Result<()> {
+    pub(super) fn refuse_dora(&self, operation: &'static str) -> Result<()> {
         if self.dora().is_some() {
             let expected = "one without, since a decomposed weight is no sum";
             return Err(LayerError::invalid("weight decomposition of an update that is to be", operation, expected));

@@ -8,7 +8,8 @@ use ndarray::{Array1, Array2, ArrayView1};
 pub enum DoraAxis {
     /// One norm per output row, `dora_scale (out, 1)`: LyCORIS since 3.2.
     Output,
-    /// One norm per input column, `dora_scale (1, in)`.
+    /// One norm per input column, `dora_scale (1, in)`; for a convolution one per input channel, over all elements of
+    /// the kernel.
     Input,
 }
 
@@ -27,12 +28,14 @@ pub enum DoraStrength {
 pub(crate) struct Dora<T> {
     pub(crate) axis: DoraAxis,
     pub(super) strength: DoraStrength,
+    /// Neighbouring rows or columns that share a norm: the elements of a kernel.
+    pub(super) span: usize,
     /// `dora_scale` in its shape in files, `(out, 1)` or `(1, in)`.
     pub(super) magnitude: Array2<T>,
     pub(super) gradient: Array2<T>,
 }
 
-/// What `W` and `V` are multiplied by: the decomposed weight is `base·W + gains∘V`.
+/// What `W` and `V` are multiplied by: the decomposed weight is `base·W + gains∘V`, with a number for each row or column.
 #[derive(Debug, Clone)]
 pub(crate) struct Gains<T> {
     pub(crate) base: T,

@@ -6,6 +6,7 @@ use ndarray::ArrayView2;
 use super::checks::check_factor;
 use super::halves::halves;
 use super::lokr_update::LoKrUpdate;
+use super::term::Term;
 use crate::error::Result;
 
 /// A factor's halves, if it is held low-rank.
@@ -37,8 +38,8 @@ impl<T: Scalar> LoKrUpdate<T> {
     }
 
     fn set_delta(&mut self, delta: Kron<'static, T>) {
-        self.terms[0].delta = delta;
-        self.terms[0].gradients = None;
+        let weight = self.terms[0].weight;
+        self.terms[0] = Term { weight, ..Term::new(delta, None) };
         self.forget();
     }
 }

@@ -18,9 +18,10 @@ impl<T: Scalar> LoKrUpdate<T> {
     /// [`LayerError::InvalidSetting`] beside numbers that are trained or dropout of inputs and rows.
     pub fn with_dora(mut self, axis: DoraAxis, dora_scale: &ArrayRef1<T>, strength: DoraStrength) -> Result<Self> {
         let (out, input) = self.dim();
+        let span = if axis == DoraAxis::Input { self.kernel_values() } else { 1 };
         let (length, shape) = match axis {
             DoraAxis::Output => (out, (out, 1)),
-            DoraAxis::Input => (input, (1, input)),
+            DoraAxis::Input => (input / span, (1, input / span)),
         };
         LayerError::check_length(TYPE_NAME, "dora_scale", length, dora_scale.len())?;
         LayerError::check_finite(TYPE_NAME, "dora_scale", dora_scale.iter())?;
@@ -33,7 +34,7 @@ impl<T: Scalar> LoKrUpdate<T> {
         }
         let mut magnitude = Array2::zeros(shape);
         magnitude.iter_mut().zip(dora_scale).for_each(|(to, &from)| *to = from);
-        self.dora = Some(Dora { axis, strength, gradient: Array2::zeros(shape), magnitude });
+        self.dora = Some(Dora { axis, strength, span, gradient: Array2::zeros(shape), magnitude });
         Ok(self)
     }
 
@@ -61,14 +62,19 @@ impl<T: Scalar> LoKrUpdate<T> {
         scratch: &mut Scratch<T>,
         spare: Option<Gains<T>>,
     ) -> Gains<T> {
-        let length = dora.magnitude.len();
+        let length = dora.magnitude.len() * dora.span;
         let spare = spare.filter(|spare| spare.values.len() == length);
         let fresh = || Gains { base: T::zero(), values: Array1::zeros(length), norms: Array1::zeros(length) };
         let mut gains = spare.unwrap_or_else(fresh);
         norms(Some(self), w, dora.axis, scratch, &mut gains.norms);
+        for mut norms in gains.norms.exact_chunks_mut(dora.span) {
+            let norm = joined(&norms);
+            norms.fill(norm);
+        }
         let (mu, one) = (self.multiplier(), T::one());
         gains.base = if dora.strength == DoraStrength::FromBase { one - mu } else { T::zero() };
-        for ((value, &norm), &magnitude) in gains.values.iter_mut().zip(&gains.norms).zip(&dora.magnitude) {
+        let magnitudes = dora.magnitude.iter().flat_map(|magnitude| std::iter::repeat_n(magnitude, dora.span));
+        for ((value, &norm), &magnitude) in gains.values.iter_mut().zip(&gains.norms).zip(magnitudes) {
             let g = magnitude / (norm + T::epsilon());
             *value = match dora.strength {
                 DoraStrength::FromBase => mu * g,
@@ -83,20 +89,34 @@ impl<T: Scalar> LoKrUpdate<T> {
     pub(crate) fn gain_gradients(&mut self, gains: &Gains<T>, dh: &mut ArrayRef1<T>) {
         let mu = self.multiplier();
         let Some(dora) = &mut self.dora else { return };
-        let parts = dh.iter_mut().zip(&gains.norms).zip(dora.magnitude.iter().zip(&mut dora.gradient));
-        for ((dh, &norm), (&magnitude, gradient)) in parts {
-            let (dg, shifted) = (mu * *dh, norm + T::epsilon());
+        let lanes = dh.exact_chunks_mut(dora.span).into_iter().zip(gains.norms.exact_chunks(dora.span));
+        let parts = lanes.zip(dora.magnitude.iter().zip(&mut dora.gradient));
+        for ((mut dh, norms), (&magnitude, gradient)) in parts {
+            let norm = norms[0]; // They share it.
+            let (dg, shifted) = (mu * dh.sum(), norm + T::epsilon());
             *gradient += dg / shifted;
             // A norm of zero has no direction to pull in.
-            *dh = if norm == T::zero() { T::zero() } else { -(dg / shifted) * (magnitude / shifted) / norm };
+            dh.fill(if norm == T::zero() { T::zero() } else { -(dg / shifted) * (magnitude / shifted) / norm });
         }
     }
 }
 
-/// `‖W‖` along `axis`, which `dora_scale` starts as.
-pub(super) fn start<T: Scalar>(w: &ArrayRef2<T>, axis: DoraAxis) -> Array1<T> {
+/// The norm of what has these norms.
+fn joined<T: Scalar>(norms: &ArrayRef1<T>) -> T {
+    if norms.len() == 1 {
+        return norms[0];
+    }
+    let largest = norms.iter().fold(0.0, |largest: f64, norm| largest.max(norm.to_f64_exact()));
+    let divisor = if largest > 0.0 { largest } else { 1.0 };
+    let squares: f64 = norms.iter().map(|norm| (norm.to_f64_exact() / divisor).powi(2)).sum();
+    T::from_f64_lossy(largest * squares.sqrt())
+}
+
+/// `‖W‖` along `axis`, over so many columns at a time, which `dora_scale` starts as.
+pub(super) fn start<T: Scalar>(w: &ArrayRef2<T>, axis: DoraAxis, kernel: usize) -> Array1<T> {
     let length = if axis == DoraAxis::Output { w.nrows() } else { w.ncols() };
     let mut found = Array1::zeros(length);
     norms(None, w, axis, &mut Scratch::new(), &mut found);
-    found
+    let span = if axis == DoraAxis::Input { kernel } else { 1 };
+    found.exact_chunks(span).into_iter().map(|norms| joined(&norms)).collect()
 }

@@ -1,10 +1,11 @@
 //! How the factors of a new adapter start.
 
 use lokr_core::{Factor, Scalar, memory};
-use ndarray::Array2;
+use ndarray::{Array2, ArrayD, IxDyn};
 use ndarray_rand::rand::Rng;
 use ndarray_rand::rand_distr::{Distribution, StandardNormal};
 
+use super::tucker::TuckerFactor;
 use crate::error::Result;
 
 /// What a new adapter's factors hold. `Gaussian`, `Lycoris` and `Peft` make `A ⊗ B` exactly zero, so that the adapter
@@ -95,6 +96,41 @@ impl LoKrInit {
     ) -> Result<Factor<'static, T>> {
         let fills = if no_zeros { Fills::all(self.drawn()) } else { self.fills().1 };
         fills.factor(dim, rank, rng)
+    }
+}
+
+impl LoKrInit {
+    /// The low-rank factor of a new LoRA, `(out, rank)·(rank, in)`: the left half starts at zero, unless nothing need
+    /// be.
+    pub(super) fn lora<T: Scalar>(
+        self,
+        rank: usize,
+        dim: (usize, usize),
+        no_zeros: bool,
+        rng: &mut impl Rng,
+    ) -> Result<Factor<'static, T>> {
+        let right = self.drawn();
+        let left = if no_zeros || matches!(self, Self::Random) { right } else { Fill::Zero };
+        Fills { full: right, left, right }.factor(dim, Some(rank), rng)
+    }
+
+    /// A new `B (p, q·K)` in Tucker form: `a` starts as the left half of a low-rank one does, `b` as the right half,
+    /// and the core as what is not zero.
+    pub(super) fn tucker<T: Scalar>(
+        self,
+        rank: usize,
+        (p, q): (usize, usize),
+        kernel: &[usize],
+        no_zeros: bool,
+        rng: &mut impl Rng,
+    ) -> Result<TuckerFactor<T>> {
+        let fills = if no_zeros { Fills::all(self.drawn()) } else { self.fills().1 };
+        let values: usize = kernel.iter().product();
+        let core: Array2<T> = self.drawn().matrix((rank, rank * values), rng)?;
+        let (a, b) = (fills.left.matrix((rank, p), rng)?, fills.right.matrix((rank, q / values.max(1)), rng)?);
+        // It has as many values; a core of none is refused.
+        let core = core.into_dyn().into_shape_with_order([&[rank, rank], kernel].concat());
+        TuckerFactor::new(core.unwrap_or_else(|_| ArrayD::zeros(IxDyn(&[0]))), a, b)
     }
 }
 

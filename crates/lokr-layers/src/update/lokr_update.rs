@@ -45,6 +45,8 @@ use crate::error::{LayerError, Result};
 pub struct LoKrUpdate<T: Scalar> {
     /// At least one, all of one shape as matrices.
     pub(super) terms: Vec<Term<T>>,
+    /// The sizes of a convolution's kernel, whose elements are neighbouring columns; none for a linear layer.
+    pub(super) kernel: Vec<usize>,
     rank: usize,
     alpha: T,
     scaling: T,
@@ -99,10 +101,11 @@ impl<T: Scalar> LoKrUpdate<T> {
     pub(super) fn assemble(terms: Vec<Term<T>>, rank: usize, alpha: T, scaling: T) -> Self {
         let (multiplier, dropout, pass) = (T::one(), Dropout::none(), Pass::new());
         let (scalar, dora) = (None, None);
-        Self { terms, rank, alpha, scaling, multiplier, scalar, dropout, dora, pass, has_gradients: false }
+        let kernel = Vec::new();
+        Self { terms, kernel, rank, alpha, scaling, multiplier, scalar, dropout, dora, pass, has_gradients: false }
     }
 
-    /// Shape `(out, in)` of the weight it is added to.
+    /// Shape `(out, in)` of the weight it is added to; of a convolution `(out, channels/groups·K)`.
     #[must_use]
     pub fn dim(&self) -> (usize, usize) {
         self.terms[0].delta.dim()

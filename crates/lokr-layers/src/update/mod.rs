@@ -1,7 +1,9 @@
 //! What is added to a weight, and how is it trained? `s·(A ⊗ B)`, or a sum of such terms, without any layer.
 //!
-//! - `lokr_update`: [`LoKrUpdate`], what it holds; `factors`: `A` and `B`, read and replaced; `term`: one product.
-//! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`].
+//! - `lokr_update`: [`LoKrUpdate`], what it holds; `factors`: `A` and `B`, read and replaced; `term`: one product, in
+//!   one of its forms; `tucker`: a second factor made of three; `lora`: updates as LoRA and back.
+//! - `builder`: [`LoKrBuilder`], the settings of a new one, alone [`LoKrSettings`]; `settings`: what they make.
+//! - `kernel`: updates of convolutions.
 //! - `init`: the numbers factors start with; `principal`: those of the nearest product of a matrix.
 //! - `step`: what training computes, `pass`: what it keeps; `dropout`: what it leaves out at random; `learned`: numbers
 //!   that are trained.
@@ -26,14 +28,18 @@ mod fingerprint;
 mod gains;
 mod halves;
 mod init;
+mod kernel;
 mod learned;
 mod lokr_update;
+mod lora;
 mod parameters;
 mod pass;
 mod placement;
 mod principal;
+mod settings;
 mod step;
 mod term;
+mod tucker;
 
 pub use builder::{LoKrBuilder, LoKrSettings};
 pub(crate) use checks::TYPE_NAME;
@@ -43,4 +49,6 @@ pub use dora::{DoraAxis, DoraStrength};
 pub(crate) use halves::inner_rank;
 pub use init::LoKrInit;
 pub use lokr_update::LoKrUpdate;
+pub use lora::LoraHalves;
 pub use placement::DeltaPlacement;
+pub use tucker::TuckerFactor;

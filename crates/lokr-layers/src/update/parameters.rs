@@ -50,15 +50,14 @@ const DORA: &str = "dora_scale";
 const TERM_WEIGHT: &str = "lokr_weight";
 
 impl<T: Scalar> LoKrUpdate<T> {
-    /// Shows every trainable value, in order: of each term the matrices, then its weight; last the scalar and
+    /// Shows every trainable value, in order: of each term the arrays, then its weight; last the scalar and
     /// the norms.
     pub(crate) fn visit(&self, prefix: &str, visitor: Visitor<'_, T>) {
         let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
         for (index, term) in self.terms.iter().enumerate() {
-            let gradients = term.gradients.as_ref().filter(|_| self.has_gradients);
-            for (part, (name, matrix)) in term.matrix_names().zip(term.delta.parts()).enumerate() {
-                let gradient = gradients.map(|g| g.parts()[part].view().into_dyn());
-                visitor(names.of_term(index, name), matrix.into_dyn(), gradient);
+            let mut gradients = self.has_gradients.then(|| term.gradient_parts());
+            for (name, part) in term.parts() {
+                visitor(names.of_term(index, name), part, gradients.as_mut().and_then(Iterator::next));
             }
             if let Some(weight) = &term.weight {
                 let gradient = self.has_gradients.then(|| weight.gradient());
@@ -79,12 +78,9 @@ impl<T: Scalar> LoKrUpdate<T> {
         self.pass.ready = false;
         let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
         for (index, term) in self.terms.iter_mut().enumerate() {
-            let matrix_names = term.matrix_names();
-            let gradients = term.gradients.as_ref().filter(|_| self.has_gradients);
-            for (part, (name, matrix)) in matrix_names.zip(term.delta.parts_mut()).enumerate() {
-                let gradient = gradients.map(|g| g.parts()[part].view().into_dyn());
-                visitor(names.of_term(index, name), matrix.into_dyn(), gradient);
-            }
+            term.change_parts(self.has_gradients, |name, part, gradient| {
+                visitor(names.of_term(index, name), part, gradient);
+            });
             if let Some(weight) = &mut term.weight {
                 let (value, gradient) = weight.both();
                 visitor(names.of_term(index, TERM_WEIGHT), value, self.has_gradients.then_some(gradient));
@@ -107,11 +103,7 @@ impl<T: Scalar> LoKrUpdate<T> {
         }
         let mut names = Names { prefix, several: self.terms.len() > 1, name: String::new() };
         for (index, term) in self.terms.iter_mut().enumerate() {
-            let matrix_names = term.matrix_names();
-            let parts = term.gradients.iter_mut().flat_map(|gradients| gradients.parts_mut());
-            for (name, gradient) in matrix_names.zip(parts) {
-                visitor(names.of_term(index, name), gradient.view_mut().into_dyn());
-            }
+            term.change_gradients(|name, gradient| visitor(names.of_term(index, name), gradient));
             if let Some(weight) = &mut term.weight {
                 visitor(names.of_term(index, TERM_WEIGHT), weight.gradient_mut());
             }

@@ -1,6 +1,6 @@
 //! What training computes: the update's part of a forward and of a backward.
 
-use lokr_core::{KronGradients, Scalar};
+use lokr_core::Scalar;
 use ndarray::{ArrayRef1, ArrayRef2, Zip};
 
 use super::checks::TYPE_NAME;
@@ -8,6 +8,7 @@ use super::decomposed::{Scratch, add_norm_gradients};
 use super::dora::DoraAxis;
 use super::lokr_update::LoKrUpdate;
 use super::pass::{Kind, Pass};
+use super::term::Term;
 use crate::error::{LayerError, Result};
 
 impl<T: Scalar> LoKrUpdate<T> {
@@ -16,10 +17,15 @@ impl<T: Scalar> LoKrUpdate<T> {
         self.scalar.is_some() || self.terms.iter().any(|term| term.weight.is_some())
     }
 
+    /// Whether a training forward leaves numbers for the backward, which then belongs to its rows.
+    pub(crate) fn keeps_forward(&self) -> bool {
+        self.dropout.acts() || self.learns_numbers()
+    }
+
     /// [`LoKrUpdate::apply_into`] in training: leaves out what dropout says, and keeps what backward needs.
     pub(crate) fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         self.pass.ready = false;
-        self.pass.kind = if self.dropout.acts() || self.learns_numbers() {
+        self.pass.kind = if self.keeps_forward() {
             self.forward_kept(x, y)?
         } else {
             self.apply_into(x, y)?;
@@ -107,15 +113,14 @@ impl<T: Scalar> LoKrUpdate<T> {
         scratch: &mut Scratch<T>,
     ) {
         add_norm_gradients(self, w, axis, c, scratch);
+        self.terms.iter_mut().for_each(Term::settle_gradients);
     }
 
     /// Sets gradients to zero that are not of the current parameters.
     fn start_gradients(&mut self) -> Result<()> {
         for term in &mut self.terms {
-            match &mut term.gradients {
-                None => term.gradients = Some(KronGradients::try_zeros(&term.delta)?),
-                Some(gradients) if !self.has_gradients => gradients.fill_zero(),
-                Some(_) => {}
+            if term.gradients.is_none() || !self.has_gradients {
+                term.zero_gradients()?;
             }
         }
         if !self.has_gradients {
@@ -136,6 +141,7 @@ impl<T: Scalar> LoKrUpdate<T> {
             let term = &mut self.terms[index];
             if let Some(gradients) = &mut term.gradients {
                 term.delta.gradients_into(strength, x, dy, gradients, T::one(), dx)?;
+                term.settle_gradients();
             }
         }
         Ok(())

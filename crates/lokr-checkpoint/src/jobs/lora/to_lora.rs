@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use lokr_layers::LoraHalves;
 use ndarray::{Array2, s};
 use serde_json::{Map, Value};
 
-use super::halves::{Halves, halves};
+use super::halves::halves;
 use super::layout::kept_metadata;
 use super::options::{LoraLayout, LoraOptions, LoraRank};
 use super::peft_config;
@@ -40,10 +41,9 @@ pub struct Lora {
 /// The LoRA of every module of an adapter, by small decompositions: no matrix of the weight's size is formed.
 ///
 /// # Method
-/// Exact: with `w1 = A₁·A₂` and `w2 = B₁·B₂`, as they are held or with an identity, `w1 ⊗ w2 = (A₁ ⊗ B₁)·(A₂ ⊗ B₂)`.
-/// Best: the singular values of `w1 ⊗ w2` are the products of those of `w1` and `w2`, and its singular vectors
-/// Kronecker products of theirs. Of a sum of terms ([`Dialect::Terms`](crate::Dialect::Terms)) the halves are set side
-/// by side, and the best of a rank comes from their singular values.
+/// That of [`LoKrUpdate::lora_halves`](lokr_layers::LoKrUpdate::lora_halves), in f64. Of a sum of terms
+/// ([`Dialect::Terms`](crate::Dialect::Terms)) the halves are set side by side, and the best of a rank comes from their
+/// singular values.
 ///
 /// `base` gives the modules their names and shapes. Without it the names are those of the adapter, as far as they tell
 /// those of the layout, and a low-rank `w2` whose file does not tell its kernel is taken for a linear layer's.
@@ -97,7 +97,8 @@ pub fn to_lora(
             let padded = Padded::new(&found, common_rank.unwrap_or(rank));
             let down_tensor = tensor_with_kernel(&down, &*padded.right, sum.kernel, dtype)?;
             let up_tensor = tensor_with_kernel(&up, &*padded.left, &vec![1; sum.kernel.len()], dtype)?;
-            let line = LoraModule { name: sum.name.to_owned(), rank, norm: found.norm, energy: found.energy };
+            let energy = 1.0 - found.error.powi(2);
+            let line = LoraModule { name: sum.name.to_owned(), rank, norm: found.norm, energy };
             Ok(([(down, down_tensor), (up, up_tensor)], layout.alpha(sum.name, rank)?, line))
         },
     )?;
@@ -185,7 +186,7 @@ struct Padded<'a> {
 }
 
 impl<'a> Padded<'a> {
-    fn new(halves: &'a Halves, rank: usize) -> Self {
+    fn new(halves: &'a LoraHalves<f64>, rank: usize) -> Self {
         let (out, own) = halves.left.dim();
         if own >= rank {
             return Self { left: Cow::Borrowed(&halves.left), right: Cow::Borrowed(&halves.right) };

@@ -3,6 +3,8 @@
 #[path = "../../../src/test_support/activations.rs"]
 mod activations; // the list that the unit tests go through
 
+pub(crate) mod convolution;
+
 use lokr_core::{Factor, Scalar};
 use lokr_layers::{
     Activation, Dense, FullyConnected, GradientAt, Layer, LayerError, LoKrAdapter, LoKrInit, Result, Visitor,
