@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use lokr_layers::rand::{SeedableRng, rngs::StdRng, seq::SliceRandom};
 use lokr_layers::{
-    Activation, AdamW, Communicator, CrossEntropy, FullyConnected, Init, Layer, LoKrAdapter, Progress, Samples,
-    Sequential, Targets, Trainer, Training, evaluate,
+    Activation, AdamW, AllReduce, Communicator, CrossEntropy, FullyConnected, Init, Layer, LoKrAdapter, Progress,
+    Samples, Sequential, Targets, Trainer, Training, evaluate,
 };
 use lokr_mpi::{Metered, World};
 use ndarray::Array2;
@@ -78,7 +78,29 @@ fn train(world: &World) -> Result<(), Box<dyn Error>> {
             100.0 * traffic.time.as_secs_f64() / time
         );
     }
+    // What the network between the ranks can do, without waiting for anybody.
+    for values in [1, adapted.parameter_count() + 1, 1 << 20] {
+        let time = all_reduce(world, values)?;
+        if is_first {
+            println!("adding up {} bytes takes {:.1} µs", values * size_of::<f32>(), 1e6 * time);
+        }
+    }
     Ok(())
+}
+
+/// The median time of a sum over the ranks.
+fn all_reduce(world: &World, values: usize) -> lokr_layers::Result<f64> {
+    let mut values = vec![1.0_f32; values];
+    let mut times = Vec::new();
+    for _ in 0..101 {
+        world.gather(&[0], &vec![1; world.size()], &mut Vec::new())?; // all begin at once
+        let start = Instant::now();
+        world.sum(&mut values)?;
+        values.fill(1.0);
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times[times.len() / 2])
 }
 
 fn run<'a>(epochs: usize, batch: usize) -> Training<'a, f32> {

@@ -4,7 +4,7 @@ use lokr_core::Scalar;
 
 use super::communicator::{AllReduce, share};
 use crate::error::Result;
-use crate::layer::Layer;
+use crate::layer::{Layer, require_gradients};
 
 /// Adds up the gradients of ranks. Its memory is kept from step to step.
 pub(super) struct Exchange<'a, T> {
@@ -26,11 +26,9 @@ impl<'a, T: Scalar> Exchange<'a, T> {
     /// Replaces the gradients by their sums over the ranks, and gives that of the losses, which travels with them in
     /// `T`.
     pub(super) fn sum(&mut self, network: &mut dyn Layer<T>, loss: f64) -> Result<f64> {
+        require_gradients(network)?;
         self.flat.clear();
-        network.visit(&mut |_, values, gradient| match gradient {
-            Some(gradient) => self.flat.extend(gradient.iter().copied()),
-            None => self.flat.resize(self.flat.len() + values.len(), T::zero()),
-        });
+        network.visit(&mut |_, _, gradient| self.flat.extend(gradient.iter().flatten().copied()));
         self.flat.push(T::from_f64_lossy(loss));
         self.ranks.sum(&mut self.flat)?;
         self.write_to(network)?;
@@ -45,16 +43,18 @@ impl<'a, T: Scalar> Exchange<'a, T> {
     }
 
     /// Takes the gradients of this rank's next block, and the sum of its losses.
-    pub(super) fn take_block(&mut self, network: &dyn Layer<T>, loss: f64) {
+    pub(super) fn take_block(&mut self, network: &dyn Layer<T>, loss: f64) -> Result<()> {
+        require_gradients(network)?;
         if self.ranks.size() == 1 {
             // The same additions as below, and no copy of every block.
             let mut sums = Sums::new(&mut self.flat);
             network.visit(&mut |_, _, gradient| gradient.iter().flatten().for_each(|&g| sums.add(g)));
             self.loss += loss;
-            return;
+            return Ok(());
         }
         self.own.extend_from_slice(&loss.to_le_bytes());
         network.visit(&mut |_, _, gradient| gradient.iter().flatten().for_each(|&g| put(g, &mut self.own)));
+        Ok(())
     }
 
     /// Puts the sum of all ranks' blocks, added one after another, in the place of the gradients; the sum of the

@@ -157,7 +157,7 @@ impl<'n, T: Scalar> Step<'n, T> {
             self.network.clear_gradients();
             self.random.advance(self.network, start);
             let loss = self.accumulate(samples, &indices[start..end], weight)?;
-            self.exchange.take_block(self.network, loss);
+            self.exchange.take_block(self.network, loss)?;
         }
         if own.is_empty() {
             self.network.clear_gradients();
