@@ -13,6 +13,7 @@
 //! | open the model to adapt, one file, shards or a pipeline | [`BaseModel::open`] |
 //! | find each module's weight in it | [`Adapter::resolve`] |
 //! | merge adapters into a model, and take them out again | [`merge()`] and [`unmerge`], at any [`Strength`] |
+//! | share out a merge or an extraction to several processes | [`Part`], [`merge_part`], [`extract_part`], [`join()`] |
 //! | check a merged model | [`verify()`] |
 //! | adapt one weight in memory | [`Module::merge_into`], [`Module::delta`], [`Module::kron`] |
 //! | write an adapter in another dialect or element type | [`Adapter::convert`], [`Adapter::write`] |
@@ -82,7 +83,9 @@ pub use adapter::{
     Warning, ZeroAlpha,
 };
 pub use dialect::{Dialect, PeftConfig};
-pub use error::{CheckpointError, ConfigError, FileError, JobError, ModuleError, NameError, OutputError, Result};
+pub use error::{
+    CheckpointError, ConfigError, FileError, JobError, ModuleError, NameError, OutputError, PartError, Result,
+};
 pub use file::{
     Dtype, FloatType, OutputDirectory, Overwrite, Tensor, TensorFile, TensorSpec, TensorWriter, write_tensors,
 };
@@ -90,11 +93,12 @@ pub use file::{
 pub use jobs::JobProgress;
 pub use jobs::{
     AdapterReport, AppliedModule, CheckReport, CheckedModule, Combination, CombineOptions, CombineReport,
-    CombinedModule, ConvertTo, Expectation, ExtractOptions, ExtractReport, ExtractedModule, Extraction, Fit, Lora,
-    LoraLayout, LoraModule, LoraOptions, LoraRank, LoraReport, Measured, MergeOptions, MergeReport, NotAdapted,
-    NotAdaptedReason, Program, Progress, QuantizedOptions, QuantizedRounding, Remedy, ResizeOptions, ResizeReport,
-    Resized, ResizedModule, ResizedTensor, Run, TensorCheck, Verdict, VerifyOptions, VerifyReport, WeightReport,
-    WholeTensors, check, combine, extract, merge, resize, to_lora, unmerge, verify,
+    CombinedModule, ConvertTo, Expectation, ExtractOptions, ExtractReport, ExtractedModule, Extraction, Fit,
+    JoinReport, Lora, LoraLayout, LoraModule, LoraOptions, LoraRank, LoraReport, Measured, MergeOptions, MergeReport,
+    NotAdapted, NotAdaptedReason, Part, PartOutput, Program, Progress, QuantizedOptions, QuantizedRounding, Remedy,
+    ResizeOptions, ResizeReport, Resized, ResizedModule, ResizedTensor, Run, TensorCheck, Verdict, VerifyOptions,
+    VerifyReport, WeightReport, WholeTensors, check, combine, extract, extract_part, join, merge, merge_part, resize,
+    to_lora, unmerge, verify,
 };
 pub use model::BaseModel;
 pub use module::{

@@ -5,10 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{CliError, INTERRUPTED};
 
+/// A process may run several jobs, and sets its handler once.
+static IS_CAUGHT: AtomicBool = AtomicBool::new(false);
+
 static STOP_REQUESTED: AtomicBool = AtomicBool::new(false);
 
 /// From now on the first interrupt is noted; only a second one ends the program at once.
 pub(crate) fn catch() -> Result<(), CliError> {
+    if IS_CAUGHT.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let handler = || {
         if STOP_REQUESTED.swap(true, Ordering::Relaxed) {
             std::process::exit(INTERRUPTED.into());

@@ -260,6 +260,26 @@ pub enum LayerError {
         /// The error of the writer.
         message: String,
     },
+    /// Ranks that train together could not reach each other.
+    #[error("cannot {what} over the ranks: {message}")]
+    Communication {
+        /// What was to be done.
+        what: &'static str,
+        /// What went wrong.
+        message: String,
+    },
+    /// Ranks that train together do not have the same.
+    #[error("{} of {size} ranks {} other {what} than most, after step {step}: {}", ranks.len(), verb(ranks), list(ranks))]
+    RanksDiffer {
+        /// What they do not have in common.
+        what: &'static str,
+        /// Steps that were made before.
+        step: usize,
+        /// Those that do not have what most ranks have.
+        ranks: Vec<usize>,
+        /// How many ranks there are.
+        size: usize,
+    },
     /// A loss does not fit the activation that a network ends in.
     #[error("{loss} is for networks that end in {expected}, but this one ends in {found}")]
     LossActivation {
@@ -306,6 +326,14 @@ pub enum LayerError {
         /// Number of classes.
         classes: usize,
     },
+}
+
+fn verb(ranks: &[usize]) -> &'static str {
+    if ranks.len() == 1 { "has" } else { "have" }
+}
+
+fn list(ranks: &[usize]) -> String {
+    ranks.iter().map(|rank| format!("rank {rank}")).collect::<Vec<_>>().join(", ")
 }
 
 impl LayerError {

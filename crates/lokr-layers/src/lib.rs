@@ -15,6 +15,7 @@
 //! | chain layers | [`Sequential::push`], [`Sequential::named`]; [`Sequential::freeze`], [`Layer::set_frozen`] |
 //! | train a network | [`Sequential`], [`Samples`], a loss such as [`CrossEntropy`], [`Trainer::new`] with [`AdamW`] |
 //! | steer a run | [`Training`]: [`Schedule`], clipping, early stopping, [`TrainingLog`], saving and resuming |
+//! | train on several machines | [`Training::communicator`], [`Training::fixed_order`]; over MPI by `lokr-mpi` |
 //! | measure | [`evaluate`], [`accuracy`], [`confusion_matrix`], [`gradient_norm`] |
 //! | adapt a network | [`Sequential::adapt`], [`Select`], [`AdaptSettings`]; back by [`Layer::merged`] |
 //! | serve many adapters of one base | [`Sequential::share`], [`Sequential::predict_mixed`] |
@@ -96,11 +97,11 @@ pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, PlacedU
 pub use patches::Patches;
 pub use plain::{Embedding, LayerNorm};
 pub use training::{
-    Adam, AdamSettings, AdamW, AdamWSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Evaluation, Group, Huber,
-    Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer, Progress, Samples, Schedule,
-    Sgd, SgdSettings, Soap, SoapSettings, StepReport, Target, Targets, Trainer, Training, TrainingLog, TrainingState,
-    accuracy, clip_gradient_norm, clip_gradient_values, confusion_matrix, evaluate, gradient_norm, r_squared,
-    top_k_accuracy,
+    Adam, AdamSettings, AdamW, AdamWSettings, AllReduce, BinaryCrossEntropy, Communicator, CrossEntropy, EpochReport,
+    Evaluation, Group, Huber, Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer,
+    Progress, Samples, Schedule, Sgd, SgdSettings, SingleProcess, Soap, SoapSettings, StepReport, Target, Targets,
+    Trainer, Training, TrainingLog, TrainingState, accuracy, clip_gradient_norm, clip_gradient_values,
+    confusion_matrix, evaluate, gradient_norm, r_squared, top_k_accuracy,
 };
 pub use update::{
     DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves, TuckerFactor,

@@ -7,7 +7,7 @@
 //! - `name`: the names in an adapter, by themselves or beside those of a base model.
 //! - `config`: PEFT's configuration.
 //! - `output`: where an output should go.
-//! - `job`: what was asked for.
+//! - `job`: what was asked for; `part`: the parts of a job that several processes did.
 //! - `in_file`: said of any of them, that it is in a file.
 //!
 //! All rooms use it; it uses only the names of the dialects.
@@ -20,6 +20,7 @@ mod list;
 mod module;
 mod name;
 mod output;
+mod part;
 
 use std::path::{Path, PathBuf};
 
@@ -32,6 +33,7 @@ pub use job::JobError;
 pub use module::ModuleError;
 pub use name::{BothSides, NameError};
 pub use output::OutputError;
+pub use part::PartError;
 
 /// Result of the operations of this crate; inside it also with the error of one group.
 pub type Result<T, E = CheckpointError> = std::result::Result<T, E>;
@@ -82,6 +84,9 @@ pub enum CheckpointError {
     /// What was asked for.
     #[error(transparent)]
     Job(#[from] JobError),
+    /// Parts of a job that cannot be joined.
+    #[error(transparent)]
+    Part(#[from] PartError),
     /// An error of the Kronecker mathematics.
     #[error(transparent)]
     Kron(#[from] lokr_core::KronError),

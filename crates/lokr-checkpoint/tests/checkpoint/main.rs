@@ -20,6 +20,7 @@ mod names;
 mod network;
 mod others;
 mod pages;
+mod parts;
 mod pipeline;
 mod quantized;
 mod quantized_models;

@@ -59,7 +59,7 @@ fn weight(number: usize) -> ArrayD<f64> {
 }
 
 /// A pipeline; `changed` has the changes of the adapter in it.
-fn pipeline(folder: &Folder, name: &str, changed: bool) -> std::path::PathBuf {
+pub(crate) fn pipeline(folder: &Folder, name: &str, changed: bool) -> std::path::PathBuf {
     for place in ["unet", "text_encoder", "text_encoder_2", "vae", "tokenizer/merges", "safety_checker", "notes"] {
         std::fs::create_dir_all(folder.path(name).join(place)).unwrap();
     }
@@ -110,7 +110,7 @@ fn pipeline(folder: &Folder, name: &str, changed: bool) -> std::path::PathBuf {
     folder.path(name)
 }
 
-fn adapter(folder: &Folder, options: &ReadOptions) -> Adapter {
+pub(crate) fn adapter(folder: &Folder, options: &ReadOptions) -> Adapter {
     let mut tensors = Vec::new();
     for (number, (name, ..)) in MODULES.iter().enumerate() {
         let [w1, w2] = factors(number);

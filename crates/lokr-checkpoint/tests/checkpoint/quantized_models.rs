@@ -25,7 +25,7 @@ fn floats() -> MergeOptions<'static> {
 }
 
 /// Two modules of DeepSeek's kind in shards, the scales of the first in another shard than its codes.
-fn shards(folder: &Folder) -> BaseModel {
+pub(crate) fn shards(folder: &Folder) -> BaseModel {
     let kind = kind("deepseek");
     let mut files = [Vec::new(), Vec::new()];
     for (number, module) in ["m", "other"].iter().enumerate() {
@@ -50,7 +50,7 @@ fn shards(folder: &Folder) -> BaseModel {
     BaseModel::open(folder.path("model")).unwrap()
 }
 
-fn adapter() -> (Adapter, Array2<f64>) {
+pub(crate) fn adapter() -> (Adapter, Array2<f64>) {
     let (a, b) = (matrix(random(&[5, 4], 7)), matrix(random(&[28, 36], 8)));
     let (a, b) = (a.mapv(|x| f64::from(x as f32)), b.mapv(|x| f64::from(x as f32)));
     let adapter = read(&[("lycoris_m.lokr_w1", stored(&a)), ("lycoris_m.lokr_w2", stored(&b))]).unwrap();

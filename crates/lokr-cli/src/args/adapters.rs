@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValue;
 use clap::{ArgGroup, Args, ValueEnum};
-use lokr_checkpoint::{FactorSize, LoraLayout, Overwrite, Program, ScaleRule, Unmatched};
+use lokr_checkpoint::{FactorSize, LoraLayout, Overwrite, Part, Program, ScaleRule, Unmatched};
 
 use super::output::{OutputArgs, out_is};
 use super::read::{DialectArg, ReadArgs};
@@ -119,6 +119,10 @@ pub(crate) struct ExtractArgs {
     /// The type to store factors in; that of the fine-tuned weight otherwise
     #[arg(long)]
     pub(crate) dtype: Option<FloatArg>,
+    /// Do part I of N only, for a job array: some of the weights, into a directory beside the output; `lokr join` makes
+    /// the adapter of all parts
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Part>,
 }
 
 /// Write an adapter in another dialect with the same effect, or as a LoRA

@@ -15,7 +15,7 @@ mod values;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub(crate) use adapters::{CheckArgs, CombineArgs, ConvertArgs, ExtractArgs, InspectArgs, ResizeArgs, Target};
-pub(crate) use models::{ApplyArgs, ChangeArgs, MergeArgs, UnmergeArgs, VerifyArgs};
+pub(crate) use models::{ApplyArgs, ChangeArgs, JoinArgs, MergeArgs, UnmergeArgs, VerifyArgs};
 pub(crate) use output::OutputArgs;
 pub(crate) use read::ReadArgs;
 
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Merge(MergeArgs),
     Unmerge(UnmergeArgs),
+    Join(JoinArgs),
     Verify(VerifyArgs),
     Extract(ExtractArgs),
     Convert(ConvertArgs),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use lokr_checkpoint::{DoraStrength, QuantizedRounding, ScaleRule, Unmatched, WholeTensors};
+use lokr_checkpoint::{DoraStrength, Part, QuantizedRounding, ScaleRule, Unmatched, WholeTensors};
 
 use super::output::{OutputArgs, out_is};
 use super::read::ReadArgs;
@@ -22,7 +22,9 @@ Examples:
   lokr merge --base pipeline/ --adapter adapter.safetensors \\
       --exclude conv_in --out merged/
   lokr merge --base fp8.safetensors --adapter adapter.safetensors \\
-      --rounding stochastic --out merged.safetensors")]
+      --rounding stochastic --out merged.safetensors
+  lokr merge --shard $SLURM_ARRAY_TASK_ID/8 --base model/ \\
+      --adapter adapter/ --out merged/")]
 pub(crate) struct MergeArgs {
     /// The model: a file, an index of shards, a directory, or a pipeline (model_index.json or its directory)
     #[arg(long, value_name = "MODEL")]
@@ -31,8 +33,30 @@ pub(crate) struct MergeArgs {
     /// keeps the whole change
     #[arg(long, value_name = "MODEL", alias = "from-unquantized")]
     pub(crate) from_unquantised: Option<PathBuf>,
+    /// Do part I of N only, for a job array: some of the model's shards, into a directory beside the output; `lokr
+    /// join` makes the output of all parts
+    #[arg(long, value_name = "I/N", conflicts_with = "dry_run")]
+    pub(crate) shard: Option<Part>,
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
+}
+
+/// Make the output of a merge or an extraction of its parts, which were done with --shard, and remove them
+///
+/// All parts must be there, as they were made, and of one job: the same program, models, adapters and options. The
+/// output is byte for byte what one process would have written.
+#[derive(Debug, Args)]
+#[command(
+    mut_args(out_is("The output that was given with --shard")),
+    after_help = "\
+Example:
+  lokr merge --shard 1/2 --base model/ --adapter adapter/ --out merged/
+  lokr merge --shard 2/2 --base model/ --adapter adapter/ --out merged/
+  lokr join --out merged/"
+)]
+pub(crate) struct JoinArgs {
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 /// Take merged adapters out of a model again: W − μ·s·(w1 ⊗ w2)

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use lokr_checkpoint::{BaseModel, Dialect, ExtractOptions, ExtractReport, FactorSize, extract};
+use lokr_checkpoint::{
+    BaseModel, Dialect, ExtractOptions, ExtractReport, FactorSize, PartOutput, extract, extract_part,
+};
 
-use super::begin;
+use super::begin_part;
 use super::written::Written;
 use crate::args::ExtractArgs;
 use crate::error::CliError;
@@ -14,7 +16,7 @@ use crate::table::{Align, Table};
 use crate::text::{counted, dimensions, number, rank};
 
 pub(crate) fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliError> {
-    begin(&args.output)?;
+    let out = begin_part(&args.output, args.shard)?;
     let dialect = Dialect::from(args.to);
     if args.terms > 1 && dialect != Dialect::Terms {
         return Err(CliError::Terms { terms: args.terms, dialect });
@@ -34,10 +36,15 @@ pub(crate) fn run(args: &ExtractArgs, reporter: &Reporter) -> Result<(), CliErro
         dtype: args.dtype.map(Into::into),
         ..ExtractOptions::default()
     };
+    if let Some(part) = args.shard {
+        let output = PartOutput { out: &args.output.out, part, dialect, overwrite: args.output.overwrite() };
+        let report = reporter.job_over_modules(|progress| extract_part(&base, &tuned, &output, &options, progress))?;
+        return reporter.summary(&Written { out: &out, dialect, report, warnings: None });
+    }
     let extraction = reporter.job_over_modules(|progress| extract(&base, &tuned, &options, progress))?;
     let report = extraction.report.clone();
-    extraction.into_adapter(dialect)?.write(&args.output.out, args.output.overwrite())?;
-    reporter.summary(&Written { out: &args.output.out, dialect, report, warnings: None })
+    extraction.into_adapter(dialect)?.write(&out, args.output.overwrite())?;
+    reporter.summary(&Written { out: &out, dialect, report, warnings: None })
 }
 
 impl fmt::Display for Written<'_, ExtractReport> {

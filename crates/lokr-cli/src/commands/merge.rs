@@ -3,11 +3,13 @@
 use std::fmt;
 use std::path::Path;
 
-use lokr_checkpoint::{BaseModel, MergeOptions, MergeReport, QuantizedOptions, Run, WeightReport, merge, unmerge};
+use lokr_checkpoint::{
+    BaseModel, MergeOptions, MergeReport, Part, QuantizedOptions, Run, WeightReport, merge, merge_part, unmerge,
+};
 use serde::Serialize;
 
 use super::applied::{Applied, warn_left_out, write_adapters};
-use super::begin;
+use super::begin_part;
 use crate::args::{ChangeArgs, MergeArgs, UnmergeArgs};
 use crate::error::CliError;
 use crate::report::{Reporter, lossy_path};
@@ -25,12 +27,14 @@ struct Report<'a> {
 
 #[derive(Clone, Copy)]
 enum Direction {
-    Merge,
+    /// All of it, or a part.
+    Merge(Option<Part>),
     Unmerge,
 }
 
 pub(crate) fn run(args: &MergeArgs, reporter: &Reporter) -> Result<(), CliError> {
-    change(Direction::Merge, &args.base, args.from_unquantised.as_deref(), &args.change, reporter)
+    let direction = Direction::Merge(args.shard);
+    change(direction, &args.base, args.from_unquantised.as_deref(), &args.change, reporter)
 }
 
 pub(crate) fn run_unmerge(args: &UnmergeArgs, reporter: &Reporter) -> Result<(), CliError> {
@@ -44,7 +48,11 @@ fn change(
     args: &ChangeArgs,
     reporter: &Reporter,
 ) -> Result<(), CliError> {
-    begin(&args.output)?;
+    let part = match direction {
+        Direction::Merge(part) => part,
+        Direction::Unmerge => None,
+    };
+    let out = &begin_part(&args.output, part)?;
     let adapters = Applied::read(&args.apply)?;
     let model = BaseModel::open(model)?;
     let original = original.map(BaseModel::open).transpose()?;
@@ -60,9 +68,10 @@ fn change(
             min_kept: args.quantized.min_kept,
         },
     };
-    let (pairs, out) = (adapters.pairs(), &args.output.out);
+    let pairs = adapters.pairs();
     let merge = reporter.job_over_bytes(|progress| match direction {
-        Direction::Merge => merge(&model, &pairs, out, &options, progress),
+        Direction::Merge(None) => merge(&model, &pairs, out, &options, progress),
+        Direction::Merge(Some(part)) => merge_part(&model, &pairs, &args.output.out, part, &options, progress),
         Direction::Unmerge => unmerge(&model, &pairs, out, &options, progress),
     })?;
     adapters.warn(reporter);

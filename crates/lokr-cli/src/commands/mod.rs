@@ -1,7 +1,7 @@
 //! The subcommands, each in a file of its own name, with its report and how that is printed.
 //!
 //! - On an adapter: [`inspect`], [`check`], [`convert`], [`resize`], [`combine`].
-//! - On models: [`merge`], which is `lokr unmerge` too, [`verify`], [`extract`].
+//! - On models: [`merge`], which is `lokr unmerge` too, [`verify`], [`extract`]; [`join`], of their parts.
 //! - Besides: [`doctor`], [`completions`].
 //!
 //! What several share is here: [`applied`] for those that apply adapters to a model, [`written`] for those that write
@@ -15,6 +15,7 @@ pub(crate) mod convert;
 pub(crate) mod doctor;
 pub(crate) mod extract;
 pub(crate) mod inspect;
+pub(crate) mod join;
 pub(crate) mod merge;
 pub(crate) mod resize;
 pub(crate) mod verify;
@@ -22,7 +23,7 @@ mod written;
 
 use std::path::PathBuf;
 
-use lokr_checkpoint::BaseModel;
+use lokr_checkpoint::{BaseModel, Part};
 
 use crate::args::OutputArgs;
 use crate::error::CliError;
@@ -33,6 +34,15 @@ use crate::outputs::check_output;
 fn begin(output: &OutputArgs) -> Result<(), CliError> {
     interrupt::catch()?;
     check_output(&output.out, output.overwrite())
+}
+
+/// The same for a job or one part of it; where it writes. The whole output must have its place too.
+fn begin_part(output: &OutputArgs, part: Option<Part>) -> Result<PathBuf, CliError> {
+    begin(output)?;
+    let Some(part) = part else { return Ok(output.out.clone()) };
+    let path = part.path(&output.out);
+    check_output(&path, output.overwrite())?;
+    Ok(path)
 }
 
 /// The base model, where one is given.

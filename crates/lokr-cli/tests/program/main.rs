@@ -4,6 +4,7 @@
 mod adapters;
 mod check;
 mod command_line;
+mod in_parts;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;

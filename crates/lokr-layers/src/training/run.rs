@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use lokr_core::Scalar;
 
+use super::agreement::{any, check_same, of_parameters, of_samples, of_values};
+use super::communicator::AllReduce;
 use super::evaluation::{Evaluation, evaluate_dyn};
 use super::loss::{LossFunction, mean};
 use super::progress::{EpochReport, Next, Progress, StepReport};
@@ -14,10 +16,16 @@ use super::state::TrainingState;
 use super::step::{Found, Step};
 use super::watch::{EarlyStopping, Lowered};
 use crate::error::{LayerError, Result};
-use crate::layer::{Loading, load_parameters, named_parameters};
+use crate::layer::{Layer, Loading, load_parameters, named_parameters};
 
 /// Is told what happens, and may stop the run.
-pub(super) type Callback<'a> = Box<dyn FnMut(&Progress) -> Result<Next> + 'a>;
+pub(super) struct Callback<'a> {
+    pub(super) call: Box<dyn FnMut(&Progress) -> Result<Next> + 'a>,
+    /// Whether it can ask for a stop.
+    pub(super) may_stop: bool,
+    /// Whether it is called on every rank, or on rank 0 alone.
+    pub(super) on_every_rank: bool,
+}
 
 /// Is given the state of the run, to save it.
 pub(super) type Save<'a, T> = Box<dyn FnMut(&TrainingState<T>) -> Result<()> + 'a>;
@@ -31,6 +39,9 @@ pub(super) struct Run<'r, 'a, T: Scalar> {
     pub(super) schedule: Schedule,
     pub(super) training: Samples<'r, T>,
     pub(super) validation: Option<Samples<'r, T>>,
+    /// Who trains the network together, and after how many steps they compare what they have.
+    pub(super) ranks: &'r dyn AllReduce<T>,
+    pub(super) check_every: usize,
     pub(super) callbacks: &'r mut Vec<Callback<'a>>,
     /// Steps between two saves, and what saves.
     pub(super) save: Option<(usize, &'r mut Save<'a, T>)>,
@@ -42,6 +53,8 @@ pub(super) struct Run<'r, 'a, T: Scalar> {
     pub(super) lowered: Lowered,
     pub(super) early_stopping: Option<EarlyStopping<T>>,
     pub(super) history: Vec<EpochReport>,
+    /// Whether ranks ask each other whether to stop.
+    pub(super) asks: bool,
 }
 
 /// Where a run is, after a step.
@@ -78,6 +91,24 @@ impl Clock {
 }
 
 impl<T: Scalar> Run<'_, '_, T> {
+    /// Checks that every rank begins with the same network, samples and settings; `settings` stands for the others.
+    pub(super) fn check_ranks(&mut self, network: &mut dyn Layer<T>, settings: u64) -> Result<()> {
+        if self.ranks.size() == 1 {
+            return Ok(());
+        }
+        let validation = self.validation.as_ref().map_or(0, of_samples);
+        let same = [
+            ("settings", settings),
+            ("saved steps", self.position.step as u64),
+            ("samples", of_samples(&self.training) ^ validation.rotate_left(1)),
+            ("parameters", of_parameters(network)),
+            ("frozen values", of_values(network)),
+        ];
+        check_same(self.ranks, self.position.step, &same)?;
+        self.asks = any(self.ranks, self.callbacks.iter().any(|callback| callback.may_stop))?;
+        Ok(())
+    }
+
     /// All epochs from the position on, or until something stops them.
     pub(super) fn epochs(&mut self, step: &mut Step<'_, T>) -> Result<()> {
         let clock = Clock { start: Instant::now(), first_step: self.position.step };
@@ -123,6 +154,9 @@ impl<T: Scalar> Run<'_, '_, T> {
                 elapsed,
                 time_left,
             };
+            if self.position.step.is_multiple_of(self.check_every) && self.ranks.size() > 1 {
+                check_same(self.ranks, self.position.step, &[("parameters", of_parameters(step.network))])?;
+            }
             let next = self.tell(&Progress::Step(report))?;
             self.save(step, next == Next::Stop)?;
             if next == Next::Stop {
@@ -135,7 +169,8 @@ impl<T: Scalar> Run<'_, '_, T> {
     /// Measures what has become of the network, and goes to the next epoch.
     fn end_of_epoch(&mut self, step: &mut Step<'_, T>) -> Result<ControlFlow<()>> {
         let Position { epoch, loss, weight, .. } = self.position;
-        let validation = self.validation.as_ref().map(|samples| evaluate_dyn(step.network, samples, self.loss));
+        let validation =
+            self.validation.as_ref().map(|samples| evaluate_dyn(step.network, samples, self.loss, self.ranks));
         let report = EpochReport { epoch, loss: mean(loss, weight), validation: validation.transpose()? };
         self.history.push(report);
         if let Some(plateau) = self.schedule.plateau() {
@@ -148,22 +183,22 @@ impl<T: Scalar> Run<'_, '_, T> {
         Ok(if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
-    /// All callbacks hear everything, whichever of them stops the run.
+    /// All callbacks hear everything, whichever of them stops the run, on whichever rank.
     fn tell(&mut self, progress: &Progress) -> Result<Next> {
-        let mut next = Next::Continue;
-        for callback in self.callbacks.iter_mut() {
-            if callback(progress)? == Next::Stop {
-                next = Next::Stop;
-            }
+        let is_first = self.ranks.rank() == 0;
+        let mut stops = false;
+        for callback in self.callbacks.iter_mut().filter(|callback| is_first || callback.on_every_rank) {
+            stops |= (callback.call)(progress)? == Next::Stop;
         }
-        Ok(next)
+        let stops = if self.asks { any(self.ranks, stops)? } else { stops };
+        Ok(if stops { Next::Stop } else { Next::Continue })
     }
 
-    /// Saves the run where that is due, or where it `stops`.
+    /// Saves the run where that is due, or where it `stops`; rank 0 does it for all.
     fn save(&mut self, step: &mut Step<'_, T>, stops: bool) -> Result<()> {
         let position = self.position;
         let is_due = self.save.as_ref().is_some_and(|(every, _)| stops || position.step.is_multiple_of(*every));
-        if !is_due {
+        if !is_due || self.ranks.rank() != 0 {
             return Ok(());
         }
         let state = self.state(step)?;

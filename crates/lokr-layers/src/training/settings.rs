@@ -1,9 +1,11 @@
 //! A training run with all its settings.
 
 use std::fmt::Display;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lokr_core::Scalar;
 
+use super::communicator::{AllReduce, SingleProcess};
 use super::log::TrainingLog;
 use super::loss::LossFunction;
 use super::optimizer::Optimizer;
@@ -34,6 +36,8 @@ use crate::layer::Layer;
 /// | [`early_stopping`](Self::early_stopping) | none |
 /// | [`on_progress`](Self::on_progress), [`log`](Self::log) | nobody is told |
 /// | [`save_every`](Self::save_every), [`resume`](Self::resume) | nothing is saved |
+/// | [`communicator`](Self::communicator), [`check_ranks_every`](Self::check_ranks_every) | one process; 100 steps |
+/// | [`fixed_order`](Self::fixed_order) | gradients added up as is fastest |
 ///
 /// # Examples
 /// ```
@@ -76,13 +80,15 @@ pub struct Training<'a, T: Scalar> {
     epochs: usize,
     batch_size: usize,
     seed: u64,
-    step: StepSettings,
+    pub(super) step: StepSettings,
     schedule: Schedule,
     patience: Option<usize>,
     validation: Option<Samples<'a, T>>,
     callbacks: Vec<Callback<'a>>,
     save: Option<(usize, Save<'a, T>)>,
     resume: Option<TrainingState<T>>,
+    pub(super) ranks: &'a dyn AllReduce<T>,
+    pub(super) check_every: usize,
 }
 
 impl<'a, T: Scalar> Training<'a, T> {
@@ -99,6 +105,8 @@ impl<'a, T: Scalar> Training<'a, T> {
             callbacks: Vec::new(),
             save: None,
             resume: None,
+            ranks: &SingleProcess,
+            check_every: 100,
         }
     }
 
@@ -185,22 +193,28 @@ impl<'a, T: Scalar> Training<'a, T> {
         self
     }
 
-    /// Calls `callback` after each step and each epoch. It returns nothing, or a [`std::ops::ControlFlow`] that can
-    /// stop the run. May be set more than once; all are called.
+    /// Calls `callback` after each step and each epoch, on every rank. It returns nothing, or a
+    /// [`std::ops::ControlFlow`] that can stop the run. May be set more than once; all are called.
+    ///
+    /// One that can stop the run may do so on any rank, and all ranks stop: they ask each other after each step and each
+    /// epoch, in one more message of a byte.
     pub fn on_progress<R: Into<Next>>(mut self, mut callback: impl FnMut(&Progress) -> R + 'a) -> Self {
-        self.callbacks.push(Box::new(move |progress| Ok(callback(progress).into())));
+        let call = Box::new(move |progress: &Progress| Ok(callback(progress).into()));
+        // A type of one value decides nothing: that of callbacks that return nothing.
+        self.callbacks.push(Callback { call, may_stop: size_of::<R>() > 0, on_every_rank: true });
         self
     }
 
-    /// Writes each step and each epoch to `log`.
+    /// Writes each step and each epoch to `log`, on rank 0.
     pub fn log(mut self, mut log: TrainingLog<'a>) -> Self {
         self.step.measures_norm = true;
-        self.callbacks.push(Box::new(move |progress| log.write(progress).map(|()| Next::Continue)));
+        let call = Box::new(move |progress: &Progress| log.write(progress).map(|()| Next::Continue));
+        self.callbacks.push(Callback { call, may_stop: false, on_every_rank: false });
         self
     }
 
     /// Calls `save` with the state of the whole run after every `steps` steps, and when a callback stops it after a
-    /// step. The first error ends the run.
+    /// step; on rank 0, for all. The first error ends the run.
     pub fn save_every<E: Display>(
         mut self,
         steps: usize,
@@ -289,6 +303,9 @@ impl<'a, T: Scalar> Training<'a, T> {
         if self.save.as_ref().is_some_and(|(every, _)| *every == 0) {
             return Err(LayerError::invalid("steps between two saves", 0, "at least 1"));
         }
+        if self.check_every == 0 {
+            return Err(LayerError::invalid("steps between two checks of the ranks", 0, "at least 1"));
+        }
         self.step.check::<T>()?;
         self.schedule.check()?;
         training.check("number of training samples", network, &*self.loss)?;
@@ -304,6 +321,8 @@ impl<'a, T: Scalar> Training<'a, T> {
             schedule: self.schedule,
             training: training.all(),
             validation: self.validation.as_ref().map(Samples::all),
+            ranks: self.ranks,
+            check_every: self.check_every,
             callbacks: &mut self.callbacks,
             save: self.save.as_mut().map(|(every, save)| (*every, save)),
             order,
@@ -312,11 +331,16 @@ impl<'a, T: Scalar> Training<'a, T> {
             lowered: Lowered::new(),
             early_stopping: self.patience.map(EarlyStopping::new),
             history: Vec::new(),
+            asks: false,
         };
-        let mut step = Step::new(network, optimizer, &*self.loss, self.step);
+        let mut step = Step::new(network, optimizer, &*self.loss, self.step, self.ranks);
         if let Some(state) = &self.resume {
             run.resume(&mut step, state)?;
         }
+        let mut hasher = DefaultHasher::new();
+        let settings = (self.epochs, self.batch_size, self.seed, self.check_every, self.patience);
+        (settings, run.rate.to_bits(), format!("{:?} {:?}", self.step, self.schedule)).hash(&mut hasher);
+        run.check_ranks(step.network, hasher.finish())?;
         step.network.set_training_mode(true);
         let done = run.epochs(&mut step);
         step.network.set_training_mode(false);

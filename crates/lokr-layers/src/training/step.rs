@@ -4,8 +4,11 @@ use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
 use super::clip::{check_limit, clip_gradient_norm, clip_gradient_values, gradient_norm};
+use super::communicator::AllReduce;
+use super::exchange::Exchange;
 use super::loss::{LossFunction, mean};
 use super::optimizer::Optimizer;
+use super::random::RandomStates;
 use super::samples::Samples;
 use super::shape::Shape;
 use super::targets::Targets;
@@ -19,6 +22,8 @@ pub(super) struct StepSettings {
     pub(super) clip: Option<Clip>,
     /// The most samples that pass the network at a time.
     pub(super) micro_batch_size: usize,
+    /// Whether their gradients are computed each by themselves and added in their order.
+    pub(super) fixed_order: bool,
     pub(super) measures_norm: bool,
     pub(super) shape: Shape,
 }
@@ -32,7 +37,7 @@ pub(super) enum Clip {
 
 impl StepSettings {
     pub(super) const PLAIN: Self =
-        Self { clip: None, micro_batch_size: usize::MAX, measures_norm: false, shape: Shape::NONE };
+        Self { clip: None, micro_batch_size: usize::MAX, fixed_order: false, measures_norm: false, shape: Shape::NONE };
 
     pub(super) fn check<T: Scalar>(&self) -> Result<()> {
         if self.micro_batch_size == 0 {
@@ -53,6 +58,8 @@ pub(super) struct Step<'n, T: Scalar> {
     pub(super) optimizer: &'n mut dyn Optimizer<T>,
     loss: &'n dyn LossFunction<T>,
     settings: StepSettings,
+    exchange: Exchange<'n, T>,
+    random: RandomStates,
     x: Buffer<T>,
     labels: Vec<usize>,
     values: Buffer<T>,
@@ -78,19 +85,17 @@ impl<'n, T: Scalar> Step<'n, T> {
         optimizer: &'n mut dyn Optimizer<T>,
         loss: &'n dyn LossFunction<T>,
         settings: StepSettings,
+        ranks: &'n dyn AllReduce<T>,
     ) -> Self {
         let [x, values, y, dy, dx] = std::array::from_fn(|_| Buffer::new());
-        Self { network, optimizer, loss, settings, x, labels: Vec::new(), values, y, dy, dx }
+        let (exchange, random, labels) = (Exchange::new(ranks), RandomStates::default(), Vec::new());
+        Self { network, optimizer, loss, settings, exchange, random, x, labels, values, y, dy, dx }
     }
 
     /// One step on the samples at `indices`, which have been checked.
     pub(super) fn run(&mut self, samples: &Samples<'_, T>, indices: &[usize]) -> Result<Found> {
         let weight = indices.iter().map(|&i| self.loss.weight(&samples.targets.row(i))).sum();
-        self.network.clear_gradients();
-        let mut sum = 0.0;
-        for part in indices.chunks(self.settings.micro_batch_size) {
-            sum += self.accumulate(samples, part, weight)?;
-        }
+        let sum = self.gradients(samples, indices, weight)?;
         let gradient_norm = match self.settings.clip {
             Some(Clip::Norm(limit)) => Some(clip_gradient_norm(self.network, limit)?),
             clip => {
@@ -104,6 +109,61 @@ impl<'n, T: Scalar> Step<'n, T> {
         self.optimizer.step(self.network)?;
         self.settings.shape.apply(self.network)?;
         Ok(Found { loss: mean(sum, weight), weight, gradient_norm })
+    }
+
+    /// Brings the gradients of a batch that weighs `weight` into the network, on every rank; the sum of its losses.
+    fn gradients(&mut self, samples: &Samples<'_, T>, indices: &[usize], weight: f64) -> Result<f64> {
+        let ranks = self.exchange.ranks;
+        if ranks.size() == 1 && !self.settings.fixed_order {
+            self.network.clear_gradients();
+            let parts = indices.chunks(self.settings.micro_batch_size);
+            return parts.map(|part| self.accumulate(samples, part, weight)).sum();
+        }
+        self.random.remember(self.network);
+        let sum = match self.settings.fixed_order {
+            true => self.gradients_of_blocks(samples, indices, weight),
+            false => self.gradients_of_share(samples, indices, weight),
+        };
+        self.random.advance(self.network, indices.len());
+        sum
+    }
+
+    /// Of this rank's samples, added up with those of the other ranks.
+    fn gradients_of_share(&mut self, samples: &Samples<'_, T>, indices: &[usize], weight: f64) -> Result<f64> {
+        let own = self.exchange.ranks.share(indices.len());
+        self.network.clear_gradients();
+        let (mut sum, mut start) = (0.0, own.start);
+        // A rank without samples passes an empty part through the network, for gradients of zero.
+        loop {
+            let end = own.end.min(start.saturating_add(self.settings.micro_batch_size));
+            self.random.advance(self.network, start);
+            sum += self.accumulate(samples, &indices[start..end], weight)?;
+            start = end;
+            if end == own.end {
+                break;
+            }
+        }
+        self.exchange.sum(self.network, sum)
+    }
+
+    /// Of this rank's blocks, each by itself, added up with those of the other ranks in the order of blocks.
+    fn gradients_of_blocks(&mut self, samples: &Samples<'_, T>, indices: &[usize], weight: f64) -> Result<f64> {
+        let block = self.settings.micro_batch_size;
+        let blocks = indices.len().div_ceil(block);
+        let own = self.exchange.ranks.share(blocks);
+        self.exchange.begin_blocks();
+        for start in own.clone().map(|i| i * block) {
+            let end = indices.len().min(start.saturating_add(block));
+            self.network.clear_gradients();
+            self.random.advance(self.network, start);
+            let loss = self.accumulate(samples, &indices[start..end], weight)?;
+            self.exchange.take_block(self.network, loss)?;
+        }
+        if own.is_empty() {
+            self.network.clear_gradients();
+            self.accumulate(samples, &[], weight)?;
+        }
+        self.exchange.add_blocks(self.network, blocks)
     }
 
     /// Adds the gradients of some samples of a batch that weighs `weight`; the sum of their losses.

@@ -5,12 +5,14 @@ use std::ops::ControlFlow;
 
 use super::options::{ExtractOptions, check};
 use super::report::{ExtractReport, NotAdapted};
-use super::survey::{Finding, Survey};
+use super::survey::{Finding, Pair, Survey};
 use super::weight::extract_weight;
 use crate::adapter::{Adapter, network};
 use crate::dialect::part::Network;
 use crate::dialects::Dialect;
 use crate::error::{InFile, JobError, Result};
+use crate::file::product;
+use crate::jobs::parts::Part;
 use crate::jobs::progress::Progress;
 use crate::model::BaseModel;
 use crate::module::Module;
@@ -26,7 +28,7 @@ pub struct Extraction {
     /// How well they capture the difference, and what else differs.
     pub report: ExtractReport,
     /// What the modules' paths are in.
-    network: Network,
+    pub(super) network: Network,
 }
 
 impl Extraction {
@@ -89,9 +91,32 @@ pub fn extract(
     options: &ExtractOptions,
     progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
 ) -> Result<Extraction> {
+    let (mut extraction, compared) = found_in(base, tuned, options, None, progress)?;
+    if extraction.report.modules.is_empty() {
+        let others = extraction.report.not_adapted.len();
+        return Err(JobError::NothingChanged { compared, others }.in_file(tuned.path()));
+    }
+    extraction.report.add_up();
+    Ok(extraction)
+}
+
+/// What is found among all weights, or among those that are the turn of a part, nothing added up yet; and how many were
+/// compared value by value.
+pub(super) fn found_in(
+    base: &BaseModel,
+    tuned: &BaseModel,
+    options: &ExtractOptions,
+    part: Option<Part>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+) -> Result<(Extraction, usize)> {
     check(options)?;
     let survey = Survey::new(base, tuned, options)?;
-    let pairs = survey.pairs()?;
+    let mut pairs = survey.pairs()?;
+    if let Some(part) = part {
+        let size = |pair: &Pair| base.info(pair.name()).map_or(0, |(_, shape)| product(shape) as u64);
+        let mut turns = part.turn(&pairs.iter().map(size).collect::<Vec<_>>()).into_iter();
+        pairs.retain(|_| turns.next().unwrap_or_default());
+    }
     let (mut report, mut terms) = (ExtractReport::default(), Vec::new());
     let (total, mut compared) = (pairs.len(), 0);
     for (done, pair) in pairs.iter().enumerate() {
@@ -126,10 +151,5 @@ pub fn extract(
         report.modules.push(line);
     }
     Progress::Module { done: total, total, name: "" }.tell(progress)?;
-    if report.modules.is_empty() {
-        let others = report.not_adapted.len();
-        return Err(JobError::NothingChanged { compared, others }.in_file(tuned.path()));
-    }
-    report.add_up();
-    Ok(Extraction { terms, report, network: network(base) })
+    Ok((Extraction { terms, report, network: network(base) }, compared))
 }

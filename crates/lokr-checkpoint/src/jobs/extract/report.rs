@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::jobs::energy;
 
@@ -59,7 +59,7 @@ pub struct ExtractedModule {
 }
 
 /// A tensor that differs and is not in the adapter.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotAdapted {
     /// Its name.
     pub tensor: String,
@@ -68,7 +68,7 @@ pub struct NotAdapted {
 }
 
 /// Why a tensor that differs is not in the adapter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NotAdaptedReason {

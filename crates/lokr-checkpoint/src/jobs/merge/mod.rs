@@ -25,7 +25,7 @@ mod steps;
 mod weight;
 mod whole;
 
-pub use model::{merge, unmerge};
+pub use model::{merge, merge_part, unmerge};
 pub use options::{MergeOptions, QuantizedOptions, QuantizedRounding, Run};
 pub(super) use plan::{Direction, Misfits, Plan};
 pub use report::{AdapterReport, AppliedModule, Measured, MergeReport, ResizedTensor, WeightReport};

@@ -13,6 +13,8 @@ use super::weight::{Target, merge_weight};
 use crate::adapter::Adapter;
 use crate::error::{InFile, JobError, Result};
 use crate::file::{OutputDirectory, Tensor, TensorFile, TensorSpec, TensorWriter, output, parent, product};
+use crate::jobs::parts::fingerprint::{self, Fingerprints};
+use crate::jobs::parts::{JobName, Manifest, Part};
 use crate::jobs::progress::Progress;
 use crate::model::BaseModel;
 use crate::module::{AnyModule, Strength};
@@ -81,6 +83,42 @@ pub fn merge(
     Job::new(base, &plan, out.as_ref(), options)?.run(progress)
 }
 
+/// One part of [`merge`], for [`join`](crate::join) to put together with the others: some of the model's shards, dealt
+/// out by their sizes, in a directory beside `out`, [`Part::path`]. The first part has the index and the other files
+/// too. A part for which there is no shard has none, and is needed all the same.
+///
+/// Each part plans the whole merge, which reads headers and adapters only, and streams its own shards. The report is of
+/// its own shards.
+///
+/// # Errors
+/// Those of [`merge`]; [`JobError::Option`] for a model in one file, which one process writes.
+pub fn merge_part(
+    base: &BaseModel,
+    adapters: &[(&Adapter, Strength)],
+    out: impl AsRef<Path>,
+    part: Part,
+    options: &MergeOptions<'_>,
+    progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
+) -> Result<MergeReport> {
+    if base.directory().is_none() {
+        let expected = "nothing for a model in one file, which one process writes";
+        return Err(JobError::Option { option: "shard", expected, found: part.to_string() }.in_file(base.path()));
+    }
+    let plan = Plan::new(base, adapters, options.misfits(), Direction::In)?;
+    let sizes: Vec<_> = base.files().iter().map(|file| file.data_bytes() as u64).collect();
+    let (path, chosen) = (part.path(out), options.chosen());
+    let of_original = options.quantized.original.map(fingerprint::model).unwrap_or_default();
+    let fingerprints = BTreeMap::from([
+        ("the base model".to_owned(), fingerprint::model(base)),
+        ("the model before it was quantised".to_owned(), of_original),
+        ("an adapter".to_owned(), fingerprint::adapters(adapters)?),
+        ("an option".to_owned(), fingerprint::options(&chosen)),
+    ]);
+    let mut job = Job::new(base, &plan, &path, options)?;
+    job.part = Some((part, part.turn(&sizes), fingerprints));
+    job.run(progress)
+}
+
 /// Takes merged adapters out of a model again, in the reverse order: `W ← W − μ·s·(w1 ⊗ w2)`.
 ///
 /// `merged` is the model that they were merged into, `adapters` what was given to [`merge`], in the same order.
@@ -124,6 +162,8 @@ pub(super) struct Job<'a> {
     out: &'a Path,
     pub(super) options: &'a MergeOptions<'a>,
     pub(super) outputs: Outputs,
+    /// Of a part of the job: which one, which files of the base are its turn, and what the job was given.
+    part: Option<(Part, Vec<bool>, Fingerprints)>,
 }
 
 /// What has been done so far.
@@ -139,11 +179,25 @@ impl<'a> Job<'a> {
         if let Some(original) = options.quantized.original {
             check_original(base, original, &outputs)?;
         }
-        Ok(Self { base, plan, out, options, outputs })
+        Ok(Self { base, plan, out, options, outputs, part: None })
+    }
+
+    /// The files of the base in whose place this job writes one.
+    fn files(&self) -> impl Iterator<Item = &'a TensorFile> {
+        let turn = |i: usize| self.part.as_ref().is_none_or(|(_, turns, _)| turns[i]);
+        self.base.files().iter().enumerate().filter(move |(i, _)| turn(*i)).map(|(_, file)| file)
+    }
+
+    /// The files beside the tensors: of several parts, the first has them.
+    fn other_files(&self) -> Result<OtherFiles> {
+        match &self.part {
+            Some((part, ..)) if part.number() > 1 => Ok(OtherFiles::default()),
+            _ => OtherFiles::of(self.base),
+        }
     }
 
     fn run(&self, progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>) -> Result<MergeReport> {
-        let others = OtherFiles::of(self.base)?;
+        let others = self.other_files()?;
         let shown = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
         let texts = self.rewritten(&others)?;
         let report = MergeReport {
@@ -162,7 +216,7 @@ impl<'a> Job<'a> {
             left_out: shown(&others.left_out),
         };
         let mut done = Done { report, scales: BTreeMap::new() };
-        let specs: Vec<_> = self.base.files().iter().flat_map(|file| self.specs(file)).collect();
+        let specs: Vec<_> = self.files().flat_map(|file| self.specs(file)).collect();
         let (tensors, bytes) = (specs.len(), others.bytes + specs.iter().map(bytes_of).sum::<u64>());
         self.check_output(bytes, &others.copied).in_file(self.out)?;
         let mut tell = |event: Progress<'_>| event.tell(progress);
@@ -184,6 +238,9 @@ impl<'a> Job<'a> {
                 Some(text) => std::fs::write(to, text).in_file(self.out)?,
                 None => std::fs::copy(&from, to).map(|_| ()).in_file(&from)?,
             }
+        }
+        if let Some((part, _, fingerprints)) = &self.part {
+            Manifest::write(JobName::Merge, *part, fingerprints.clone(), folder.path()).in_file(self.out)?;
         }
         folder.finish()?;
         Ok(done.report)
@@ -210,7 +267,8 @@ impl<'a> Job<'a> {
             true => output::check_directory(self.out, self.options.overwrite)?,
             false => output::check_file(self.out, self.options.overwrite)?,
         }
-        if is_directory && self.out.exists() {
+        // A part holds nothing but what its manifest lists, and is replaced as a whole.
+        if is_directory && self.part.is_none() && self.out.exists() {
             let files = self.base.files().iter().map(|file| self.base.relative(file.path()));
             let paths: BTreeSet<_> = files.chain(copied.iter().map(PathBuf::as_path)).collect();
             output::check_others(self.out, |path| paths.contains(path))?;
@@ -220,7 +278,7 @@ impl<'a> Job<'a> {
 
     /// What would be done to every tensor.
     fn describe_all(&self, done: &mut Done) -> Result<()> {
-        for file in self.base.files() {
+        for file in self.files() {
             for spec in self.specs(file) {
                 self.one_of(file, None, &spec, done)?;
             }
@@ -236,7 +294,7 @@ impl<'a> Job<'a> {
         tell: &mut dyn FnMut(Progress<'_>) -> Result<(), JobError>,
     ) -> Result<()> {
         let mut last: Option<TensorWriter> = None;
-        for file in self.base.files() {
+        for file in self.files() {
             if let Some(complete) = last.take() {
                 complete.finish()?;
             }

@@ -1,5 +1,7 @@
 //! Choices of a merge.
 
+use std::fmt::Debug;
+
 use super::plan::Misfits;
 use super::whole::WholeTensors;
 use crate::adapter::Unmatched;
@@ -56,6 +58,12 @@ pub enum QuantizedRounding {
 }
 
 impl MergeOptions<'_> {
+    /// What of them decides what is written.
+    pub(super) fn chosen(&self) -> impl Debug {
+        let QuantizedOptions { out_dtype, rounding, min_kept, .. } = self.quantized;
+        (self.unmatched, self.whole, out_dtype, rounding, min_kept)
+    }
+
     pub(super) fn misfits(&self) -> Misfits {
         Misfits { unmatched: self.unmatched, whole: self.whole }
     }
