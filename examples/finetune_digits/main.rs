@@ -12,6 +12,8 @@ mod data;
 mod paper;
 mod plot;
 mod report;
+#[cfg(test)]
+mod tests;
 mod training;
 
 use std::error::Error;

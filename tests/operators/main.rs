@@ -3,4 +3,5 @@
 
 mod gradients;
 mod kron_apply;
+mod other_caches;
 mod packed;

@@ -1,19 +1,12 @@
 //! The example `finetune_digits` in small: its data, its network and its training, with fewer and smaller layers.
-#![allow(unreachable_pub)] // the modules of the example
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
-#[path = "../examples/finetune_digits/data.rs"]
-mod data;
-#[allow(dead_code)] // what only the example's report needs
-#[path = "../examples/finetune_digits/training.rs"]
-mod training;
-
-use data::{CLASSES, Digits, SIDE, Split};
-use lokr::layers::{Layer, Sequential};
-use ndarray::Array1;
-use training::{
+use crate::data::{CLASSES, Digits, SIDE, Split};
+use crate::training::{
     Recipe, Run, adapt, adapt_lora, compare, convolutional_network, last_layer, lora_ranks, network, test, train,
 };
+use lokr::layers::{Layer, Sequential};
+use ndarray::Array1;
 
 const SEED: u64 = 5;
 const PRETRAIN: Recipe = Recipe { epochs: 8, batch_size: 32, learning_rate: 0.003, seed: SEED };
