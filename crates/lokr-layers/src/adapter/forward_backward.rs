@@ -296,7 +296,7 @@ impl<T: Scalar, L> LoKrAdapter<T, L> {
 
 /// The names of a base that is an adapter get a prefix, so that none stands twice.
 fn base_name(name: &str) -> std::borrow::Cow<'_, str> {
-    let adapted = name.starts_with("base.") || name.split('.').any(|part| is_of_update(part));
+    let adapted = name.starts_with("base.") || name.split('.').any(is_of_update);
     if adapted { format!("base.{name}").into() } else { name.into() }
 }
 

@@ -18,9 +18,11 @@ use super::watch::{EarlyStopping, Lowered};
 use crate::error::{LayerError, Result};
 use crate::layer::{Layer, Loading, load_parameters, named_parameters};
 
+type Call<'a> = dyn FnMut(&Progress) -> Result<Next> + 'a;
+
 /// Is told what happens, and may stop the run.
 pub(super) struct Callback<'a> {
-    pub(super) call: Box<dyn FnMut(&Progress) -> Result<Next> + 'a>,
+    pub(super) call: Box<Call<'a>>,
     /// Whether it can ask for a stop.
     pub(super) may_stop: bool,
     /// Whether it is called on every rank, or on rank 0 alone.

@@ -183,7 +183,7 @@ impl<T: Scalar> Settings<T> {
                 KronShape { m, n, p, q }
             }
         };
-        let q = q.checked_mul(kernel).unwrap_or(usize::MAX);
+        let q = q.saturating_mul(kernel);
         let shape = KronShape::new(m, n, p, q)?;
         if shape.dim() == weight { Ok(shape) } else { Err(LayerError::FactorShapes { m, n, p, q, weight }) }
     }
