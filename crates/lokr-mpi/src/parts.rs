@@ -66,20 +66,20 @@ pub fn in_parts<R, E: Debug>(
     let part = Part::new(ranks.rank() + 1, ranks.size())?;
     let done = work(part);
     let failed = failed(ranks, done.is_err())?;
-    let done = match done {
-        Ok(done) if failed.is_empty() => done,
-        done => {
+    if !failed.is_empty() {
+        let removed = match &done {
+            Ok(_) => std::fs::remove_dir_all(part.path(out)),
             // Whoever failed has left none, or one of an earlier job that is not this one's to remove.
-            return match done {
-                Ok(_) => {
-                    let removed = std::fs::remove_dir_all(part.path(out));
-                    removed.map_err(CheckpointError::from)?;
-                    Err(PartsError::Others { ranks: failed, size: ranks.size() })
-                }
-                Err(error) => Err(PartsError::Own(error)),
-            };
-        }
-    };
+            Err(_) => Ok(()),
+        };
+        // Nobody ends the job before all have removed theirs.
+        self::failed(ranks, removed.is_err())?;
+        removed.map_err(CheckpointError::from)?;
+    }
+    let done = done.map_err(PartsError::Own)?;
+    if !failed.is_empty() {
+        return Err(PartsError::Others { ranks: failed, size: ranks.size() });
+    }
     let joined = if ranks.rank() == 0 { join(out, overwrite).map(Some) } else { Ok(None) };
     let failed = self::failed(ranks, joined.is_err())?;
     let joined = joined?;
