@@ -7,8 +7,8 @@
 //!
 //! Rank 0 prints the loss, and at the end a line of how fast it went: steps per second, bytes that each rank gave to a
 //! step, and the share of the time in communication, waiting for slower ranks included. The arguments are the sizes of
-//! the hidden layers (256), the samples of a batch (64), the epochs (10), and `fixed` for the mode in which any number of
-//! ranks ends with the same bits, in blocks of 8 samples.
+//! the hidden layers (256), the samples of a batch (64), the epochs (10), and `fixed` for the mode in which any number
+//! of ranks ends with the same bits, in blocks of 8 samples.
 
 use std::error::Error;
 use std::process::ExitCode;

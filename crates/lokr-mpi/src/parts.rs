@@ -65,23 +65,23 @@ pub fn in_parts<R, E: Debug>(
     let out = out.as_ref();
     let part = Part::new(ranks.rank() + 1, ranks.size())?;
     let done = work(part);
-    let failed = failed(ranks, done.is_err())?;
-    let done = match done {
-        Ok(done) if failed.is_empty() => done,
-        done => {
+    let failed = who_failed(ranks, done.is_err())?;
+    if !failed.is_empty() {
+        let removed = match &done {
+            Ok(_) => std::fs::remove_dir_all(part.path(out)),
             // Whoever failed has left none, or one of an earlier job that is not this one's to remove.
-            return match done {
-                Ok(_) => {
-                    let removed = std::fs::remove_dir_all(part.path(out));
-                    removed.map_err(CheckpointError::from)?;
-                    Err(PartsError::Others { ranks: failed, size: ranks.size() })
-                }
-                Err(error) => Err(PartsError::Own(error)),
-            };
-        }
-    };
+            Err(_) => Ok(()),
+        };
+        // Nobody ends the job before all have removed theirs.
+        who_failed(ranks, removed.is_err())?;
+        removed.map_err(CheckpointError::from)?;
+    }
+    let done = done.map_err(PartsError::Own)?;
+    if !failed.is_empty() {
+        return Err(PartsError::Others { ranks: failed, size: ranks.size() });
+    }
     let joined = if ranks.rank() == 0 { join(out, overwrite).map(Some) } else { Ok(None) };
-    let failed = self::failed(ranks, joined.is_err())?;
+    let failed = who_failed(ranks, joined.is_err())?;
     let joined = joined?;
     if !failed.is_empty() {
         return Err(PartsError::Others { ranks: failed, size: ranks.size() });
@@ -90,7 +90,7 @@ pub fn in_parts<R, E: Debug>(
 }
 
 /// The ranks that say that they failed.
-fn failed(ranks: &dyn Communicator, own: bool) -> Result<Vec<usize>, LayerError> {
+fn who_failed(ranks: &dyn Communicator, own: bool) -> Result<Vec<usize>, LayerError> {
     let mut all = Vec::new();
     ranks.gather(&[u8::from(own)], &vec![1; ranks.size()], &mut all)?;
     Ok((0..all.len()).filter(|&rank| all[rank] != 0).collect())

@@ -47,8 +47,8 @@ pub(crate) enum AllReduceBy {
 }
 
 impl AllReduceBy {
-    /// The shares of all bytes that go over the network in the rounds of `ranks`, a power of two, each with the distance
-    /// of the two ranks.
+    /// The shares of all bytes that go over the network in the rounds of `ranks`, a power of two, each with the
+    /// distance of the two ranks.
     pub(crate) fn rounds(self, ranks: usize) -> Vec<(usize, f64)> {
         let distances = (0..ranks.trailing_zeros()).map(|k| 1_usize << k);
         match self {
@@ -78,8 +78,8 @@ impl AllReduceBy {
     }
 }
 
-/// The largest power of two among `ranks`, and how many are left: these give what they have to another before the rounds,
-/// and get the sum after them.
+/// The largest power of two among `ranks`, and how many are left: these give what they have to another before the
+/// rounds, and get the sum after them.
 pub(crate) fn split(ranks: usize) -> (usize, usize) {
     let inner = 1 << ranks.max(1).ilog2();
     (inner, ranks.max(1) - inner)
@@ -89,10 +89,10 @@ impl Cluster {
     /// Seconds in which `ranks` add up so many bytes.
     ///
     /// # Method
-    /// The faster of recursive doubling, `⌈log₂ p⌉·(α + n/β)`, and Rabenseifner's algorithm, `2·log₂ p·α + 2·(1 − 1/p)·n/β`,
-    /// for a latency `α` and a bandwidth `β`; other numbers than powers of two take two messages more. Adding is not
-    /// counted: it is faster than any network. Source: Thakur, Rabenseifner & Gropp, *Optimization of Collective
-    /// Communication Operations in MPICH* (2005).
+    /// The faster of recursive doubling, `⌈log₂ p⌉·(α + n/β)`, and Rabenseifner's algorithm, `2·log₂ p·α + 2·(1 −
+    /// 1/p)·n/β`, for a latency `α` and a bandwidth `β`; other numbers than powers of two take two messages more.
+    /// Adding is not counted: it is faster than any network. Source: Thakur, Rabenseifner & Gropp, *Optimization of
+    /// Collective Communication Operations in MPICH* (2005).
     ///
     /// # Examples
     /// ```

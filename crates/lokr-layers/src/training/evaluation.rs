@@ -43,8 +43,8 @@ pub fn evaluate<T: Scalar>(
     evaluate_dyn(network, samples, &loss, &SingleProcess)
 }
 
-/// [`evaluate`], compiled once. Ranks share the samples, a few hundred rows at a time; what they find is added up in the
-/// order of samples, so that the bits do not depend on how many ranks there are.
+/// [`evaluate`], compiled once. Ranks share the samples, a few hundred rows at a time; what they find is added up in
+/// the order of samples, so that the bits do not depend on how many ranks there are.
 pub(super) fn evaluate_dyn<T: Scalar>(
     network: &dyn Layer<T>,
     samples: &Samples<'_, T>,
@@ -69,8 +69,8 @@ pub(super) fn evaluate_dyn<T: Scalar>(
     Ok(Evaluation { loss: mean(total, weight), accuracy: (judged > 0.0).then(|| right / judged) })
 }
 
-/// The sum of the losses of some samples, that of their weights, and how many of them have right answers and of how many
-/// that is known.
+/// The sum of the losses of some samples, that of their weights, and how many of them have right answers and of how
+/// many that is known.
 type Part = [f64; 4];
 
 fn evaluate_part<T: Scalar>(

@@ -196,8 +196,8 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// Calls `callback` after each step and each epoch, on every rank. It returns nothing, or a
     /// [`std::ops::ControlFlow`] that can stop the run. May be set more than once; all are called.
     ///
-    /// One that can stop the run may do so on any rank, and all ranks stop: they ask each other after each step and each
-    /// epoch, in one more message of a byte.
+    /// One that can stop the run may do so on any rank, and all ranks stop: they ask each other after each step and
+    /// each epoch, in one more message of a byte.
     pub fn on_progress<R: Into<Next>>(mut self, mut callback: impl FnMut(&Progress) -> R + 'a) -> Self {
         let call = Box::new(move |progress: &Progress| Ok(callback(progress).into()));
         // A type of one value decides nothing: that of callbacks that return nothing.

@@ -80,14 +80,14 @@ fn collectives(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the weights of a shard so large that no adapter fits into their type beside them.
+/// Makes the weights of a shard the largest that their type holds, so that a large change is too much for them.
 pub(crate) fn spoil(path: &Path) {
     let file = TensorFile::open(path).unwrap();
     let mut tensors: BTreeMap<_, _> = file.names().map(|name| (name.to_owned(), file.tensor(name).unwrap())).collect();
     for (name, tensor) in &mut tensors {
         if name.ends_with("q_proj.weight") {
             let values = Array2::from_elem((tensor.shape()[0], tensor.shape()[1]), 65504.0_f32);
-            *tensor = Tensor::from_array(&(values * 1.0), FloatType::F16);
+            *tensor = Tensor::from_array(&values, FloatType::F16);
         }
     }
     write_tensors(path, &tensors, &BTreeMap::new(), Overwrite::Replace).unwrap();

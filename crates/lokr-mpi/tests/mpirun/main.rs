@@ -3,6 +3,8 @@
 //!
 //! `cargo test --workspace --features lokr-mpi/mpi --test mpirun`
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // In helpers too, a failure is the test's.
+
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -118,16 +120,17 @@ fn merged() {
     let base = model(folder.path(), 3, FloatType::F16);
     let adapter = adapter(folder.path(), 3);
     let path = |name: &str| folder.path().join(name);
-    let on_ranks = |ranks: usize, out: &Path| {
-        let [base, adapter, out] = [&base, &adapter, out].map(|path: &Path| path.to_str().unwrap());
-        mpirun(ranks, program, &["merge", "--base", base, "--adapter", adapter, "--out", out])
+    let on_ranks = |ranks: usize, out: &Path, multiplier: &str| {
+        let [base, adapter, out] = [base.as_path(), adapter.as_path(), out].map(|path| path.to_str().unwrap());
+        let arguments = ["merge", "--base", base, "--adapter", adapter, "--multiplier", multiplier, "--out", out];
+        mpirun(ranks, program, &arguments)
     };
     let read = Adapter::read(&adapter, &ReadOptions::default()).unwrap();
     let (adapters, options) = ([(&read, Strength::default())], MergeOptions::default());
     merge(&open(&base), &adapters, path("alone"), &options, &mut |_| ControlFlow::Continue(())).unwrap();
     for ranks in [2, 3] {
         let out = path(&format!("merged-{ranks}"));
-        let printed = printed(&on_ranks(ranks, &out));
+        let printed = printed(&on_ranks(ranks, &out, "1"));
         assert!(printed.contains("parts joined to"), "{printed}");
         assert!(files(&out) == files(&path("alone")), "{ranks} ranks");
     }
@@ -135,7 +138,7 @@ fn merged() {
     // A shard whose last values are beyond what its type holds once the adapter is in it: one rank fails.
     jobs::spoil(&base.join("model-00002-of-00003.safetensors"));
     let before = names(folder.path());
-    let output = on_ranks(3, &path("spoilt"));
+    let output = on_ranks(3, &path("spoilt"), "1000");
     assert!(!output.status.success());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(errors.contains("layers.1.q_proj"), "{errors}");

@@ -26,7 +26,7 @@ fn what_differs_at_the_start_is_named_with_the_rank() {
         fit(run(ranks, samples), network(), samples)
     });
     assert_eq!(samples_differ, ("samples", 0));
-    let seed = |ranks: &Threads, is_other| fit(run(ranks, &samples).seed(is_other.into()), network(), &samples);
+    let seed = |ranks: &Threads, is_other: bool| fit(run(ranks, &samples).seed(is_other.into()), network(), &samples);
     assert_eq!(differ(seed), ("settings", 0));
     let parameters_differ = differ(|ranks, is_other| {
         let mut network = network();

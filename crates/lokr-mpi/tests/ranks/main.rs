@@ -1,5 +1,7 @@
 //! What ranks do together, on ranks that are threads: no MPI is needed.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)] // In helpers too, a failure is the test's.
+
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -14,7 +14,7 @@ use ndarray::{Array1, Array2};
 
 /// Adapters with everything that draws, remembers or is frozen, beside a layer that is trained whole.
 pub(crate) fn network() -> Sequential<f32> {
-    let bias = |n| Array1::from_elem(n, 0.25);
+    let bias = |n| Array1::from_elem(n, 0.25_f32);
     let mut network = Sequential::empty();
     network
         .push_named("q", FullyConnected::from_arrays(matrix(15, 6, 1), bias(15), Activation::Silu).unwrap())
@@ -33,7 +33,7 @@ pub(crate) fn network() -> Sequential<f32> {
 
 /// The same without anything that draws, so that runs of any shares differ by rounding only.
 pub(crate) fn plain_network() -> Sequential<f32> {
-    let bias = |n| Array1::from_elem(n, 0.25);
+    let bias = |n| Array1::from_elem(n, 0.25_f32);
     let mut network = Sequential::empty();
     network
         .push_named("q", FullyConnected::from_arrays(matrix(15, 6, 1), bias(15), Activation::Silu).unwrap())

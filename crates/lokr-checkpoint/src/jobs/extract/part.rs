@@ -65,8 +65,9 @@ pub struct PartOutput<'a> {
     pub overwrite: Overwrite,
 }
 
-/// One part of [`extract`](crate::extract()), for [`join`](crate::join) to put together with the others into one adapter
-/// in `dialect`: it looks at some of the weights, dealt out by their sizes. Nothing that differs among them is no error.
+/// One part of [`extract`](crate::extract()), for [`join`](crate::join) to put together with the others into one
+/// adapter in `dialect`: it looks at some of the weights, dealt out by their sizes. Nothing that differs among them is
+/// no error.
 ///
 /// # Errors
 /// Those of [`extract`](crate::extract()), [`JobError::SeveralTerms`] and those of [`OutputDirectory`].
