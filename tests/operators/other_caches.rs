@@ -19,7 +19,7 @@ fn products_are_right_on_machines_with_other_caches() {
     }
 }
 
-/// Batches on both sides of the limits, against one in which every row is a batch of its own.
+/// Batches on both sides of the limits, against sums that are written out.
 #[test]
 fn batches_of_every_size_are_right_on_this_machine() {
     let (k, n) = (257, 129);

@@ -20,7 +20,10 @@ impl Threads {
     /// The calling thread alone where it is none of the pool's, and would sleep while the pool wakes up, for work of
     /// so few flops that it is done by then. Only where the number of threads decides no bits.
     pub(crate) fn unless_woken(self, flops: usize) -> Self {
-        let outside = rayon::current_thread_index().is_none();
-        if outside { self.for_flops(flops, waking_flops()) } else { self }
+        // Products inside a tile, of which there are many, need not be looked at.
+        if self == Self::One || rayon::current_thread_index().is_some() {
+            return self;
+        }
+        self.for_flops(flops, waking_flops())
     }
 }

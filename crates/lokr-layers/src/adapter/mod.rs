@@ -13,8 +13,7 @@
 //! - `checks`: what is needed of a base.
 //!
 //! Uses `layer`, `update` (what is added, and its settings), `patches` and `activation`; the base it adapts is any
-//! layer, so it
-//! knows none of them by its type.
+//! layer, so it knows none of them by its type.
 //!
 //! # What it costs
 //! `rank(A ⊗ B) = rank(A)·rank(B)`, so a small pair of factors makes an update of high rank. But the shapes must

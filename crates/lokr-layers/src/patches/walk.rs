@@ -70,8 +70,7 @@ impl<T: Scalar> Walk<T> {
     }
 
     /// The way back of the last [`Walk::forward`], with the same `x` and the same blocks: writes over `dx`, from
-    /// the gradient `dz` of the output rows
-    /// and by `f`, the way back of the other's.
+    /// the gradient `dz` of the output rows and by `f`, the way back of the other's.
     pub(crate) fn backward(
         &mut self,
         patches: Option<&Patches>,

@@ -35,8 +35,7 @@ impl<T: Scalar> TuckerFactor<T> {
     ///
     /// # Errors
     /// [`LayerError::InvalidRank`] for `r = 0`; [`LayerError::NamedShape`] for a core that is none for `b`, or an
-    /// `a` of
-    /// other rows; [`LayerError::NonFinite`].
+    /// `a` of other rows; [`LayerError::NonFinite`].
     pub fn new(core: ArrayD<T>, a: Array2<T>, b: Array2<T>) -> Result<Self> {
         let rank = b.nrows();
         let (axes, found) = (core.ndim().max(3), core.shape().to_vec());
