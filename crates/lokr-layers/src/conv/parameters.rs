@@ -31,7 +31,8 @@ pub type Conv3d<T> = Conv<T, 3>;
 ///
 /// To an adapter it is a linear layer over patches with the weight `(out, channels/groups·K)`, so
 /// [`crate::LoKrAdapter`] goes around it with all that it can do: the factors `A (m, n)` and `B (p, q·K)` with
-/// `out = m·p` and `channels/groups = n·q` are those of LyCORIS and PEFT, whose `lokr_w2 (p, q, kernel…)` is `B` row by row.
+/// `out = m·p` and `channels/groups = n·q` are those of LyCORIS and PEFT, whose `lokr_w2 (p, q, kernel…)` is `B`
+/// row by row.
 ///
 /// # Cost
 /// A forward takes `2·places·out·channels/groups·K` flops for each sample, a backward twice that. The patches of a
