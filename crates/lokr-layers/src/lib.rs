@@ -69,6 +69,7 @@ pub mod layer;
 pub mod linear;
 pub mod network;
 pub mod plain;
+pub mod spec;
 pub mod training;
 pub mod update;
 
@@ -83,13 +84,18 @@ pub use activation::Activation;
 pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
 pub use error::{LayerError, Result};
 pub use layer::{
-    Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, RowUpdates,
-    ValueVisitor, ValueVisitorMut, Visitor, VisitorMut, load_parameters, load_values, named_parameters, named_values,
-    set_parameter,
+    Adapter, Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, ParameterReport,
+    Restore, RowUpdates, ShapeMismatch, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut, as_rows,
+    check_parameter_shapes, check_parameters, load_parameters, load_values, named_parameters, named_values, parameter,
+    parameter_shapes, predict_axes, rename_parameters, set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
-pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, PlacedUpdate, Select, Sequential, Shared};
+pub use network::{
+    AdaptReport, AdaptSettings, AdaptedLayer, CompiledNetwork, NamePattern, NetworkDiagnostics, PlacedUpdate, Select,
+    Sequential, Shared, Workspace, supports_compilation,
+};
 pub use plain::{Embedding, LayerNorm};
+pub use spec::{AdapterSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
 pub use training::{
     Adam, AdamSettings, AdamW, AdamWSettings, BinaryCrossEntropy, CrossEntropy, EpochReport, Evaluation, Group, Huber,
     Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer, Progress, Samples, Schedule,
@@ -97,7 +103,10 @@ pub use training::{
     accuracy, clip_gradient_norm, clip_gradient_values, confusion_matrix, evaluate, gradient_norm, r_squared,
     top_k_accuracy,
 };
-pub use update::{DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate};
+pub use update::{
+    DeltaPlacement, DoraAxis, DoraStrength, DropoutSpec, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, TermSpec,
+    UpdateSpec,
+};
 
 /// The generators that [`Init`] and training take, in the version they take.
 pub use ndarray_rand::rand;

@@ -4,6 +4,7 @@ use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
 use super::arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use super::form::Form;
 use super::rows::RowUpdates;
 use super::traits::{Adapter, Layer, LinearLayer};
 use crate::activation::Activation;
@@ -96,6 +97,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
         (**self).as_linear_mut()
+    }
+    fn form(&self) -> Form<'_, T> {
+        (**self).form()
     }
     fn output_activation(&self) -> Option<Activation> {
         (**self).output_activation()

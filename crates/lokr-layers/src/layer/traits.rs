@@ -5,6 +5,7 @@ use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use super::form::Form;
 use super::merges::{Merges, Restore};
 use super::rows::RowUpdates;
 use crate::activation::Activation;
@@ -187,6 +188,17 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// [`Layer::as_linear`], writable.
     fn as_linear_mut(&mut self) -> Option<&mut dyn LinearLayer<T>> {
         None
+    }
+
+    /// What the layer is made of, as far as it says: by default an adapter, a linear layer or a network where
+    /// [`Layer::as_adapter`], [`Layer::as_linear`] or [`Layer::children`] tell so.
+    fn form(&self) -> Form<'_, T> {
+        match (self.as_adapter(), self.as_linear()) {
+            (Some(adapter), _) => Form::Adapter(adapter),
+            (None, Some(linear)) => Form::Linear(linear),
+            (None, None) if !self.children().is_empty() => Form::Sequence(self.children()),
+            (None, None) => Form::Unknown,
+        }
     }
 
     /// The activation that the output has passed last, where it is known: what a gradient at the pre-activation skips.

@@ -13,7 +13,8 @@ use crate::activation::{Activation, ActivationState};
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::{
-    GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+    Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor,
+    VisitorMut,
 };
 
 /// A frozen layer whose values are held once, however many copies there are of it: copying it copies a pointer. The
@@ -184,6 +185,10 @@ impl<T: Scalar> Layer<T> for Shared<T> {
 
     fn output_activation(&self) -> Option<Activation> {
         self.layer.0.output_activation()
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        Form::Shared(self.layer())
     }
 
     /// Shares the values.

@@ -9,6 +9,8 @@
 //!   norms of `W + ΔW` in one pass over `W`.
 //! - `combine`: sums, means and fewer products; `balance`: factors of equal norms, and updates of limited ones.
 //! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.
+//! - `spec`: [`UpdateSpec`], an update as data without its values.
+//! - `serialize`: settings by `serde` (feature `serde`).
 //! - `placement`: whether it enters before a layer's activation or after it.
 //! - `halves`: factors held low-rank; `checks`: what is refused.
 //!
@@ -32,6 +34,9 @@ mod parameters;
 mod pass;
 mod placement;
 mod principal;
+#[cfg(feature = "serde")]
+mod serialize;
+mod spec;
 mod step;
 mod term;
 
@@ -44,3 +49,4 @@ pub(crate) use halves::inner_rank;
 pub use init::LoKrInit;
 pub use lokr_update::LoKrUpdate;
 pub use placement::DeltaPlacement;
+pub use spec::{DropoutSpec, TermSpec, UpdateSpec};
