@@ -11,6 +11,8 @@
 //!   norms of `W + ΔW` in one pass over `W`.
 //! - `combine`: sums, means and fewer products; `balance`: factors of equal norms, and updates of limited ones.
 //! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.
+//! - `spec`: [`UpdateSpec`], an update as data without its values.
+//! - `serialize`: settings by `serde` (feature `serde`).
 //! - `placement`: whether it enters before a layer's activation or after it.
 //! - `halves`: factors held low-rank; `checks`: what is refused.
 //!
@@ -37,6 +39,9 @@ mod pass;
 mod placement;
 mod principal;
 mod settings;
+#[cfg(feature = "serde")]
+mod serialize;
+mod spec;
 mod step;
 mod term;
 mod tucker;
@@ -52,3 +57,4 @@ pub use lokr_update::LoKrUpdate;
 pub use lora::LoraHalves;
 pub use placement::DeltaPlacement;
 pub use tucker::TuckerFactor;
+pub use spec::{DropoutSpec, TermSpec, UpdateSpec};
