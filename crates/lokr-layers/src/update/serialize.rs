@@ -6,11 +6,12 @@ use ndarray::Array2;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::builder::{LoKrSettings, Settings};
+use super::builder::LoKrSettings;
 use super::dora::{DoraAxis, DoraStrength};
 use super::dropout::Dropout;
 use super::init::LoKrInit;
 use super::placement::DeltaPlacement;
+use super::settings::Settings;
 use super::spec::DropoutSpec;
 
 /// All settings, by the names of the builder's methods.
@@ -27,6 +28,8 @@ struct Record<T> {
     factor_shapes: Option<((usize, usize), (usize, usize))>,
     decompose_both: bool,
     full_matrix: bool,
+    tucker: bool,
+    lora: bool,
     terms: usize,
     term_weights: bool,
     init: LoKrInit,
@@ -77,6 +80,8 @@ impl<T: Scalar> Record<T> {
             factor_shapes: settings.factor_shapes.map(|KronShape { m, n, p, q }| ((m, n), (p, q))),
             decompose_both: settings.decompose_both,
             full_matrix: settings.full_matrix,
+            tucker: settings.tucker,
+            lora: settings.lora,
             terms: settings.terms,
             term_weights: settings.term_weights,
             init: settings.init,
@@ -105,6 +110,8 @@ impl<T: Scalar> Record<T> {
             factor_shapes: self.factor_shapes.map(|((m, n), (p, q))| KronShape { m, n, p, q }),
             decompose_both: self.decompose_both,
             full_matrix: self.full_matrix,
+            tucker: self.tucker,
+            lora: self.lora,
             terms: self.terms,
             term_weights: self.term_weights,
             init: self.init,
