@@ -55,7 +55,7 @@ fn training_steps_after_the_first_allocate_nothing() {
 #[test]
 fn many_adapters_on_one_base_hold_one_base() {
     let _alone = ALLOCATOR.alone();
-    const SIZE: usize = 256;
+    const SIZE: usize = 512;
     let weight = SIZE * SIZE * size_of::<f32>();
     let base =
         Dense::<f32>::new(SIZE, SIZE, Activation::Relu, Init::HeNormal, &mut SmallRng::seed_from_u64(2)).unwrap();

@@ -73,7 +73,8 @@ impl Module {
     }
 
     /// The terms of [`Layout::PeftConv1d`], one for each element `t` of the kernel. There
-    /// `ΔW[a·m + i, b·n·k + j·k + t] = A[i, j]·B[a, b, t]`, which is `Σ_t B[:, :, t] ⊗ (A ⊗ e_t)`, and `A ⊗ e_t` has the
+    /// `ΔW[a·m + i, b·n·k + j·k + t] = A[i, j]·B[a, b, t]`, which is `Σ_t B[:, :, t] ⊗ (A ⊗ e_t)`, and `A ⊗ e_t`
+    /// has the
     /// columns of `A` every `k` places.
     fn peft_conv1d_terms<T: Scalar>(&self, w2: &Tensor) -> Result<Vec<Kron<'static, T>>> {
         let (a, b) = (self.w1().to_factor::<T>()?.into_dense(), w2.to_array::<T>("lokr_w2")?);

@@ -22,7 +22,9 @@ fn bytes(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     for entry in std::fs::read_dir(path).unwrap() {
         let path = entry.unwrap().path();
         let name = PathBuf::from(path.file_name().unwrap());
-        files.extend(bytes(&path).into_iter().map(|(below, bytes)| (name.join(below), bytes)));
+        // Joined with nothing, a name would end in a slash, as that of a directory.
+        let below = |below: PathBuf| if below.as_os_str().is_empty() { name.clone() } else { name.join(below) };
+        files.extend(bytes(&path).into_iter().map(|(path, bytes)| (below(path), bytes)));
     }
     files
 }

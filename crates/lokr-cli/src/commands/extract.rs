@@ -84,6 +84,10 @@ impl fmt::Display for Written<'_, ExtractReport> {
         for left in &self.report.not_adapted {
             writeln!(f, "differs, but is not in the adapter: {} ({})", left.tensor, left.reason)?;
         }
+        if self.report.parameters == 0 && !self.report.modules.is_empty() {
+            write!(f, "values and energy are counted when all parts are joined; ")?;
+            return self.write_destination(f);
+        }
         write!(
             f,
             "{} {} {} of the energy; {} {} unchanged; ",

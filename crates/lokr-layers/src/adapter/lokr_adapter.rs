@@ -26,7 +26,8 @@ use crate::update::{DeltaPlacement, Gains, LoKrBuilder, LoKrSettings, LoKrUpdate
 ///
 /// The adapter is a layer itself. Its trainable parameters, in order: `lokr_w1` (or `lokr_w1_a`, `lokr_w1_b`),
 /// `lokr_w2` (or `lokr_w2_a`, `lokr_w2_b`, in Tucker form behind `lokr_t2`), of a LoRA `lora_B` and `lora_A`, those of
-/// several terms behind `term0.` and so on, then `lokr_scalar` if it has one, then the base's unless it is frozen. A base that is an adapter has `base.` in front of its names.
+/// several terms behind `term0.` and so on, then `lokr_scalar` if it has one, then the base's unless it is frozen.
+/// A base that is an adapter has `base.` in front of its names.
 ///
 /// # Cost
 /// Forward adds `2·batch·min(n·p·(q + m), m·q·(n + p))` flops to the base's, backward two to three times that. The

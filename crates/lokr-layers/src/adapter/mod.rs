@@ -12,7 +12,8 @@
 //! - `compiled`: the adapter made ready for inference; `diagnostics`: the adapter at a glance.
 //! - `checks`: what is needed of a base.
 //!
-//! Uses `layer`, `update` (what is added, and its settings), `patches` and `activation`; the base it adapts is any layer, so it
+//! Uses `layer`, `update` (what is added, and its settings), `patches` and `activation`; the base it adapts is any
+//! layer, so it
 //! knows none of them by its type.
 //!
 //! # What it costs

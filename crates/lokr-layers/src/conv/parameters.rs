@@ -29,7 +29,8 @@ pub type Conv3d<T> = Conv<T, 3>;
 /// `(out, channels/groups, kernel…)` and the bias `(out)`, as in PyTorch; they are the parameters `weight` and `bias`,
 /// in this order. The activation sees the rows of the output; a softmax is over all values of a sample.
 ///
-/// To an adapter it is a linear layer over patches with the weight `(out, channels/groups·K)`, so [`crate::LoKrAdapter`]
+/// To an adapter it is a linear layer over patches with the weight `(out, channels/groups·K)`, so
+/// [`crate::LoKrAdapter`]
 /// goes around it with all that it can do: the factors `A (m, n)` and `B (p, q·K)` with `out = m·p` and
 /// `channels/groups = n·q` are those of LyCORIS and PEFT, whose `lokr_w2 (p, q, kernel…)` is `B` row by row.
 ///

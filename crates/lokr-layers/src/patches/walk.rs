@@ -69,7 +69,8 @@ impl<T: Scalar> Walk<T> {
         Ok(())
     }
 
-    /// The way back of the last [`Walk::forward`], with the same `x` and the same blocks: writes over `dx`, from the gradient `dz` of the output rows
+    /// The way back of the last [`Walk::forward`], with the same `x` and the same blocks: writes over `dx`, from
+    /// the gradient `dz` of the output rows
     /// and by `f`, the way back of the other's.
     pub(crate) fn backward(
         &mut self,

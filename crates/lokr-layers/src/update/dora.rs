@@ -37,7 +37,8 @@ pub(crate) struct Dora<T> {
     pub(super) gradient: Array2<T>,
 }
 
-/// What `W` and `V` are multiplied by: the decomposed weight is `base·W + gains∘V`, with a number for each row or column.
+/// What `W` and `V` are multiplied by: the decomposed weight is `base·W + gains∘V`, with a number for each row or
+/// column.
 #[derive(Debug, Clone)]
 pub(crate) struct Gains<T> {
     pub(crate) base: T,

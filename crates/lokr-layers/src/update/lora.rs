@@ -114,7 +114,8 @@ impl<T: Scalar> LoKrUpdate<T> {
     /// ```
     /// use lokr_layers::{LoKrInit, LoKrSettings};
     ///
-    /// let update = LoKrSettings::<f64>::new().rank(2).init(LoKrInit::Random).update((12, 18))?; // (3, 3) ⊗ (4, 2)·(2, 6)
+    /// // (3, 3) ⊗ (4, 2)·(2, 6)
+    /// let update = LoKrSettings::<f64>::new().rank(2).init(LoKrInit::Random).update((12, 18))?;
     /// let (exact, error) = update.to_lora(6)?; // 3·2 is its rank
     /// assert!(exact.is_lora() && error == 0.0);
     /// assert_eq!(exact.parameter_count(), 6 * (12 + 18));

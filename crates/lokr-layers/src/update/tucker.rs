@@ -34,7 +34,8 @@ impl<T: Scalar> TuckerFactor<T> {
     /// The factor of a core `(r, r, kernel…)`, `a (r, p)` and `b (r, q)`.
     ///
     /// # Errors
-    /// [`LayerError::InvalidRank`] for `r = 0`; [`LayerError::NamedShape`] for a core that is none for `b`, or an `a` of
+    /// [`LayerError::InvalidRank`] for `r = 0`; [`LayerError::NamedShape`] for a core that is none for `b`, or an
+    /// `a` of
     /// other rows; [`LayerError::NonFinite`].
     pub fn new(core: ArrayD<T>, a: Array2<T>, b: Array2<T>) -> Result<Self> {
         let rank = b.nrows();
