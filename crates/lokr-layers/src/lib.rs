@@ -110,8 +110,8 @@ pub use training::{
     confusion_matrix, evaluate, gradient_norm, r_squared, top_k_accuracy,
 };
 pub use update::{
-    DeltaPlacement, DoraAxis, DoraStrength, DropoutSpec, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves, TermSpec,
-    TuckerFactor, UpdateSpec,
+    DeltaPlacement, DoraAxis, DoraStrength, DropoutSpec, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves,
+    TermSpec, TuckerFactor, UpdateSpec,
 };
 
 /// The generators that [`Init`] and training take, in the version they take.

@@ -38,9 +38,9 @@ mod parameters;
 mod pass;
 mod placement;
 mod principal;
-mod settings;
 #[cfg(feature = "serde")]
 mod serialize;
+mod settings;
 mod spec;
 mod step;
 mod term;
@@ -56,5 +56,5 @@ pub use init::LoKrInit;
 pub use lokr_update::LoKrUpdate;
 pub use lora::LoraHalves;
 pub use placement::DeltaPlacement;
-pub use tucker::TuckerFactor;
 pub use spec::{DropoutSpec, TermSpec, UpdateSpec};
+pub use tucker::TuckerFactor;
