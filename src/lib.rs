@@ -9,9 +9,10 @@
 //! | [`core`] | `lokr-core` | Kronecker products as operators, and what their factors tell of them; factor sizes |
 //! | [`layers`] | `lokr-layers` | layers, the trainable adapter around them, losses, optimizers, a training loop |
 //! | `checkpoint` | `lokr-checkpoint` | adapters of PEFT, LyCORIS, kohya and others on disk; jobs on whole models |
+//! | `onnx` | `lokr-onnx` | networks as ONNX models, adapters merged or apart |
 //!
-//! The last is there with the feature `checkpoint`, which is off by default: networks that stay in memory need none
-//! of it. The program `lokr`, for adapters on disk without writing code, is the crate `lokr-cli`.
+//! The last two are there with the features of their names, which are off by default: networks that stay in memory
+//! need none of them. The program `lokr`, for adapters on disk without writing code, is the crate `lokr-cli`.
 //!
 //! # Conventions
 //! `A` is `(m, n)`, `B` is `(p, q)`, a weight `(out, in)` with `out = m·p` and `in = n·q`; the outer index belongs
@@ -99,6 +100,9 @@ pub use lokr_checkpoint as checkpoint;
 pub use lokr_core as core;
 #[doc(inline)]
 pub use lokr_layers as layers;
+#[cfg(feature = "onnx")]
+#[doc(inline)]
+pub use lokr_onnx as onnx;
 
 /// The example of the README compiles and holds.
 #[cfg(doctest)]

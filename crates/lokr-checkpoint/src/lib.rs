@@ -27,7 +27,8 @@
 //! | save and load the adapters of a whole network | [`save_adapters`], [`load_adapters`] |
 //! | the same for CDKA's files | [`save_cdka`], [`load_cdka`] |
 //! | stop a training run and go on, on another day | [`save_training`], [`load_training`] |
-//! | keep a whole network, and its run, in one file | [`save_network`], [`load_network`] |
+//! | keep a whole network, and its run, in one file | [`save_network`], [`read_network`], [`load_network`] |
+//! | know whether an adapter belongs to a base | [`base_hash`], [`BaseCheck`] |
 //! | read and write safetensors files as such | [`TensorFile`], [`TensorWriter`], [`write_tensors`] |
 //! | write files that appear whole or not at all | [`OutputDirectory`], [`file::check_output`] |
 //! | know what went wrong | [`CheckpointError`], and behind it a type for each group of errors |
@@ -106,6 +107,7 @@ pub use module::{
     ScaleRule, Strength, W1, W2,
 };
 pub use network::{
-    LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, load_adapters, load_cdka, save_adapters, save_cdka,
+    BaseCheck, LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, base_hash, load_adapters, load_cdka,
+    save_adapters, save_cdka,
 };
-pub use training::{load_network, load_training, save_network, save_training};
+pub use training::{load_network, load_training, read_network, save_network, save_training};

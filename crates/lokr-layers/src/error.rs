@@ -4,7 +4,7 @@ use lokr_core::{KronError, Scalar};
 use thiserror::Error;
 
 /// Result of the operations of this crate.
-pub type Result<T> = std::result::Result<T, LayerError>;
+pub type Result<T, E = LayerError> = std::result::Result<T, E>;
 
 /// An error of a layer, an adapter or a training step.
 ///
@@ -160,11 +160,15 @@ pub enum LayerError {
         /// Type of the base layer.
         layer: &'static str,
     },
-    /// The base layer has no weight matrix that could be packed.
-    #[error("cannot compile an adapter around a {layer}: it has no weight matrix")]
+    /// A layer that has no compiled form.
+    #[error("{name:?} ({layer}) cannot be compiled: {reason}")]
     NotCompilable {
-        /// Type of the base layer.
+        /// The layer's name in the network; empty for the network itself, or a layer alone.
+        name: String,
+        /// Its type.
         layer: &'static str,
+        /// Why not.
+        reason: &'static str,
     },
     /// A delta that is added after the activation can be merged only where the activation is the identity.
     #[error(
@@ -233,6 +237,14 @@ pub enum LayerError {
         pattern: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// A layer that does not say what it is made of, or is of a type that cannot be made again from that.
+    #[error("{name:?} ({layer}) does not say what it is made of, so that it could be made again")]
+    NotDescribed {
+        /// The layer's name in the network; empty for the network itself.
+        name: String,
+        /// Its type.
+        layer: &'static str,
     },
     /// The layer cannot take a gradient with respect to its pre-activation.
     #[error("{layer}: has no pre-activation that a gradient could refer to")]

@@ -73,6 +73,7 @@ pub mod linear;
 pub mod network;
 pub mod patches;
 pub mod plain;
+pub mod spec;
 pub mod training;
 pub mod update;
 
@@ -88,14 +89,19 @@ pub use adapter::{CompiledLoKr, LoKrAdapter, LoKrDiagnostics, LoraAdapter};
 pub use conv::{Conv, Conv1d, Conv2d, Conv3d, ConvGeometry};
 pub use error::{LayerError, Result};
 pub use layer::{
-    Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, Restore, RowUpdates,
-    ValueVisitor, ValueVisitorMut, Visitor, VisitorMut, load_parameters, load_values, named_parameters, named_values,
-    set_parameter,
+    Adapter, Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, LoadReport, Loading, Merges, ParameterReport,
+    Restore, RowUpdates, ShapeMismatch, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut, as_rows,
+    check_parameter_shapes, check_parameters, load_parameters, load_values, named_parameters, named_values, parameter,
+    parameter_shapes, predict_axes, rename_parameters, set_parameter,
 };
 pub use linear::{Dense, FullyConnected, Init, InputMajor, Linear, Orientation, OutputMajor};
-pub use network::{AdaptReport, AdaptSettings, AdaptedLayer, NamePattern, PlacedUpdate, Select, Sequential, Shared};
+pub use network::{
+    AdaptReport, AdaptSettings, AdaptedLayer, CompiledNetwork, NamePattern, NetworkDiagnostics, PlacedUpdate, Select,
+    Sequential, Shared, Workspace, supports_compilation,
+};
 pub use patches::Patches;
 pub use plain::{Embedding, LayerNorm};
+pub use spec::{AdapterSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
 pub use training::{
     Adam, AdamSettings, AdamW, AdamWSettings, AllReduce, BinaryCrossEntropy, Communicator, CrossEntropy, EpochReport,
     Evaluation, Group, Huber, Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer,
@@ -104,7 +110,8 @@ pub use training::{
     confusion_matrix, evaluate, gradient_norm, r_squared, top_k_accuracy,
 };
 pub use update::{
-    DeltaPlacement, DoraAxis, DoraStrength, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves, TuckerFactor,
+    DeltaPlacement, DoraAxis, DoraStrength, DropoutSpec, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves,
+    TermSpec, TuckerFactor, UpdateSpec,
 };
 
 /// The generators that [`Init`] and training take, in the version they take.

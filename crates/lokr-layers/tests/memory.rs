@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
 use lokr_layers::{
-    Activation, Adam, AdamW, CrossEntropy, Dense, Group, Init, Layer, LoKrAdapter, LoKrInit, LoKrSettings, Optimizer,
-    PlacedUpdate, Samples, Schedule, Sequential, Sgd, Targets, Trainer, Training,
+    Activation, Adam, AdamW, CrossEntropy, Dense, Embedding, Group, Init, Layer, LayerNorm, LoKrAdapter, LoKrInit,
+    LoKrSettings, Optimizer, PlacedUpdate, Samples, Schedule, Sequential, Sgd, Targets, Trainer, Training,
     rand::{SeedableRng, rngs::SmallRng},
 };
 use lokr_testing::{CountingAllocator, matrix};
@@ -86,4 +86,25 @@ fn many_adapters_on_one_base_hold_one_base() {
         network.predict_mixed(&x, &rows).unwrap();
     });
     assert!(bytes.1 < weight, "64 updates take {} bytes, their base {weight}", bytes.1);
+}
+
+#[test]
+fn a_compiled_network_allocates_nothing() {
+    let _alone = ALLOCATOR.alone();
+    let rng = &mut SmallRng::seed_from_u64(2);
+    let mut network = Sequential::<f32>::empty();
+    network.push(Embedding::from_table(matrix(5, 4, 1), 6).unwrap()).unwrap();
+    network.push(LayerNorm::new(4).unwrap().pieces(6)).unwrap();
+    let base = Dense::new(24, 18, Activation::Silu, Init::HeNormal, rng).unwrap();
+    network.push(LoKrSettings::new().rank(2).init(LoKrInit::Random).adapt(base).unwrap()).unwrap();
+    network.push(Dense::new(18, 3, Activation::Softmax, Init::HeNormal, rng).unwrap()).unwrap();
+    let compiled = network.compiled(8).unwrap();
+    let x = ndarray::Array2::from_shape_fn((20, 6), |(i, j)| ((i + j) % 5) as f32);
+    let (mut workspace, mut y) = (compiled.workspace().unwrap(), ndarray::Array2::zeros((20, 3)));
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap().install(|| {
+        compiled.forward_into(&x, &mut workspace, &mut y).unwrap(); // threads make their scratch memory once
+        let calls = ALLOCATOR.count(|| compiled.forward_into(&x, &mut workspace, &mut y).unwrap()).0;
+        assert_eq!(calls, 0);
+    });
+    assert!((y - network.predict(&x).unwrap()).iter().all(|d| d.abs() < 1e-5));
 }

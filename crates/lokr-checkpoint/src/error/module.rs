@@ -232,4 +232,22 @@ pub enum ModuleError {
         /// What stands against it.
         reason: &'static str,
     },
+    /// The base of a layer is not the one that the adapter was made for.
+    #[error(
+        "{module}: the adapter was made for another base, with values of SHA-256 {expected}; those here have {found}"
+    )]
+    OtherBase {
+        /// The layer.
+        module: String,
+        /// The hash in the file.
+        expected: String,
+        /// That of the base there is.
+        found: String,
+    },
+    /// A base is to be compared with the one that the adapter was made for, and the file does not say which that was.
+    #[error("{module}: the file does not say which base the adapter was made for, and it is to be checked")]
+    NoBaseHash {
+        /// The layer.
+        module: String,
+    },
 }

@@ -7,8 +7,8 @@ use lokr_core::{Kron, Scalar};
 use lokr_layers::{DeltaPlacement, LoKrUpdate, PlacedUpdate, Sequential};
 
 use super::options::LoadOptions;
-use super::placement;
 use super::whole::WholeTensor;
+use super::{base_hash, placement};
 use crate::adapter::{Adapter, Resolution, Warning};
 use crate::dialect::terms;
 use crate::dialects::Dialect;
@@ -71,6 +71,7 @@ impl Adapter {
         for (module, layer) in targets {
             by_layer.entry(layer).or_default().push(&self.modules()[module]);
         }
+        base_hash::check(network, by_layer.keys().copied(), self.metadata(), options.base)?;
         let after = placement::from_metadata(self.metadata())?;
         let mut updates = Vec::new();
         for (&layer, modules) in &by_layer {

@@ -5,11 +5,13 @@
 //! - `cdka`: [`save_cdka`] and [`load_cdka`], sums under the keys of CDKA.
 //! - `options`: [`SaveOptions`] and [`LoadOptions`], and which updates are meant.
 //! - `whole`: layers that were trained whole, PEFT's `modules_to_save`.
+//! - `base_hash`: [`base_hash`], whether an adapter belongs to the base it is put on.
 //! - `placement`: where updates enter, which no other program stores.
 //!
 //! It uses the adapters of `adapter` and the modules of `module`, and networks as `lokr-layers` has them; layers are
 //! found by their names, and no base model is needed.
 
+mod base_hash;
 mod cdka;
 mod load;
 mod options;
@@ -17,6 +19,7 @@ mod placement;
 mod save;
 mod whole;
 
+pub use base_hash::{BaseCheck, base_hash};
 pub use cdka::{load_cdka, save_cdka};
 pub use load::{LoadedAdapters, load_adapters};
 pub use options::{LoadOptions, SaveOptions, Updates};

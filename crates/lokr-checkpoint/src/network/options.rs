@@ -2,6 +2,7 @@
 
 use lokr_core::Scalar;
 
+use super::base_hash::BaseCheck;
 use crate::adapter::{ReadOptions, Unmatched};
 use crate::dialects::Dialect;
 use crate::error::{JobError, Result};
@@ -40,6 +41,9 @@ pub struct SaveOptions {
     pub dtype: Option<FloatType>,
     /// Whether layers that train whole are saved too, which the dialects of PEFT and of terms have a place for.
     pub whole_layers: bool,
+    /// Whether the header names the bases of all layers by a hash of their values, so that the adapter is put on no
+    /// other: [`LoadOptions::base`]. Only this crate reads that.
+    pub base_hash: bool,
     /// What becomes of files that are there.
     pub overwrite: Overwrite,
 }
@@ -48,7 +52,8 @@ impl SaveOptions {
     /// The active update and the layers that train whole, in the network's own type; files that are there stay.
     #[must_use]
     pub fn to(dialect: Dialect) -> Self {
-        Self { dialect, updates: Updates::Active, dtype: None, whole_layers: true, overwrite: Overwrite::Refuse }
+        let (updates, overwrite) = (Updates::Active, Overwrite::Refuse);
+        Self { dialect, updates, dtype: None, whole_layers: true, base_hash: false, overwrite }
     }
 
     pub(super) fn dtype<T: Scalar>(&self) -> FloatType {
@@ -92,6 +97,8 @@ pub struct LoadOptions {
     pub unmatched: Unmatched,
     /// Which scale the updates get.
     pub scale: ScaleRule,
+    /// Whether the bases must be those that the file was made for.
+    pub base: BaseCheck,
 }
 
 impl Default for LoadOptions {
@@ -101,6 +108,7 @@ impl Default for LoadOptions {
             name: "default".to_owned(),
             unmatched: Unmatched::Refuse,
             scale: ScaleRule::Trained,
+            base: BaseCheck::default(),
         }
     }
 }

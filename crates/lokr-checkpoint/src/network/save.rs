@@ -7,7 +7,7 @@ use lokr_core::Scalar;
 use lokr_layers::{DeltaPlacement, Sequential};
 
 use super::options::{SaveOptions, Updates};
-use super::{placement, whole};
+use super::{base_hash, placement, whole};
 use crate::adapter::{Adapter, Warning};
 use crate::dialect::part::Network;
 use crate::dialects::Dialect;
@@ -116,8 +116,10 @@ fn said<T: Scalar>(network: &Sequential<T>, adapter: &Adapter, name: String, pat
 fn adapter_of<T: Scalar>(network: &Sequential<T>, name: &str, options: &SaveOptions) -> Result<Adapter> {
     let dtype = options.dtype::<T>();
     let (mut modules, mut sums, mut after) = (Vec::new(), Vec::<BTreeMap<String, Module>>::new(), BTreeSet::new());
+    let mut layers = Vec::new();
     for (layer, adapter) in network.adapters() {
         let Ok(update) = adapter.named_update(name) else { continue };
+        layers.push(layer.clone());
         if adapter.base().as_adapter().is_some() {
             return Err(JobError::StackedAdapters { layer }.into());
         }
@@ -144,5 +146,9 @@ fn adapter_of<T: Scalar>(network: &Sequential<T>, name: &str, options: &SaveOpti
         dialect => Adapter::from_modules_of(dialect, Network::Any, modules)?,
     };
     let whole = if options.whole_layers { whole::tensors(network, dtype)? } else { BTreeMap::new() };
-    Ok(adapter.with_extras(whole, placement::to_metadata(&after)?)?)
+    let mut metadata = placement::to_metadata(&after)?;
+    if options.base_hash {
+        metadata.extend(base_hash::to_metadata(network, &layers)?);
+    }
+    Ok(adapter.with_extras(whole, metadata)?)
 }

@@ -18,6 +18,7 @@ mod lora_layouts;
 mod merge;
 mod names;
 mod network;
+mod network_alone;
 mod others;
 mod pages;
 mod parts;

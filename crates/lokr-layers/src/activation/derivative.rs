@@ -1,12 +1,12 @@
 //! The derivative of an activation, and what a forward pass must keep for it.
 
-use lokr_core::Scalar;
-use ndarray::{ArrayRef2, Zip};
+use lokr_core::{Scalar, memory};
+use ndarray::{Array2, ArrayRef1, ArrayRef2, Zip};
 
 use super::function::Activation;
 use super::special::{normal_cdf, normal_density, sigmoid};
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{LayerError, Result};
 use crate::limits::PARALLEL_VALUES;
 
 /// What the derivative is computed from.
@@ -23,6 +23,71 @@ impl Activation {
             Self::LeakyRelu { .. } | Self::Gelu | Self::Silu => Kept::PreActivation,
             Self::Relu | Self::Tanh | Self::Sigmoid | Self::Softmax => Kept::Output,
         }
+    }
+}
+
+impl Activation {
+    /// The gradient of the pre-activation `z`, one sample per row, from the gradient `dy` of the activation of it.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`] unless `dy` has the shape of `z`; [`LayerError::Kron`] where memory is refused.
+    /// # Examples
+    /// ```
+    /// use lokr_layers::Activation;
+    /// use ndarray::array;
+    ///
+    /// let (z, dy) = (array![[-1.0, 2.0]], array![[3.0, 5.0]]);
+    /// assert_eq!(Activation::LeakyRelu { slope: 0.5 }.backward(&z, &dy)?, array![[1.5, 5.0]]);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn backward<T: Scalar>(self, z: &ArrayRef2<T>, dy: &ArrayRef2<T>) -> Result<Array2<T>> {
+        LayerError::check_shape(self.name(), "dy", z.dim(), dy.dim())?;
+        let mut state = ActivationState::new();
+        state.forward(self, &mut z.to_owned())?;
+        let mut dz = memory::zeros("a gradient", z.dim())?;
+        state.backward_into(self, dy, &mut dz);
+        Ok(dz)
+    }
+
+    /// The derivative at each value of `z`; `None` of the softmax, whose outputs depend on all values of a row: see
+    /// [`Activation::jacobian`].
+    ///
+    /// # Errors
+    /// [`LayerError::Kron`](crate::LayerError::Kron) where memory is refused.
+    /// # Examples
+    /// ```
+    /// use lokr_layers::Activation;
+    /// use ndarray::array;
+    ///
+    /// assert_eq!(Activation::Relu.derivative(&array![[-1.0, 2.0]])?, Some(array![[0.0, 1.0]]));
+    /// assert_eq!(Activation::Softmax.derivative(&array![[-1.0, 2.0]])?, None);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn derivative<T: Scalar>(self, z: &ArrayRef2<T>) -> Result<Option<Array2<T>>> {
+        match self {
+            Self::Softmax => Ok(None),
+            _ => self.backward(z, &Array2::ones(z.dim())).map(Some),
+        }
+    }
+
+    /// The derivatives `∂yᵢ/∂zⱼ` at one row `z`, `(values, values)`.
+    ///
+    /// # Errors
+    /// [`LayerError::Kron`](crate::LayerError::Kron) where memory is refused.
+    /// # Examples
+    /// ```
+    /// use lokr_layers::Activation;
+    /// use ndarray::array;
+    ///
+    /// let jacobian = Activation::Softmax.jacobian(&array![0.0, 0.0])?;
+    /// assert_eq!(jacobian, array![[0.25, -0.25], [-0.25, 0.25]]);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn jacobian<T: Scalar>(self, z: &ArrayRef1<T>) -> Result<Array2<T>> {
+        // A row for each output, with the gradient of that one.
+        let mut rows: Array2<T> = memory::zeros("a Jacobian", (z.len(), z.len()))?;
+        rows.rows_mut().into_iter().for_each(|mut row| row.assign(z));
+        self.backward(&rows, &Array2::eye(z.len()))
     }
 }
 

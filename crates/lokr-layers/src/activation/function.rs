@@ -21,6 +21,7 @@ use crate::limits::PARALLEL_VALUES;
 /// assert_eq!(z, array![[-1.0, 0.0, 3.0]]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Activation {
     /// `z`.

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 use super::lokr_adapter::LoKrAdapter;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{Adapter, Layer};
+use crate::layer::{Adapter, Layer, LinearLayer};
 use crate::update::{DeltaPlacement, TYPE_NAME};
 
 /// An adapted layer that only infers: weight packed, factors laid out, nothing left to decide. Immutable, so that
@@ -54,7 +54,30 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
     }
 }
 
+/// The base of an adapter that can be compiled.
+///
+/// # Errors
+/// [`LayerError::NotCompilable`].
+pub(crate) fn linear_base<T: Scalar>(adapter: &dyn Adapter<T>) -> Result<&dyn LinearLayer<T>> {
+    let base = adapter.base();
+    let reason = "it is the base of an adapter and has no weight matrix";
+    let error = LayerError::NotCompilable { name: "base".to_owned(), layer: base.type_name(), reason };
+    base.as_linear().filter(|_| base.patches().is_none()).ok_or(error)
+}
+
 impl<T: Scalar> CompiledLoKr<T> {
+    /// A linear layer without updates.
+    pub(crate) fn of_linear(linear: &dyn LinearLayer<T>, max_batch: usize) -> Result<Self> {
+        Ok(Self {
+            weight: PackedMatrix::new(&linear.effective_weight()?)?,
+            bias: linear.bias().to_owned(),
+            activation: linear.activation(),
+            placement: DeltaPlacement::BeforeActivation,
+            terms: Vec::new(),
+            max_batch,
+        })
+    }
+
     /// [`LoKrAdapter::compile`] of an adapter of any base. One around an adapter has that one's update in its
     /// weight, and one that decomposes the weight its own.
     ///
@@ -64,9 +87,7 @@ impl<T: Scalar> CompiledLoKr<T> {
         if max_batch == 0 {
             return Err(LayerError::invalid("max_batch", 0, "at least 1"));
         }
-        let base = adapter.base();
-        let linear = base.as_linear().filter(|_| base.patches().is_none());
-        let linear = linear.ok_or(LayerError::NotCompilable { layer: base.type_name() })?;
+        let linear = linear_base(adapter)?;
         let mut updates = Vec::new();
         for (name, update) in adapter.updates() {
             if adapter.is_enabled(name)? && !adapter.is_merged() {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use lokr_core::{KronShape, Scalar};
+use lokr_core::{Kron, KronShape, Scalar};
 
 use super::lokr_adapter::LoKrAdapter;
 use super::updates::OWN;
@@ -11,8 +11,10 @@ use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, Layer};
 use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME, inner_rank};
 
-/// What [`LoKrAdapter::diagnostics`] finds. Printed, it is a few lines of text.
+/// What [`LoKrAdapter::diagnostics`] finds. Printed, it is a few lines of text; with the feature `serde` it can be
+/// written in other forms.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LoKrDiagnostics {
     /// Type of the adapted layer.
@@ -24,6 +26,7 @@ pub struct LoKrDiagnostics {
     /// Where the update enters.
     pub placement: DeltaPlacement,
     /// Sizes of the factors, those of the first term.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "shapes_of_factors"))]
     pub shape: KronShape,
     /// How many products are added up.
     pub terms: usize,
@@ -41,16 +44,34 @@ pub struct LoKrDiagnostics {
     pub parameters: usize,
     /// The same as a share of the weight's `out·in`.
     pub share: f64,
+    /// Bytes that they take.
+    pub bytes: usize,
     /// The largest rank the update can have.
     pub rank_bound: usize,
+    /// `‖A‖_F`, of the first term.
+    pub a_norm: f64,
+    /// `‖B‖_F`, of the first term.
+    pub b_norm: f64,
     /// `‖s·(A ⊗ B)‖_F`.
     pub frobenius_norm: f64,
     /// `‖s·(A ⊗ B)‖₂`; of several terms an upper bound, the sum of theirs.
     pub spectral_norm: f64,
+    /// `‖ΔW‖_F²/‖ΔW‖₂²`: how many directions the update has as strong as its strongest. 0 of a zero update, and `None`
+    /// of several terms, whose singular values do not follow from those of the factors.
+    pub stable_rank: Option<f64>,
+    /// The exponential of the entropy of the singular values as shares of their sum (Roy & Vetterli 2007): how many
+    /// directions the update uses evenly. As [`LoKrDiagnostics::stable_rank`].
+    pub effective_rank: Option<f64>,
     /// `‖W‖_F` of the base, if it has a weight matrix.
     pub weight_norm: Option<f64>,
-    /// Root of the sum of squares of the factors' gradients, if there are any.
+    /// `‖ΔW‖_F/‖W‖_F`, where the base has a weight that is not zero.
+    pub relative_norm: Option<f64>,
+    /// Root of the sum of squares of all gradients of the update, if there are any.
     pub gradient_norm: Option<f64>,
+    /// The same of the matrices of all `A`.
+    pub a_gradient_norm: Option<f64>,
+    /// The same of the matrices of all `B`.
+    pub b_gradient_norm: Option<f64>,
 }
 
 impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
@@ -91,6 +112,9 @@ impl LoKrDiagnostics {
         let &(_, update) = updates.first().ok_or_else(unnamed)?;
         let (linear, delta) = (base.as_linear(), update.delta());
         let (out, input) = update.dim();
+        let frobenius_norm = update.frobenius_norm()?;
+        let weight_norm = linear.map(|linear| squares(linear.weight().iter()).sqrt());
+        let ranks = if update.terms().len() == 1 { Some(ranks(delta)?) } else { None };
         Ok(Self {
             base: base.type_name(),
             activation: linear.map(|linear| linear.activation()),
@@ -105,14 +129,22 @@ impl LoKrDiagnostics {
             scaling: update.scaling().to_f64_exact(),
             parameters: update.parameter_count(),
             share: update.parameter_count() as f64 / (out as f64 * input as f64),
+            bytes: update.parameter_count() * size_of::<T>(),
             rank_bound: update.terms().map(|(_, term)| term.a().rank_bound() * term.b().rank_bound()).sum(),
-            frobenius_norm: update.frobenius_norm()?,
+            a_norm: squares(delta.a().dense().iter()).sqrt(),
+            b_norm: squares(delta.b().dense().iter()).sqrt(),
+            frobenius_norm,
             spectral_norm: update
                 .terms()
                 .map(|(strength, term)| magnitude(strength, term.spectral_norm()))
                 .sum::<Result<_>>()?,
-            weight_norm: linear.map(|linear| squares(linear.weight().iter()).sqrt()),
-            gradient_norm: gradient_norm(update),
+            stable_rank: ranks.map(|(stable, _)| stable),
+            effective_rank: ranks.map(|(_, effective)| effective),
+            weight_norm,
+            relative_norm: weight_norm.filter(|&norm| norm > 0.0).map(|norm| frobenius_norm / norm),
+            gradient_norm: gradient_norm(update, |_| true),
+            a_gradient_norm: gradient_norm(update, |name| name.contains("lokr_w1")),
+            b_gradient_norm: gradient_norm(update, |name| name.contains("lokr_w2")),
         })
     }
 }
@@ -122,11 +154,34 @@ fn magnitude<T: Scalar>(strength: T, norm: lokr_core::Result<T>) -> Result<f64> 
     Ok(strength.to_f64_exact().abs() * norm?.to_f64_exact())
 }
 
-/// The root of the sum of squares of all gradients, if there are any.
-fn gradient_norm<T: Scalar>(update: &LoKrUpdate<T>) -> Option<f64> {
+/// Stable and effective rank of a product, from the singular values of its factors.
+fn ranks<T: Scalar>(delta: &Kron<'static, T>) -> Result<(f64, f64)> {
+    let values: Vec<f64> = delta.svd()?.values().iter().map(|value| value.to_f64_exact()).collect();
+    let largest = values.first().copied().unwrap_or(0.0);
+    if largest == 0.0 {
+        return Ok((0.0, 0.0));
+    }
+    let shares = || values.iter().map(|value| value / largest);
+    let (sum, stable) = (shares().sum::<f64>(), shares().map(|share| share * share).sum());
+    let entropy: f64 = shares().map(|share| share / sum).filter(|share| *share > 0.0).map(|p| -p * p.ln()).sum();
+    Ok((stable, entropy.exp()))
+}
+
+/// A shape as `{"a": [m, n], "b": [p, q]}`.
+#[cfg(feature = "serde")]
+fn shapes_of_factors<S: serde::Serializer>(shape: &KronShape, serializer: S) -> Result<S::Ok, S::Error> {
+    use serde::ser::SerializeStruct;
+    let mut fields = serializer.serialize_struct("KronShape", 2)?;
+    fields.serialize_field("a", &(shape.m, shape.n))?;
+    fields.serialize_field("b", &(shape.p, shape.q))?;
+    fields.end()
+}
+
+/// The root of the sum of squares of the gradients that are meant, if there are any.
+fn gradient_norm<T: Scalar>(update: &LoKrUpdate<T>, is_meant: impl Fn(&str) -> bool) -> Option<f64> {
     let mut sum = None;
-    update.visit("", &mut |_, _, gradient| {
-        if let Some(gradient) = gradient {
+    update.visit("", &mut |name, _, gradient| {
+        if let Some(gradient) = gradient.filter(|_| is_meant(name)) {
             *sum.get_or_insert(0.0) += squares(gradient.iter());
         }
     });
@@ -160,15 +215,27 @@ impl fmt::Display for LoKrDiagnostics {
             writeln!(f, "terms       {} of these, added up", self.terms)?;
         }
         writeln!(f, "scaling     {} (alpha {}, rank {})", self.scaling, self.alpha, self.rank)?;
-        writeln!(f, "parameters  {} ({:.3} % of the weight)", self.parameters, 100.0 * self.share)?;
-        writeln!(f, "rank        at most {}", self.rank_bound)?;
-        write!(f, "norms       Frobenius {:.4e}, spectral {:.4e}", self.frobenius_norm, self.spectral_norm)?;
-        if let Some(weight) = self.weight_norm.filter(|&norm| norm > 0.0) {
-            write!(f, "; {:.3} % of the weight's {weight:.4e}", 100.0 * self.frobenius_norm / weight)?;
+        writeln!(
+            f,
+            "parameters  {} ({:.3} % of the weight), {} bytes",
+            self.parameters,
+            100.0 * self.share,
+            self.bytes
+        )?;
+        write!(f, "rank        at most {}", self.rank_bound)?;
+        match self.stable_rank.zip(self.effective_rank) {
+            Some((stable, effective)) => writeln!(f, ", stable {stable:.2}, effective {effective:.2}")?,
+            None => writeln!(f)?,
         }
-        match self.gradient_norm {
-            Some(norm) => write!(f, "\ngradients   {norm:.4e}"),
-            None => write!(f, "\ngradients   none"),
+        writeln!(f, "factors     A {:.4e}, B {:.4e}", self.a_norm, self.b_norm)?;
+        write!(f, "norms       Frobenius {:.4e}, spectral {:.4e}", self.frobenius_norm, self.spectral_norm)?;
+        if let Some((weight, share)) = self.weight_norm.zip(self.relative_norm) {
+            write!(f, "; {:.3} % of the weight's {weight:.4e}", 100.0 * share)?;
+        }
+        match (self.gradient_norm, self.a_gradient_norm.zip(self.b_gradient_norm)) {
+            (Some(norm), Some((a, b))) => write!(f, "\ngradients   {norm:.4e} (A {a:.4e}, B {b:.4e})"),
+            (Some(norm), None) => write!(f, "\ngradients   {norm:.4e}"),
+            (None, _) => write!(f, "\ngradients   none"),
         }
     }
 }

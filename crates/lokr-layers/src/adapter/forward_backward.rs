@@ -48,11 +48,46 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
             Some(_) if self.placement == DeltaPlacement::BeforeActivation => self.back_before(x, (dz, dz), dx),
             Some(_) => self.back_before(x, (dz, dy), dx),
             None => {
-                self.base.backward_into(dy, at, dx)?;
+                self.back_base(dy, at, dx)?;
                 self.back_updates(x, dy, dx)
             }
         }
     }
+}
+
+impl<T: Scalar, L: Layer<T>> LoKrAdapter<T, L> {
+    /// The way back through a base without a weight matrix. One that does not train makes no gradients of its
+    /// parameters: it is frozen for so long.
+    fn back_base(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
+        if !self.frozen && !self.base_frozen || self.base.is_frozen() {
+            return self.base.backward_into(dy, at, dx);
+        }
+        let before = frozen_leaves(&self.base);
+        let can_be_frozen = self.base.set_frozen(true).is_ok();
+        let result = self.base.backward_into(dy, at, dx);
+        if can_be_frozen {
+            set_frozen_leaves(&mut self.base, &mut before.into_iter())?;
+        }
+        self.base.clear_gradients();
+        result
+    }
+}
+
+/// Which of the layers that are made of no others are frozen, first to last.
+fn frozen_leaves<T: Scalar>(layer: &dyn Layer<T>) -> Vec<bool> {
+    let children = layer.children();
+    if children.is_empty() {
+        return vec![layer.is_frozen()];
+    }
+    children.into_iter().flat_map(|(_, child)| frozen_leaves(child)).collect()
+}
+
+/// The way back of [`frozen_leaves`].
+fn set_frozen_leaves<T: Scalar>(layer: &mut dyn Layer<T>, frozen: &mut impl Iterator<Item = bool>) -> Result<()> {
+    if layer.children().is_empty() {
+        return layer.set_frozen(frozen.next().unwrap_or(false));
+    }
+    layer.children_mut().into_iter().try_for_each(|(_, child)| set_frozen_leaves(&mut **child, frozen))
 }
 
 impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {

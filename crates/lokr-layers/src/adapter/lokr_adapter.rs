@@ -95,15 +95,16 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     /// Adapts `base` with the shapes that LyCORIS and PEFT use: balanced factors of both sizes, and `B` low-rank where
     /// `rank < max(p, q)/2`.
     ///
-    /// `alpha`: numerator of the scaling `alpha/rank`; `None` means `alpha = rank`. `freeze_base`: train the adapter
-    /// only. Everything else is for [`LoKrAdapter::builder`].
+    /// `alpha`: numerator of the scaling `alpha/rank`; `None`, or a negative number as in the adapter that this one
+    /// follows, means `alpha = rank`. `freeze_base`: train the adapter only. Everything else is for
+    /// [`LoKrAdapter::builder`], where a negative `alpha` is an error.
     ///
     /// # Errors
     /// As [`LoKrBuilder::build`]. Every layer with at least one input and one output gets an adapter; a prime size is
     /// split as `1 × N`.
     pub fn new(base: L, rank: usize, alpha: Option<T>, freeze_base: bool) -> Result<Self> {
         let builder = Self::builder(base).rank(rank).freeze_base(freeze_base);
-        match alpha {
+        match alpha.filter(|alpha| *alpha >= T::zero() || !alpha.is_finite()) {
             Some(alpha) => builder.alpha(alpha).build(),
             None => builder.build(),
         }

@@ -53,6 +53,7 @@ mod gradient_tests;
 #[doc(no_inline)]
 pub use crate::update::{DeltaPlacement, LoKrBuilder, LoKrInit};
 pub use compiled::CompiledLoKr;
+pub(crate) use compiled::linear_base;
 pub use diagnostics::LoKrDiagnostics;
 pub use lokr_adapter::LoKrAdapter;
 pub(crate) use lokr_adapter::Prepared;

@@ -6,6 +6,7 @@ use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
 use super::arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use super::form::Form;
 use super::rows::RowUpdates;
 use super::traits::{Adapter, Layer, LinearLayer};
 use crate::activation::Activation;
@@ -102,6 +103,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     }
     fn patches(&self) -> Option<&Arc<Patches>> {
         (**self).patches()
+    }
+    fn form(&self) -> Form<'_, T> {
+        (**self).form()
     }
     fn output_activation(&self) -> Option<Activation> {
         (**self).output_activation()

@@ -4,8 +4,10 @@
 //!   another.
 //! - `arguments`: what their methods are given.
 //! - `merges`: [`Merges`], what has been merged into a weight.
+//! - `form`: [`Form`], what a layer is made of.
 //! - `boxed`: `Box<dyn Layer<T>>` as a layer.
-//! - `named`: parameters by name, read, set and loaded as a whole.
+//! - `named`: parameters by name, read, set and loaded as a whole; `validate`: looked at before that.
+//! - `axes`: inputs of more than two axes.
 //! - `rows`: [`RowUpdates`], which update each row of a batch uses.
 //!
 //! A layer of your own implements [`Layer`]; then it can be adapted, chained and trained like those of this crate.
@@ -13,15 +15,24 @@
 //! Uses `update`, `patches` and `activation`; knows no layer by its type.
 
 mod arguments;
+mod axes;
 mod boxed;
+mod form;
 mod merges;
 mod named;
 mod rows;
 mod traits;
+mod validate;
 
 pub use arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+pub use axes::{as_rows, predict_axes};
+pub use form::Form;
 pub use merges::{Merges, Restore};
 pub use named::{LoadReport, Loading, load_parameters, load_values, named_parameters, named_values, set_parameter};
 pub use rows::RowUpdates;
 pub(crate) use traits::require_gradients;
 pub use traits::{Adapter, Layer, LinearLayer};
+pub use validate::{
+    ParameterReport, ShapeMismatch, check_parameter_shapes, check_parameters, parameter, parameter_shapes,
+    rename_parameters,
+};

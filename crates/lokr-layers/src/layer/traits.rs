@@ -7,6 +7,7 @@ use lokr_core::{Scalar, memory};
 use ndarray::{Array1, Array2, ArrayRef1, ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 
 use super::arguments::{GradientAt, GradientVisitorMut, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use super::form::Form;
 use super::merges::{Merges, Restore};
 use super::rows::RowUpdates;
 use crate::activation::Activation;
@@ -200,6 +201,18 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// whole rows of the output, not to those. An adapter of such a layer has the same patches.
     fn patches(&self) -> Option<&Arc<Patches>> {
         None
+    }
+
+    /// What the layer is made of, as far as it says: by default an adapter, a linear layer or a network where
+    /// [`Layer::as_adapter`], [`Layer::as_linear`] or [`Layer::children`] tell so.
+    fn form(&self) -> Form<'_, T> {
+        match (self.as_adapter(), self.as_linear()) {
+            (Some(adapter), _) => Form::Adapter(adapter),
+            // A weight that acts on patches is no matrix product of rows.
+            (None, Some(linear)) if self.patches().is_none() => Form::Linear(linear),
+            (None, _) if !self.children().is_empty() => Form::Sequence(self.children()),
+            (None, _) => Form::Unknown,
+        }
     }
 
     /// The activation that the output has passed last, where it is known: what a gradient at the pre-activation skips.

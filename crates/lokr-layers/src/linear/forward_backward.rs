@@ -4,12 +4,13 @@ use lokr_core::{Scalar, matmul_into};
 use ndarray::{ArrayRef2, ArrayView1, ArrayView2, ArrayViewMut2};
 
 use super::gradients::accumulate;
-use super::orientation::Orientation;
+use super::orientation::{Orientation, Storage};
 use super::parameters::Linear;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::layer::{
-    GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+    Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor,
+    VisitorMut,
 };
 
 impl<T: Scalar, O: Orientation> Linear<T, O> {
@@ -151,6 +152,13 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         Box::new(self.clone())
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        match Self::storage() {
+            Storage::InputMajor => Form::Dense(self),
+            Storage::OutputMajor => Form::FullyConnected(self),
+        }
     }
 
     fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {

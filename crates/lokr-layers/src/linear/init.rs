@@ -24,6 +24,7 @@ use crate::error::{LayerError, Result};
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Init {
     /// All zero.

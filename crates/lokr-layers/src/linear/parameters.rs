@@ -159,6 +159,11 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         Storage::of::<O>()
     }
 
+    /// The shape as stored of a weight `(out, in)`.
+    pub(crate) fn stored_dim(weight: (usize, usize)) -> (usize, usize) {
+        Self::storage().swap_dim(weight)
+    }
+
     /// The layer's type, for messages.
     pub(super) fn name() -> &'static str {
         Self::storage().type_name()

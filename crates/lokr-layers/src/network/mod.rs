@@ -4,13 +4,17 @@
 //! - `reach`: layers and adapters by their names.
 //! - `adapt`: adapters on the layers that are meant; `freeze`: layers that are kept as they are.
 //! - `shared`: [`Shared`], layers whose values many networks share; `mixed`: rows that use different updates.
+//! - `compiled`: [`CompiledNetwork`], a network made ready for inference.
+//! - `diagnostics`: [`NetworkDiagnostics`], all adapters at a glance.
 //! - `updates`: [`PlacedUpdate`], updates under one name on many layers.
 //! - `settings`: [`AdaptSettings`], which adapters; `report`: [`AdaptReport`], what was done.
 //! - `select`: [`Select`], which layers are meant; `pattern`: [`NamePattern`], rules for names, PEFT's among them.
 //!
-//! Uses `layer`, `adapter` and `update`, and of `activation` what a network ends in.
+//! Uses `layer`, `adapter` and `update`, of `plain` what is compiled, and of `activation` what a network ends in.
 
 mod adapt;
+mod compiled;
+mod diagnostics;
 mod freeze;
 mod mixed;
 mod pass;
@@ -28,6 +32,8 @@ mod adapt_tests;
 #[cfg(test)]
 mod sequential_tests;
 
+pub use compiled::{CompiledNetwork, Workspace, supports_compilation};
+pub use diagnostics::NetworkDiagnostics;
 pub use pattern::NamePattern;
 pub use report::{AdaptReport, AdaptedLayer};
 pub use select::Select;

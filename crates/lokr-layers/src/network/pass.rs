@@ -9,7 +9,7 @@ use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::{
-    GradientAt, GradientVisitorMut, Layer, RowUpdates, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+    Form, GradientAt, GradientVisitorMut, Layer, RowUpdates, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
 };
 
 impl<T: Scalar> Sequential<T> {
@@ -173,6 +173,10 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
 
     fn children(&self) -> Vec<(&str, &dyn Layer<T>)> {
         self.names.iter().zip(&self.layers).map(|(name, layer)| (name.as_str(), &**layer)).collect()
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        Form::Sequence(self.children())
     }
 
     fn children_mut(&mut self) -> Vec<(&str, &mut Box<dyn Layer<T>>)> {

@@ -13,7 +13,8 @@ use crate::activation::{Activation, ActivationState};
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::{
-    GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+    Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor,
+    VisitorMut,
 };
 use crate::patches::{Patches, Walk};
 
@@ -190,6 +191,10 @@ impl<T: Scalar> Layer<T> for Shared<T> {
 
     fn output_activation(&self) -> Option<Activation> {
         self.layer.0.output_activation()
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        Form::Shared(self.layer())
     }
 
     /// Shares the values.

@@ -7,7 +7,7 @@ use ndarray_rand::rand::Rng;
 use super::parameters::Parameter;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, GradientVisitorMut, Layer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use crate::layer::{Form, GradientAt, GradientVisitorMut, Layer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
 use crate::linear::Init;
 
 const TYPE_NAME: &str = "Embedding";
@@ -108,32 +108,44 @@ impl<T: Scalar> Embedding<T> {
         Ok(())
     }
 
-    /// The tokens of `x` into `tokens`, once it is sure that the shapes fit and all of them are there.
-    fn read(&self, x: &ArrayRef2<T>, y: &ArrayRef2<T>, tokens: &mut Vec<usize>) -> Result<()> {
-        let batch = x.nrows();
-        LayerError::check_shape(TYPE_NAME, "x", (batch, self.input_size()), x.dim())?;
-        LayerError::check_shape(TYPE_NAME, "y", (batch, self.output_size()), y.dim())?;
+    /// Shows the tokens of `x`, row by row, if the shapes fit; it fails at the first that is none.
+    fn read(&self, x: &ArrayRef2<T>, y: &ArrayRef2<T>, each: impl FnMut(usize)) -> Result<()> {
+        LayerError::check_shape(TYPE_NAME, "y", (x.nrows(), self.output_size()), y.dim())?;
+        self.tokens_of(x, each)
+    }
+
+    fn tokens_of(&self, x: &ArrayRef2<T>, mut each: impl FnMut(usize)) -> Result<()> {
+        LayerError::check_shape(TYPE_NAME, "x", (x.nrows(), self.input_size()), x.dim())?;
         let count = self.table.values.nrows();
-        tokens.clear();
         for (row, x) in x.rows().into_iter().enumerate() {
             for (column, &value) in x.iter().take(self.columns).enumerate() {
                 let number = value.to_f64_exact();
                 if !(number >= 0.0 && number < count as f64 && number.fract() == 0.0) {
                     return Err(LayerError::Token { layer: TYPE_NAME, row, column, value: number, count });
                 }
-                tokens.push(number as usize);
+                each(number as usize);
             }
         }
         Ok(())
     }
 
-    fn write(&self, tokens: &[usize], x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) {
-        let mut tokens = tokens.iter();
+    /// Whether `x` can be read.
+    pub(crate) fn check_tokens(&self, x: &ArrayRef2<T>) -> Result<()> {
+        self.tokens_of(x, |_| ())
+    }
+
+    /// The rows of what has been read without an error.
+    fn write(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) {
         for (x, mut y) in x.rows().into_iter().zip(y.rows_mut()) {
             let mut to = y.iter_mut();
-            for &token in tokens.by_ref().take(self.columns) {
+            for token in x.iter().take(self.columns) {
                 // The table's row comes first: it ends before another place of `y` is taken.
-                self.table.values.row(token).iter().zip(to.by_ref()).for_each(|(&from, to)| *to = from);
+                self.table
+                    .values
+                    .row(token.to_f64_exact() as usize)
+                    .iter()
+                    .zip(to.by_ref())
+                    .for_each(|(&from, to)| *to = from);
             }
             to.zip(x.iter().skip(self.columns)).for_each(|(to, &from)| *to = from);
         }
@@ -156,18 +168,18 @@ impl<T: Scalar> Layer<T> for Embedding<T> {
     /// # Errors
     /// Also [`LayerError::Token`] for what is no token; `y` is then untouched. As from [`Layer::forward_into`].
     fn predict_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
-        let mut tokens = Vec::with_capacity(x.nrows() * self.columns);
-        self.read(x, y, &mut tokens)?;
-        self.write(&tokens, x, y);
+        self.read(x, y, |_| ())?;
+        self.write(x, y);
         Ok(())
     }
 
     fn forward_into(&mut self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
         self.batch = None;
         let mut tokens = std::mem::take(&mut self.tokens);
-        let read = self.read(x, y, &mut tokens);
+        tokens.clear();
+        let read = self.read(x, y, |token| tokens.push(token));
         if read.is_ok() {
-            self.write(&tokens, x, y);
+            self.write(x, y);
             self.batch = Some(x.nrows());
         }
         self.tokens = tokens;
@@ -255,6 +267,10 @@ impl<T: Scalar> Layer<T> for Embedding<T> {
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         Box::new(self.clone())
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        Form::Embedding { table: self.table(), columns: self.columns, passed: self.passed }
     }
 
     fn output_activation(&self) -> Option<Activation> {

@@ -7,7 +7,7 @@ use super::parameters::Parameter;
 use crate::activation::Activation;
 use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
-use crate::layer::{GradientAt, GradientVisitorMut, Layer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
+use crate::layer::{Form, GradientAt, GradientVisitorMut, Layer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut};
 
 const TYPE_NAME: &str = "LayerNorm";
 const NAMES: [&str; 2] = ["weight", "bias"];
@@ -270,6 +270,11 @@ impl<T: Scalar> Layer<T> for LayerNorm<T> {
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         Box::new(self.clone())
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        let (weight, bias) = (self.weight.values.row(0), self.bias.values.row(0));
+        Form::LayerNorm { weight, bias, pieces: self.pieces, epsilon: self.epsilon }
     }
 
     fn output_activation(&self) -> Option<Activation> {

@@ -33,8 +33,14 @@ use crate::error::{LayerError, Result};
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+#[cfg_attr(
+    feature = "serde",
+    serde(bound(serialize = "T: serde::Serialize", deserialize = "T: serde::Deserialize<'de>"))
+)]
 pub struct TrainingState<T> {
     /// Parameters, and memories of the optimizer in their shapes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::spec::arrays"))]
     pub arrays: BTreeMap<String, ArrayD<T>>,
     /// Rates and losses.
     pub numbers: BTreeMap<String, f64>,

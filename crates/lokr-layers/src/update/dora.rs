@@ -5,6 +5,7 @@ use ndarray::{Array1, Array2, ArrayView1};
 
 /// What a norm of DoRA belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DoraAxis {
     /// One norm per output row, `dora_scale (out, 1)`: LyCORIS since 3.2.
     Output,
@@ -15,6 +16,7 @@ pub enum DoraAxis {
 
 /// What a multiplier `μ` does to a DoRA adapter. With `V = W + s·(A ⊗ B)` and `g = dora_scale / (‖V‖ + eps)`:
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum DoraStrength {
     /// `W + μ·(V·g − W)`: 0 gives the base weight, as in ComfyUI.
     #[default]

@@ -50,6 +50,29 @@ impl<T: Scalar> LoKrUpdate<T> {
         self.dora.as_ref().map(|dora| dora.strength)
     }
 
+    /// Where the weight is decomposed, what `w (out, in)` and `V = w + ΔW` are multiplied by: the decomposed weight is
+    /// `b·w + g∘V`, with a `g` for each row or column.
+    ///
+    /// # Errors
+    /// [`LayerError::Shape`] for a weight of another shape.
+    /// # Examples
+    /// ```
+    /// use lokr_core::Kron;
+    /// use lokr_layers::{DoraAxis, DoraStrength, LoKrUpdate};
+    /// use ndarray::array;
+    ///
+    /// let update = LoKrUpdate::from_terms(vec![Kron::new(array![[0.0]], array![[1.0, 1.0]])?], 1.0)?;
+    /// let update = update.with_dora(DoraAxis::Output, &array![10.0], DoraStrength::FromBase)?;
+    /// let (base, gains) = update.dora_gains(&array![[3.0, 4.0]])?.unwrap_or_default(); // a row of norm 5
+    /// assert!(base == 0.0 && (gains[0] - 2.0_f64).abs() < 1e-12);
+    /// # Ok::<(), lokr_layers::LayerError>(())
+    /// ```
+    pub fn dora_gains(&self, w: &ArrayRef2<T>) -> Result<Option<(T, Array1<T>)>> {
+        LayerError::check_shape(TYPE_NAME, "the weight", self.dim(), w.dim())?;
+        let gains = self.dora.as_ref().map(|dora| self.gains(dora, w, &mut Scratch::new(), None));
+        Ok(gains.map(|gains| (gains.base, gains.values)))
+    }
+
     pub(crate) fn decomposition(&self) -> Option<&Dora<T>> {
         self.dora.as_ref()
     }

@@ -24,6 +24,7 @@ use crate::error::Result;
 /// With a scalar that is trained and starts at 0 ([`LoKrBuilder::learned_scalar`](crate::LoKrBuilder::learned_scalar))
 /// nothing need be zero, and what stands as 0 here is drawn as its row draws the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum LoKrInit {
     /// `A` Gaussian, `B` zero: the default.

@@ -11,6 +11,8 @@
 //!   norms of `W + ΔW` in one pass over `W`.
 //! - `combine`: sums, means and fewer products; `balance`: factors of equal norms, and updates of limited ones.
 //! - `parameters`: the trainable values by name; `fingerprint`: one number for all values.
+//! - `spec`: [`UpdateSpec`], an update as data without its values.
+//! - `serialize`: settings by `serde` (feature `serde`).
 //! - `placement`: whether it enters before a layer's activation or after it.
 //! - `halves`: factors held low-rank; `checks`: what is refused.
 //!
@@ -36,7 +38,10 @@ mod parameters;
 mod pass;
 mod placement;
 mod principal;
+#[cfg(feature = "serde")]
+mod serialize;
 mod settings;
+mod spec;
 mod step;
 mod term;
 mod tucker;
@@ -51,4 +56,5 @@ pub use init::LoKrInit;
 pub use lokr_update::LoKrUpdate;
 pub use lora::LoraHalves;
 pub use placement::DeltaPlacement;
+pub use spec::{DropoutSpec, TermSpec, UpdateSpec};
 pub use tucker::TuckerFactor;

@@ -137,9 +137,17 @@ fn settings_out_of_range_are_refused_by_name() {
     let base = dense::<f64>(&matrix(6, 4, 1), &vector(6, 2), Activation::Identity);
     assert_eq!(LoKrAdapter::new(base.clone(), 0, None, true).unwrap_err(), LayerError::InvalidRank { rank: 0 });
     for alpha in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.0] {
-        let error = LoKrAdapter::new(base.clone(), 2, Some(alpha), true).unwrap_err();
+        let error = LoKrAdapter::builder(base.clone()).alpha(alpha).build().unwrap_err();
         assert!(matches!(error, LayerError::InvalidSetting { setting: "alpha", .. }), "{error}");
+        // The constructor takes a negative number for none, as that of AiDotNet.
+        match LoKrAdapter::new(base.clone(), 2, Some(alpha), true) {
+            Ok(adapter) => assert_eq!((alpha, adapter.alpha(), adapter.scaling()), (-1.0, 2.0, 1.0)),
+            Err(error) => {
+                assert!(!alpha.is_finite() && matches!(error, LayerError::InvalidSetting { .. }), "{error}");
+            }
+        }
     }
+    assert_eq!(LoKrAdapter::new(base.clone(), 2, Some(0.0), true).unwrap().scaling(), 0.0);
     let mut adapter = LoKrAdapter::new(base, 2, None, true).unwrap();
     let error = adapter.set_scaling(f64::NAN).unwrap_err();
     assert!(matches!(error, LayerError::InvalidSetting { setting: "scaling", .. }), "{error}");

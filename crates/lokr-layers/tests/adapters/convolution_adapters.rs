@@ -169,7 +169,7 @@ fn what_a_convolution_cannot_have_is_refused() {
     placement.adapt(conv(1, Activation::Identity)).unwrap(); // the same as before it
     let mut adapter = settings().adapt(conv(1, Activation::Relu)).unwrap();
     let before = bits(&adapter);
-    assert_eq!(adapter.compile(4).unwrap_err(), LayerError::NotCompilable { layer: "Conv2d" });
+    assert!(matches!(adapter.compile(4).unwrap_err(), LayerError::NotCompilable { layer: "Conv2d", .. }));
     let of_the_rows: LoKrUpdate<f64> = settings().update((adapter.output_size(), adapter.input_size())).unwrap();
     let error = adapter.add_update("wrong", of_the_rows).unwrap_err();
     assert!(matches!(error, LayerError::Shape { expected: (6, 16), .. }), "{error}");

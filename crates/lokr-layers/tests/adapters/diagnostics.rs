@@ -1,8 +1,8 @@
 //! What an adapter says of itself, against the dense matrices.
 
 use lokr_core::{KronError, KronShape};
-use lokr_layers::{Activation, DeltaPlacement, Layer, LayerError, LoKrAdapter, LoKrInit};
-use ndarray::{Array, Array2, Dimension};
+use lokr_layers::{Activation, DeltaPlacement, Layer, LayerError, LoKrAdapter, LoKrInit, Sequential};
+use ndarray::{Array, Array2, Dimension, array};
 
 use crate::support::*;
 
@@ -33,6 +33,12 @@ fn norms_are_those_of_the_dense_update_and_weight() {
         let spectral = largest_singular_value(&dense);
         assert!((found.spectral_norm - spectral).abs() < 1e-9 * spectral, "{found:?}, {spectral}");
         assert!((found.weight_norm.unwrap() - norm(&w)).abs() < 1e-12 * norm(&w), "{found:?}");
+        assert!((found.relative_norm.unwrap() - norm(&dense) / norm(&w)).abs() < 1e-12, "{found:?}");
+        assert!((found.stable_rank.unwrap() - (norm(&dense) / spectral).powi(2)).abs() < 1e-7, "{found:?}");
+        assert!((found.a_norm * found.b_norm * 0.75 - norm(&dense)).abs() < 1e-12 * norm(&dense), "{found:?}");
+        let (least, most) = (found.stable_rank.unwrap(), found.rank_bound as f64);
+        assert!(least <= found.effective_rank.unwrap() && found.effective_rank.unwrap() <= most + 1e-9, "{found:?}");
+        assert_eq!(found.bytes, found.parameters * 8);
 
         // 30 = 5·6, 42 = 6·7.
         assert_eq!(found.shape, KronShape::new(5, 6, 6, 7).unwrap());
@@ -64,6 +70,9 @@ fn the_gradient_norm_is_that_of_the_flat_vector() {
     let expected = norm(&adapter.gradients().unwrap());
     let found = adapter.diagnostics().unwrap().gradient_norm.unwrap();
     assert!((found - expected).abs() < 1e-12 * expected, "{found} {expected}");
+    let of = adapter.diagnostics().unwrap();
+    let both = of.a_gradient_norm.unwrap().hypot(of.b_gradient_norm.unwrap());
+    assert!((both - expected).abs() < 1e-12 * expected, "{of:?}");
     adapter.clear_gradients();
     assert_eq!(adapter.diagnostics().unwrap().gradient_norm, None);
 }
@@ -83,10 +92,11 @@ fn it_prints_as_lines_that_can_be_read() {
     assert_eq!(lines[0], "base        Dense, 42 -> 30, silu, frozen");
     assert_eq!(lines[1], "update      A 5 x 6 (full), B 6 x 7 (rank 2), before the activation");
     assert_eq!(lines[2], "scaling     0.75 (alpha 1.5, rank 2)");
-    assert_eq!(lines[3], "parameters  56 (4.444 % of the weight)");
-    assert_eq!(lines[4], "rank        at most 10");
-    assert!(lines[5].contains("% of the weight's"), "{text}");
-    assert_eq!(lines[6], "gradients   none");
+    assert_eq!(lines[3], "parameters  56 (4.444 % of the weight), 448 bytes");
+    assert!(lines[4].starts_with("rank        at most 10, stable "), "{text}");
+    assert!(lines[5].starts_with("factors     A "), "{text}");
+    assert!(lines[6].contains("% of the weight's"), "{text}");
+    assert_eq!(lines[7], "gradients   none");
 }
 
 /// Parameters cannot be set to NaN, but a step that is too long can make them so.
@@ -98,4 +108,43 @@ fn factors_spoilt_by_training_are_an_error() {
     adapter.update_parameters(f64::MAX).unwrap();
     let error = adapter.diagnostics().unwrap_err();
     assert!(matches!(error, LayerError::Kron(KronError::NonFinite { .. })), "{error}");
+}
+
+/// Factors whose singular values are known: 3 and 4 of A, 2 and 1 of B.
+#[test]
+fn ranks_follow_from_the_singular_values_of_the_factors() {
+    let base = dense(&matrix::<f64>(4, 4, 1), &vector(4, 2), Activation::Silu);
+    let term = lokr_core::Kron::new(array![[3.0, 0.0], [0.0, 4.0]], array![[0.0, 2.0], [1.0, 0.0]]).unwrap();
+    let found = LoKrAdapter::from_delta(base.clone(), term.clone(), -0.5).unwrap().diagnostics().unwrap();
+    let values = [8.0, 6.0, 4.0, 3.0];
+    let (sum, squares) = (values.iter().sum::<f64>(), values.iter().map(|v| v * v).sum::<f64>());
+    assert!((found.stable_rank.unwrap() - squares / 64.0).abs() < 1e-12, "{found:?}");
+    let entropy: f64 = values.iter().map(|v| -(v / sum) * (v / sum).ln()).sum();
+    assert!((found.effective_rank.unwrap() - entropy.exp()).abs() < 1e-12, "{found:?}");
+
+    let update = lokr_layers::LoKrUpdate::from_terms(vec![term.clone(), term], 1.0).unwrap();
+    let found = LoKrAdapter::from_update(base.clone(), update).unwrap().diagnostics().unwrap();
+    assert_eq!((found.stable_rank, found.effective_rank, found.terms), (None, None, 2));
+    let found = LoKrAdapter::new(base, 1, None, true).unwrap().diagnostics().unwrap(); // B is zero
+    assert_eq!((found.stable_rank, found.effective_rank), (Some(0.0), Some(0.0)));
+}
+
+#[test]
+fn a_network_prints_as_a_table() {
+    let mut network = Sequential::empty();
+    let layer = || dense(&matrix::<f64>(30, 42, 1), &vector(30, 2), Activation::Silu);
+    network.push_named("body.q", adapter(layer(), 2, 3)).unwrap();
+    network.push_named("plain", fully_connected(&matrix::<f64>(42, 30, 1), &vector(42, 2), Activation::Relu)).unwrap();
+    network.push_named("v", adapter(layer(), 100, 3)).unwrap();
+    let found = network.all_diagnostics().unwrap();
+    assert_eq!(found.adapters.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["body.q", "v"]);
+    assert_eq!(found.adapters[1].1, network.diagnostics("v").unwrap());
+    let text = found.to_string();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].starts_with("layer   A"), "{text}");
+    assert!(lines[1].starts_with("body.q  5x6  6x7 r2"), "{text}");
+    let total = network.adapters().iter().map(|(_, of)| of.updates()[0].1.parameter_count()).sum::<usize>();
+    assert_eq!(found.parameters(), total);
+    assert!(lines[3].starts_with(&format!("2 adapters, {total} values")), "{text}");
 }

@@ -17,10 +17,14 @@ mod merge_guards;
 mod mixed;
 mod named;
 mod named_updates;
+mod parameters_by_name;
 mod parameters_change;
+#[cfg(feature = "serde")]
+mod serialize;
 mod stacked;
 mod starts;
 mod sums;
 mod support;
 mod training;
 mod tucker;
+mod whole_network;

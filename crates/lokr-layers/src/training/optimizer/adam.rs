@@ -29,7 +29,7 @@ use crate::training::state::TrainingState;
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct Adam<T>(Moments<T>);
+pub struct Adam<T>(pub(super) Moments<T>);
 
 /// AdamW (Loshchilov & Hutter 2019): [`Adam`] with decoupled weight decay, `θ ← θ − η·λ·θ` before each step.
 ///
@@ -47,10 +47,11 @@ pub struct Adam<T>(Moments<T>);
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct AdamW<T>(Moments<T>);
+pub struct AdamW<T>(pub(super) Moments<T>);
 
 /// What [`AdamW::new`] takes: [`AdamSettings`], or a learning rate alone, with a weight decay of 0.01 as in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct AdamWSettings(AdamSettings);
 
 impl From<AdamSettings> for AdamWSettings {

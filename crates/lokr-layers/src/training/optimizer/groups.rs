@@ -26,6 +26,7 @@ use crate::layer::Layer;
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Group {
     pattern: String,
     rate_factor: f64,
@@ -64,6 +65,7 @@ impl Group {
 
 /// The groups of an optimizer.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub(super) struct Groups(Vec<Group>);
 
 /// What one parameter is updated with, still in `f64`.

@@ -6,6 +6,7 @@
 //! - `soap`: [`Soap`], Adam in the eigenvectors of Kronecker-factored curvature; `sides`: those of one matrix.
 //! - `groups`: [`Group`], settings of their own for some of the parameters.
 //! - `memory`: what is kept of past gradients, and how it is saved.
+//! - `serialize`: optimizers by `serde` (feature `serde`).
 //! - `update`: what all steps are made of; `checks`: of settings.
 //!
 //! Uses `layer` and the run's `state`.
@@ -15,6 +16,8 @@ mod checks;
 mod groups;
 mod memory;
 mod moments;
+#[cfg(feature = "serde")]
+mod serialize;
 mod sgd;
 mod sides;
 mod soap;

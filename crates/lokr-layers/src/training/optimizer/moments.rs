@@ -12,6 +12,7 @@ use crate::training::state::TrainingState;
 
 /// Settings of [`crate::Adam`] and [`crate::AdamW`]. A learning rate alone is settings too, with the rest by default.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct AdamSettings {
     /// `η`; finite in the type and not negative. 0.001 by default.
     pub learning_rate: f64,
@@ -40,8 +41,8 @@ impl From<f64> for AdamSettings {
 /// What an optimizer of the Adam family holds and does.
 #[derive(Debug, Clone)]
 pub(super) struct Moments<T> {
-    settings: AdamSettings,
-    groups: Groups,
+    pub(super) settings: AdamSettings,
+    pub(super) groups: Groups,
     /// Means of the gradients and of their squares.
     memory: Option<Memory<T, 2>>,
 }
@@ -82,7 +83,7 @@ impl<T: Scalar> Moments<T> {
         Self { settings, groups: Groups::default(), memory: None }.checked()
     }
 
-    fn checked(self) -> Result<Self> {
+    pub(super) fn checked(self) -> Result<Self> {
         self.settings.check::<T>(&self.groups)?;
         Ok(self)
     }

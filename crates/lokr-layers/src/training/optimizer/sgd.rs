@@ -13,6 +13,7 @@ use crate::training::state::TrainingState;
 
 /// How past gradients push on.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 pub enum Momentum {
     /// Not at all.
     #[default]
@@ -31,6 +32,7 @@ pub enum Momentum {
 
 /// Settings of [`Sgd`]. A learning rate alone is settings too, with the rest by default.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct SgdSettings {
     /// Step per unit of gradient; finite in the type and not negative. 0.01 by default.
     pub learning_rate: f64,
@@ -65,8 +67,8 @@ impl Default for SgdSettings {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Sgd<T> {
-    settings: SgdSettings,
-    groups: Groups,
+    pub(super) settings: SgdSettings,
+    pub(super) groups: Groups,
     velocity: Option<Memory<T, 1>>,
 }
 
@@ -102,7 +104,7 @@ impl<T: Scalar> Sgd<T> {
         Self { settings: settings.into(), groups: Groups::default(), velocity: None }.checked()
     }
 
-    fn checked(self) -> Result<Self> {
+    pub(super) fn checked(self) -> Result<Self> {
         self.settings.check::<T>(&self.groups)?;
         Ok(self)
     }

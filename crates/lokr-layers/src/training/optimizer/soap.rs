@@ -13,6 +13,7 @@ use crate::training::state::TrainingState;
 
 /// Settings of [`Soap`]. A learning rate alone is settings too, with the rest by default.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct SoapSettings {
     /// `η`; finite in the type and not negative. 0.003 by default.
     pub learning_rate: f64,
@@ -92,8 +93,8 @@ impl From<f64> for SoapSettings {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Soap<T> {
-    settings: SoapSettings,
-    groups: Groups,
+    pub(super) settings: SoapSettings,
+    pub(super) groups: Groups,
     memory: Option<Memory<T>>,
 }
 
@@ -130,7 +131,7 @@ impl<T: Scalar> Soap<T> {
         Self { settings: settings.into(), groups: Groups::default(), memory: None }.checked()
     }
 
-    fn checked(self) -> Result<Self> {
+    pub(super) fn checked(self) -> Result<Self> {
         self.settings.check::<T>(&self.groups)?;
         Ok(self)
     }

@@ -1,0 +1,5 @@
+//! Exported models, as far as they can be looked at without an engine. The engines are in `tests/onnx` of the
+//! repository, which runs the models that `cases` makes.
+
+mod cases;
+mod model;
