@@ -99,19 +99,19 @@ pub use network::{
     AdaptReport, AdaptSettings, AdaptedLayer, CompiledNetwork, NamePattern, NetworkDiagnostics, PlacedUpdate, Select,
     Sequential, Shared, Workspace, supports_compilation,
 };
-pub use patches::Patches;
+pub use patches::{ConvSizes, Patches};
 pub use plain::{Embedding, LayerNorm};
-pub use spec::{AdapterSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
+pub use spec::{AdapterSpec, ConvSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
 pub use training::{
     Adam, AdamSettings, AdamW, AdamWSettings, AllReduce, BinaryCrossEntropy, Communicator, CrossEntropy, EpochReport,
     Evaluation, Group, Huber, Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer,
     Progress, Samples, Schedule, Sgd, SgdSettings, SingleProcess, Soap, SoapSettings, StepReport, Target, Targets,
-    Trainer, Training, TrainingLog, TrainingState, accuracy, clip_gradient_norm, clip_gradient_values,
-    confusion_matrix, evaluate, gradient_norm, r_squared, top_k_accuracy,
+    Trainer, Training, TrainingLog, TrainingState, accuracy, clip_gradient_norm,
+    clip_gradient_values, confusion_matrix, evaluate, gradient_norm, r_squared, top_k_accuracy,
 };
 pub use update::{
     DeltaPlacement, DoraAxis, DoraStrength, DropoutSpec, LoKrBuilder, LoKrInit, LoKrSettings, LoKrUpdate, LoraHalves,
-    TermSpec, TuckerFactor, UpdateSpec,
+    TermForm, TermSpec, TuckerFactor, UpdateSpec,
 };
 
 /// The generators that [`Init`] and training take, in the version they take.

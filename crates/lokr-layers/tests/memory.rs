@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used)] // A helper that fails is a test that fails.
 
 use lokr_layers::{
-    Activation, Adam, AdamW, CrossEntropy, Dense, Embedding, Group, Init, Layer, LayerNorm, LoKrAdapter, LoKrInit,
-    LoKrSettings, Optimizer, PlacedUpdate, Samples, Schedule, Sequential, Sgd, Targets, Trainer, Training,
+    Activation, Adam, AdamW, Conv2d, ConvGeometry, CrossEntropy, Dense, Embedding, Group, Init, Layer, LayerNorm,
+    LoKrAdapter, LoKrInit, LoKrSettings, Optimizer, PlacedUpdate, Samples, Schedule, Sequential, Sgd, Targets, Trainer,
+    Training,
     rand::{SeedableRng, rngs::SmallRng},
 };
 use lokr_testing::{CountingAllocator, matrix};
@@ -95,6 +96,10 @@ fn a_compiled_network_allocates_nothing() {
     let mut network = Sequential::<f32>::empty();
     network.push(Embedding::from_table(matrix(5, 4, 1), 6).unwrap()).unwrap();
     network.push(LayerNorm::new(4).unwrap().pieces(6)).unwrap();
+    let image = ConvGeometry::new(2, [3, 4], [3, 3]).padding([1, 1]);
+    let conv = Conv2d::new(&image, 2, Activation::Relu, Init::HeNormal, rng).unwrap();
+    network.push(LoKrSettings::new().rank(1).init(LoKrInit::Random).adapt(conv).unwrap()).unwrap();
+    network.push(Conv2d::new(&image.groups(2), 2, Activation::Tanh, Init::HeNormal, rng).unwrap()).unwrap();
     let base = Dense::new(24, 18, Activation::Silu, Init::HeNormal, rng).unwrap();
     network.push(LoKrSettings::new().rank(2).init(LoKrInit::Random).adapt(base).unwrap()).unwrap();
     network.push(Dense::new(18, 3, Activation::Softmax, Init::HeNormal, rng).unwrap()).unwrap();

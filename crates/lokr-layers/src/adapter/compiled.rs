@@ -47,7 +47,8 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
     /// # Cost
     /// Copies the base's weight once. [`CompiledLoKr::forward_into`] then allocates nothing.
     /// # Errors
-    /// [`LayerError::NotCompilable`] for a base without a weight matrix, [`LayerError::InvalidSetting`] for a
+    /// [`LayerError::NotCompilable`] for a base without a weight matrix, and for a convolution, which
+    /// [`crate::CompiledNetwork`] takes, [`LayerError::InvalidSetting`] for a
     /// `max_batch` of 0.
     pub fn compile(&self, max_batch: usize) -> Result<CompiledLoKr<T>> {
         CompiledLoKr::new(self, max_batch)
@@ -60,7 +61,10 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
 /// [`LayerError::NotCompilable`].
 pub(crate) fn linear_base<T: Scalar>(adapter: &dyn Adapter<T>) -> Result<&dyn LinearLayer<T>> {
     let base = adapter.base();
-    let reason = "it is the base of an adapter and has no weight matrix";
+    let reason = match base.patches() {
+        Some(_) => "its weight acts on patches, which a compiled network cuts out and an adapter alone does not",
+        None => "it is the base of an adapter and has no weight matrix",
+    };
     let error = LayerError::NotCompilable { name: "base".to_owned(), layer: base.type_name(), reason };
     base.as_linear().filter(|_| base.patches().is_none()).ok_or(error)
 }

@@ -9,7 +9,7 @@ use super::parameters::Conv;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::layer::{
-    GradientAt, GradientVisitorMut, Layer, LinearLayer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+    Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
 };
 use crate::patches::{Patches, Walk};
 
@@ -152,6 +152,10 @@ impl<T: Scalar, const N: usize> Layer<T> for Conv<T, N> {
 
     fn clone_box(&self) -> Box<dyn Layer<T>> {
         Box::new(self.clone())
+    }
+
+    fn form(&self) -> Form<'_, T> {
+        Form::Conv { weight: self.weights(), linear: self, patches: &self.patches }
     }
 
     fn as_linear(&self) -> Option<&dyn LinearLayer<T>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lokr_core::Scalar;
+use lokr_core::{Scalar, memory};
 use ndarray::{Array, Array1, Array2, ArrayRef1, ArrayViewD, ArrayViewMutD, Dimension, IxDyn};
 use ndarray_rand::rand::Rng;
 
@@ -97,7 +97,7 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
     ) -> Result<Self> {
         let out = weight.shape().first().copied().unwrap_or_default();
         let patches = Self::patches_for(geometry, out)?;
-        let (expected, found) = (Self::weight_shape(&patches, out), weight.shape().to_vec());
+        let (expected, found) = (patches.weight_shape(out), weight.shape().to_vec());
         let name = || "weight".to_owned();
         if found != expected {
             return Err(LayerError::NamedShape { layer: Self::name(), name: name(), expected, found });
@@ -106,6 +106,13 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
         let mut matrix = Array2::zeros((out, patches.width()));
         matrix.iter_mut().zip(&weight).for_each(|(to, &from)| *to = from);
         Ok(Self::assemble(FullyConnected::from_arrays(matrix, bias, activation)?, patches))
+    }
+
+    /// Zeros, with `out` channels of output.
+    pub(crate) fn zeros(geometry: &ConvGeometry<N>, out: usize, activation: Activation) -> Result<Self> {
+        let patches = Self::patches_for(geometry, out)?;
+        let weights = memory::zeros("a weight", (out, patches.width()))?;
+        Ok(Self::assemble(FullyConnected::from_arrays(weights, Array1::zeros(out), activation)?, patches))
     }
 
     /// The weight `(out, channels/groups, kernel…)`.
@@ -142,7 +149,7 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
     }
 
     fn patches_for(geometry: &ConvGeometry<N>, out: usize) -> Result<Patches> {
-        let patches = Patches::new(Self::name(), &geometry.sizes)?;
+        let patches = Patches::new(Self::name(), geometry.into())?;
         if out == 0 || out.checked_mul(patches.places()).is_none() {
             let (layer, input_size) = (Self::name(), patches.input_size());
             return Err(LayerError::ZeroSize { layer, input_size, output_size: 0 });
@@ -153,22 +160,18 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
         Ok(patches)
     }
 
-    fn weight_shape(patches: &Patches, out: usize) -> Vec<usize> {
-        [&[out, patches.channels() / patches.groups()], patches.kernel()].concat()
-    }
-
     /// A weight, or the gradient of one, with the kernel's axes.
     pub(super) fn shaped<'a>(patches: &Patches, matrix: ArrayViewD<'a, T>) -> ArrayViewD<'a, T> {
         let out = matrix.shape().first().copied().unwrap_or_default();
         // As many values, in rows.
-        matrix.clone().into_shape_with_order(IxDyn(&Self::weight_shape(patches, out))).unwrap_or(matrix)
+        matrix.clone().into_shape_with_order(IxDyn(&patches.weight_shape(out))).unwrap_or(matrix)
     }
 
     /// Shows a writable weight, or the gradient of one, with the kernel's axes.
     pub(super) fn with_shape(patches: &Patches, matrix: ArrayViewMutD<'_, T>, show: impl FnOnce(ArrayViewMutD<'_, T>)) {
         let out = matrix.shape().first().copied().unwrap_or_default();
         // As many values, in rows: there is no error.
-        if let Ok(shaped) = matrix.into_shape_with_order(IxDyn(&Self::weight_shape(patches, out))) {
+        if let Ok(shaped) = matrix.into_shape_with_order(IxDyn(&patches.weight_shape(out))) {
             show(shaped);
         }
     }

@@ -1,9 +1,10 @@
 //! What a layer is made of, without its type.
 
 use lokr_core::Scalar;
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewD};
 
 use super::traits::{Adapter, Layer, LinearLayer};
+use crate::patches::Patches;
 
 /// What a layer is made of, for whoever has to write it in another form: as a file of another program, as one that
 /// only infers. [`Layer::form`] gives it for every layer of this crate, whatever boxes are around it.
@@ -27,6 +28,16 @@ pub enum Form<'l, T: Scalar> {
     FullyConnected(&'l dyn LinearLayer<T>),
     /// Another layer `activation(x·Wᵀ + bias)`.
     Linear(&'l dyn LinearLayer<T>),
+    /// [`crate::Conv`].
+    Conv {
+        /// The weight `(out, channels/groups, kernel…)`.
+        weight: ArrayViewD<'l, T>,
+        /// The layer over patches, with the weight as a matrix, the bias, one number for each channel of output, and
+        /// the activation, which is that of whole rows of the output.
+        linear: &'l dyn LinearLayer<T>,
+        /// The sizes: [`Patches::sizes`].
+        patches: &'l Patches,
+    },
     /// An adapter around another layer.
     Adapter(&'l dyn Adapter<T>),
     /// Layers with names, one after the other.

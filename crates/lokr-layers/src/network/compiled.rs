@@ -3,6 +3,7 @@
 use lokr_core::{Scalar, memory};
 use ndarray::{Array2, ArrayRef2, ArrayView2, ArrayViewMut2, Axis};
 
+use super::compiled_conv::CompiledConv;
 use super::sequential::{Sequential, TYPE_NAME};
 use crate::adapter::{CompiledLoKr, linear_base};
 use crate::error::{LayerError, Result};
@@ -11,6 +12,9 @@ use crate::plain::Embedding;
 
 /// A network that only infers: weights packed, factors laid out, nothing left to decide. Immutable, so that threads can
 /// share it; each has a [`Workspace`] of its own.
+///
+/// Updates stay apart from the weights of linear layers, as in [`CompiledLoKr`], and go into those of convolutions,
+/// where they cost nothing then.
 ///
 /// # Examples
 /// ```
@@ -38,6 +42,7 @@ pub struct CompiledNetwork<T: Scalar> {
 /// A layer.
 enum Stage<T: Scalar> {
     Linear(CompiledLoKr<T>),
+    Conv(CompiledConv<T>),
     Embedding(Embedding<T>),
     /// One that is ready as it is.
     Plain(Box<dyn Layer<T>>),
@@ -48,6 +53,8 @@ enum Stage<T: Scalar> {
 pub struct Workspace<T> {
     /// What goes into a layer, and what comes out of it.
     sides: [Vec<T>; 2],
+    /// Patches of a convolution, and what is made of them.
+    patches: [Vec<T>; 2],
 }
 
 /// Whether a network, or a layer, has a compiled form, and else which layer is in the way and why. Nothing is computed.
@@ -83,6 +90,7 @@ fn walk<'l, T: Scalar>(
         Form::Sequence(layers) if layers.is_empty() => refuse("it has no layers"),
         Form::Sequence(layers) => layers.into_iter().try_for_each(|(own, inner)| walk(&joined(own), inner, each)),
         Form::Shared(inner) => walk(name, inner, each),
+        Form::Adapter(adapter) if adapter.patches().is_some() => each(layer, Form::Adapter(adapter)),
         Form::Adapter(adapter) => {
             let renamed = |error| match error {
                 LayerError::NotCompilable { name, layer, reason } => {
@@ -137,22 +145,32 @@ impl<T: Scalar> CompiledNetwork<T> {
         self.stages.last().map_or(0, Stage::output_size)
     }
 
-    /// Memory for [`CompiledNetwork::forward_into`]: twice `max_batch` rows of the widest layer inside.
+    /// Memory for [`CompiledNetwork::forward_into`]: twice `max_batch` rows of the widest layer inside, and a block of
+    /// patches and its outputs for the largest convolution.
     ///
     /// # Errors
     /// [`LayerError::Kron`] where it is refused.
     pub fn workspace(&self) -> Result<Workspace<T>> {
         let inner = self.stages.iter().rev().skip(1);
         let widest = inner.map(Stage::output_size).max().unwrap_or(0);
-        let side =
-            || memory::zeros("a workspace", (self.max_batch, widest)).map(|side| side.into_raw_vec_and_offset().0);
-        Ok(Workspace { sides: [side()?, side()?] })
+        let zeros = |dim| memory::zeros("a workspace", dim).map(|zeros| zeros.into_raw_vec_and_offset().0);
+        let side = || zeros((self.max_batch, widest));
+        let mut patches = [0, 0];
+        for stage in &self.stages {
+            if let Stage::Conv(conv) = stage {
+                for (most, (rows, columns)) in patches.iter_mut().zip(conv.memory(self.max_batch)) {
+                    *most = rows.saturating_mul(columns).max(*most);
+                }
+            }
+        }
+        let [of_patches, of_outputs] = patches;
+        Ok(Workspace { sides: [side()?, side()?], patches: [zeros((1, of_patches))?, zeros((1, of_outputs))?] })
     }
 
     /// The output for `x (batch, input_size)`, written over `y (batch, output_size)`, which may hold anything.
     ///
     /// Allocates nothing once every thread that takes part has its scratch memory, as
-    /// [`CompiledLoKr::forward_into`].
+    /// [`CompiledLoKr::forward_into`]; but a convolution copies rows of `x` whose values are not neighbours.
     ///
     /// # Errors
     /// [`LayerError::Shape`]; [`LayerError::Token`] for what is no token of an embedding; [`LayerError::Length`] for
@@ -181,21 +199,21 @@ impl<T: Scalar> CompiledNetwork<T> {
     fn rows(&self, x: ArrayView2<'_, T>, workspace: &mut Workspace<T>, mut y: ArrayViewMut2<'_, T>) -> Result<()> {
         let rows = x.nrows();
         let Some((last, inner)) = self.stages.split_last() else { return Ok(()) };
-        let [from, to] = &mut workspace.sides;
+        let Workspace { sides: [from, to], patches } = workspace;
         let (mut from, mut to) = (from, to);
         let mut width = None;
         for stage in inner {
             let mut next = matrix_mut(to, (rows, stage.output_size()))?;
             match width {
-                None => stage.forward_into(&x, &mut next)?,
-                Some(width) => stage.forward_into(&matrix(from, (rows, width))?, &mut next)?,
+                None => stage.forward_into(&x, patches, &mut next)?,
+                Some(width) => stage.forward_into(&matrix(from, (rows, width))?, patches, &mut next)?,
             }
             width = Some(stage.output_size());
             std::mem::swap(&mut from, &mut to);
         }
         match width {
-            None => last.forward_into(&x, &mut y),
-            Some(width) => last.forward_into(&matrix(from, (rows, width))?, &mut y),
+            None => last.forward_into(&x, patches, &mut y),
+            Some(width) => last.forward_into(&matrix(from, (rows, width))?, patches, &mut y),
         }
     }
 }
@@ -220,6 +238,9 @@ fn too_short(expected: usize, found: usize) -> LayerError {
 
 impl<T: Scalar> Stage<T> {
     fn of(layer: &dyn Layer<T>, form: Form<'_, T>, max_batch: usize) -> Result<Self> {
+        if let (Some(patches), Some(linear)) = (layer.patches(), layer.as_linear()) {
+            return Ok(Self::Conv(CompiledConv::new(linear, patches)?));
+        }
         match form {
             Form::Adapter(adapter) => Ok(Self::Linear(CompiledLoKr::new(adapter, max_batch)?)),
             Form::Dense(linear) | Form::FullyConnected(linear) | Form::Linear(linear) => {
@@ -239,6 +260,7 @@ impl<T: Scalar> Stage<T> {
     fn input_size(&self) -> usize {
         match self {
             Self::Linear(linear) => linear.input_size(),
+            Self::Conv(conv) => conv.input_size(),
             Self::Embedding(embedding) => embedding.input_size(),
             Self::Plain(layer) => layer.input_size(),
         }
@@ -247,14 +269,21 @@ impl<T: Scalar> Stage<T> {
     fn output_size(&self) -> usize {
         match self {
             Self::Linear(linear) => linear.output_size(),
+            Self::Conv(conv) => conv.output_size(),
             Self::Embedding(embedding) => embedding.output_size(),
             Self::Plain(layer) => layer.output_size(),
         }
     }
 
-    fn forward_into(&self, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) -> Result<()> {
+    /// `memory` is that of a workspace for convolutions.
+    fn forward_into(&self, x: &ArrayRef2<T>, memory: &mut [Vec<T>; 2], y: &mut ArrayRef2<T>) -> Result<()> {
         match self {
             Self::Linear(linear) => linear.forward_into(x, y),
+            Self::Conv(conv) => {
+                let ([of_patches, of_outputs], [patches, outputs]) = (conv.memory(x.nrows()), memory);
+                let (mut patches, mut outputs) = (matrix_mut(patches, of_patches)?, matrix_mut(outputs, of_outputs)?);
+                conv.forward_into(x, (&mut patches, &mut outputs), y)
+            }
             Self::Embedding(embedding) => embedding.predict_into(x, y),
             Self::Plain(layer) => layer.predict_into(x, y),
         }

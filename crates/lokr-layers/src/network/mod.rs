@@ -4,7 +4,7 @@
 //! - `reach`: layers and adapters by their names.
 //! - `adapt`: adapters on the layers that are meant; `freeze`: layers that are kept as they are.
 //! - `shared`: [`Shared`], layers whose values many networks share; `mixed`: rows that use different updates.
-//! - `compiled`: [`CompiledNetwork`], a network made ready for inference.
+//! - `compiled`: [`CompiledNetwork`], a network made ready for inference; `compiled_conv`: a convolution in it.
 //! - `diagnostics`: [`NetworkDiagnostics`], all adapters at a glance.
 //! - `updates`: [`PlacedUpdate`], updates under one name on many layers.
 //! - `settings`: [`AdaptSettings`], which adapters; `report`: [`AdaptReport`], what was done.
@@ -14,6 +14,7 @@
 
 mod adapt;
 mod compiled;
+mod compiled_conv;
 mod diagnostics;
 mod freeze;
 mod mixed;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::sizes::ConvSizes;
 use crate::error::{LayerError, Result};
 use crate::limits::PATCH_VALUES;
 
@@ -33,30 +34,10 @@ const OUTSIDE: u32 = u32::MAX;
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Patches {
-    channels: usize,
-    groups: usize,
-    /// How many of the axes below are in use; the first ones are of one place.
-    axes: usize,
-    input: [usize; AXES],
-    kernel: [usize; AXES],
-    stride: [usize; AXES],
-    padding: [usize; AXES],
-    dilation: [usize; AXES],
-    output: [usize; AXES],
+    sizes: ConvSizes,
+    output: Vec<usize>,
     /// For each place and each element of the kernel, which value of a channel lies there.
     sources: Vec<u32>,
-}
-
-/// What a convolution is asked to be, for each axis of space.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sizes<const N: usize> {
-    pub(crate) channels: usize,
-    pub(crate) groups: usize,
-    pub(crate) input: [usize; N],
-    pub(crate) kernel: [usize; N],
-    pub(crate) stride: [usize; N],
-    pub(crate) padding: [usize; N],
-    pub(crate) dilation: [usize; N],
 }
 
 /// Samples and places that are computed at a time: whole samples, or places of a single one.
@@ -76,70 +57,71 @@ impl Block {
 impl Patches {
     /// # Errors
     /// [`LayerError::ZeroSize`], [`LayerError::InvalidSetting`].
-    pub(crate) fn new<const N: usize>(layer: &'static str, sizes: &Sizes<N>) -> Result<Self> {
-        let Sizes { channels, groups, input, kernel, stride, padding, dilation } = *sizes;
+    pub(crate) fn new(layer: &'static str, sizes: ConvSizes) -> Result<Self> {
+        let ConvSizes { channels, groups, input, kernel, stride, padding, dilation } = &sizes;
         let invalid = |setting, value: &[usize], expected| Err(LayerError::invalid(setting, Shown(value), expected));
-        if channels == 0 || input.contains(&0) {
+        let axes = input.len();
+        if !(1..=AXES).contains(&axes) {
+            return Err(LayerError::invalid("axes of a convolution", axes, "1, 2 or 3"));
+        }
+        for (setting, values) in [("kernel", kernel), ("stride", stride), ("padding", padding), ("dilation", dilation)]
+        {
+            if values.len() != axes {
+                return invalid(setting, values, "as many sizes as the input has axes");
+            }
+        }
+        if *channels == 0 || input.contains(&0) {
             return Err(LayerError::ZeroSize { layer, input_size: 0, output_size: 0 });
         }
-        if groups == 0 || !channels.is_multiple_of(groups) {
+        if *groups == 0 || !channels.is_multiple_of(*groups) {
             return Err(LayerError::invalid("groups", groups, "a divisor of the numbers of channels"));
         }
         for (setting, values) in [("kernel", kernel), ("stride", stride), ("dilation", dilation)] {
             if values.contains(&0) {
-                return invalid(setting, &values, "at least 1 along every axis");
+                return invalid(setting, values, "at least 1 along every axis");
             }
         }
-        let mut output = [0; N];
-        for axis in 0..N {
+        let mut output = vec![0; axes];
+        for axis in 0..axes {
             let padded = padding[axis].checked_mul(2).and_then(|padding| padding.checked_add(input[axis]));
             let reach = (kernel[axis] - 1).checked_mul(dilation[axis]);
             match (padded, reach) {
                 (Some(padded), Some(reach)) if reach < padded => {
                     output[axis] = (padded - reach - 1) / stride[axis] + 1;
                 }
-                _ => return invalid("kernel", &kernel, "one that fits into the padded input along every axis"),
+                _ => return invalid("kernel", kernel, "one that fits into the padded input along every axis"),
             }
         }
         let product = |sizes: &[usize]| sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-        let values = product(&input).and_then(|plane| plane.checked_mul(channels));
-        let patches = product(&output).zip(product(&kernel)).and_then(|(places, kernel)| places.checked_mul(kernel));
-        match (values, patches.and_then(|patches| patches.checked_mul(channels))) {
+        let values = product(input).and_then(|plane| plane.checked_mul(*channels));
+        let patches = product(&output).zip(product(kernel)).and_then(|(places, kernel)| places.checked_mul(kernel));
+        match (values, patches.and_then(|patches| patches.checked_mul(*channels))) {
             // Places in a channel are numbered by 32 bits.
             (Some(values), Some(_)) if values / channels < OUTSIDE as usize => {}
-            _ => return invalid("input", &input, "sizes that can be counted"),
+            _ => return invalid("input", input, "sizes that can be counted"),
         }
-        let mut patches = Self {
-            channels,
-            groups,
-            axes: N,
-            input: filled(input, 1),
-            kernel: filled(kernel, 1),
-            stride: filled(stride, 1),
-            padding: filled(padding, 0),
-            dilation: filled(dilation, 1),
-            output: filled(output, 1),
-            sources: Vec::new(),
-        };
+        let mut patches = Self { sizes, output, sources: Vec::new() };
         patches.locate()?;
         Ok(patches)
     }
 
     /// Fills `sources`.
     fn locate(&mut self) -> Result<()> {
+        let ConvSizes { input, kernel, stride, padding, dilation, .. } = &self.sizes;
         let count = self.places() * self.kernel_values();
-        let refused = || LayerError::invalid("input", Shown(self.input()), "sizes whose patches memory holds");
+        let refused = || LayerError::invalid("input", Shown(input), "sizes whose patches memory holds");
         let mut sources = Vec::new();
         sources.try_reserve_exact(count).map_err(|_| refused())?;
+        let (input, stride, dilation) = (filled(input, 1), filled(stride, 1), filled(dilation, 1));
+        let padding = filled(padding, 0);
         let within = |axis: usize, place: usize, element: usize| {
-            let position = place * self.stride[axis] + element * self.dilation[axis];
-            position.checked_sub(self.padding[axis]).filter(|&position| position < self.input[axis])
+            let position = place * stride[axis] + element * dilation[axis];
+            position.checked_sub(padding[axis]).filter(|&position| position < input[axis])
         };
-        for place in indices(self.output) {
-            for element in indices(self.kernel) {
-                let source = (0..AXES).try_fold(0, |source, axis| {
-                    Some(source * self.input[axis] + within(axis, place[axis], element[axis])?)
-                });
+        for place in indices(filled(&self.output, 1)) {
+            for element in indices(filled(kernel, 1)) {
+                let source = (0..AXES)
+                    .try_fold(0, |source, axis| Some(source * input[axis] + within(axis, place[axis], element[axis])?));
                 // Checked: places in a channel are fewer than `OUTSIDE`.
                 sources.push(source.map_or(OUTSIDE, |source| source as u32));
             }
@@ -148,52 +130,64 @@ impl Patches {
         Ok(())
     }
 
+    /// All sizes.
+    #[must_use]
+    pub fn sizes(&self) -> &ConvSizes {
+        &self.sizes
+    }
+
+    /// The shape of a weight of so many output channels, `(out, channels/groups, kernel…)`.
+    #[must_use]
+    pub fn weight_shape(&self, out: usize) -> Vec<usize> {
+        [&[out, self.channels() / self.groups()], self.kernel()].concat()
+    }
+
     /// Channels of the input.
     #[must_use]
     pub fn channels(&self) -> usize {
-        self.channels
+        self.sizes.channels
     }
 
     /// Groups of channels, each seen by outputs of its own.
     #[must_use]
     pub fn groups(&self) -> usize {
-        self.groups
+        self.sizes.groups
     }
 
     /// The input's sizes along the axes of space.
     #[must_use]
     pub fn input(&self) -> &[usize] {
-        &self.input[AXES - self.axes..]
+        &self.sizes.input
     }
 
     /// The kernel's.
     #[must_use]
     pub fn kernel(&self) -> &[usize] {
-        &self.kernel[AXES - self.axes..]
+        &self.sizes.kernel
     }
 
     /// From one place to the next.
     #[must_use]
     pub fn stride(&self) -> &[usize] {
-        &self.stride[AXES - self.axes..]
+        &self.sizes.stride
     }
 
     /// Zeros on either side of the input.
     #[must_use]
     pub fn padding(&self) -> &[usize] {
-        &self.padding[AXES - self.axes..]
+        &self.sizes.padding
     }
 
     /// From one element of the kernel to the next.
     #[must_use]
     pub fn dilation(&self) -> &[usize] {
-        &self.dilation[AXES - self.axes..]
+        &self.sizes.dilation
     }
 
     /// The output's sizes along the axes of space.
     #[must_use]
     pub fn output(&self) -> &[usize] {
-        &self.output[AXES - self.axes..]
+        &self.output
     }
 
     /// Places that the kernel is laid on: the values of an output channel.
@@ -205,24 +199,24 @@ impl Patches {
     /// Elements of the kernel.
     #[must_use]
     pub fn kernel_values(&self) -> usize {
-        self.kernel.iter().product()
+        self.sizes.kernel.iter().product()
     }
 
     /// Values of a patch, the columns of the weight as a matrix: `channels/groups` times the kernel's elements.
     #[must_use]
     pub fn width(&self) -> usize {
-        self.channels / self.groups * self.kernel_values()
+        self.channels() / self.groups() * self.kernel_values()
     }
 
     /// Values of a row of the input.
     #[must_use]
     pub fn input_size(&self) -> usize {
-        self.channels * self.plane()
+        self.channels() * self.plane()
     }
 
     /// Values of a channel.
     pub(super) fn plane(&self) -> usize {
-        self.input.iter().product()
+        self.sizes.input.iter().product()
     }
 
     /// Where the values of the patches of these places lie in a channel; beyond its end where they are in the padding.
@@ -231,29 +225,35 @@ impl Patches {
         self.sources.get(places.start * kernel..places.end * kernel).unwrap_or_default()
     }
 
-    /// The blocks in which so many samples are computed, at least one; a single one where the batch is wanted whole.
-    pub(super) fn blocks(&self, samples: usize, whole: bool) -> Vec<Block> {
-        let (places, width) = (self.places(), self.width());
-        if whole || samples == 0 {
-            return vec![Block { samples: 0..samples, places: 0..places }];
-        }
-        let rows = (PATCH_VALUES / width).max(1);
-        let (of_samples, of_places) = ((rows / places).max(1), rows.min(places));
-        let starts = (0..samples).step_by(of_samples);
-        let blocks = starts.flat_map(|first| {
+    /// Patches of the largest block of so many samples.
+    pub(crate) fn largest_block(&self, samples: usize) -> usize {
+        self.blocks(samples, false).next().map_or(0, |block| block.rows())
+    }
+
+    /// The blocks in which so many samples are computed, the largest first and at least one; a single one where the
+    /// batch is wanted whole.
+    pub(super) fn blocks(&self, samples: usize, whole: bool) -> impl Iterator<Item = Block> + use<> {
+        let places = self.places();
+        let (of_samples, of_places) = match whole || samples == 0 {
+            true => (samples.max(1), places),
+            false => {
+                let rows = (PATCH_VALUES / self.width()).max(1);
+                ((rows / places).max(1), rows.min(places))
+            }
+        };
+        (0..samples.max(1)).step_by(of_samples).flat_map(move |first| {
             (0..places).step_by(of_places).map(move |place| Block {
                 samples: first..samples.min(first + of_samples),
                 places: place..places.min(place + of_places),
             })
-        });
-        blocks.collect()
+        })
     }
 }
 
 /// The sizes of the last axes, and `other` for the axes before them.
-fn filled<const N: usize>(sizes: [usize; N], other: usize) -> [usize; AXES] {
-    const { assert!(N >= 1 && N <= AXES, "a convolution has one, two or three axes") };
-    std::array::from_fn(|axis| if axis + N < AXES { other } else { sizes[axis + N - AXES] })
+fn filled(sizes: &[usize], other: usize) -> [usize; AXES] {
+    let before = AXES - sizes.len(); // Checked: there are at most so many.
+    std::array::from_fn(|axis| if axis < before { other } else { sizes[axis - before] })
 }
 
 /// All index triples, the last one counting fastest.

@@ -39,6 +39,32 @@ fn outputs(patches: &Patches, out: usize, group: usize) -> Slice {
     Slice::from(group * size..(group + 1) * size)
 }
 
+/// Given a group and patches of it, writes what its outputs are.
+pub(crate) type OfGroup<'f, T> = &'f mut dyn FnMut(usize, &ArrayRef2<T>, &mut ArrayRef2<T>) -> Result<()>;
+
+impl Patches {
+    /// Makes the output rows `y` of `x` block by block and group by group, in memory for the patches of the largest
+    /// block, `(patches, width)`, and for their outputs, `(patches, out/groups)`.
+    pub(crate) fn by_groups<T: Scalar>(
+        &self,
+        (x, y): (&ArrayRef2<T>, &mut ArrayRef2<T>),
+        (rows, z): (&mut ArrayRef2<T>, &mut ArrayRef2<T>),
+        f: OfGroup<'_, T>,
+    ) -> Result<()> {
+        let outputs = z.ncols();
+        for block in self.blocks(x.nrows(), false) {
+            for group in 0..self.groups() {
+                let mut rows = rows.slice_axis_mut(Axis(0), Slice::from(..block.rows()));
+                let mut z = z.slice_axis_mut(Axis(0), Slice::from(..block.rows()));
+                self.unfold(x, &block, group, &mut rows);
+                f(group, &rows, &mut z)?;
+                self.scatter(&z, &block, group * outputs, y);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl<T: Scalar> GroupWalk<T> {
     pub(super) fn new() -> Self {
         let [units, affine, of_affine, of_units, x, z, dx] = std::array::from_fn(|_| Buffer::new());
@@ -58,18 +84,14 @@ impl<T: Scalar> GroupWalk<T> {
         let mut affine = self.affine.view_mut();
         let (mut weight, bias) = affine.view_mut().split_at(Axis(0), width);
         weight -= &bias; // Each unit row has the bias in it too.
-        for block in patches.blocks(x.nrows(), false) {
-            for group in 0..patches.groups() {
-                let columns = outputs(patches, out, group);
-                let mut rows = self.x.try_resize((block.rows(), width))?;
-                patches.unfold(x, &block, group, &mut rows);
-                let mut z = self.z.try_resize((block.rows(), out / patches.groups()))?;
-                z.assign(&bias.slice_axis(Axis(1), columns));
-                matmul_into(T::one(), &rows, &weight.slice_axis(Axis(1), columns), T::one(), &mut z)?;
-                patches.scatter(&z, &block, group * (out / patches.groups()), y);
-            }
-        }
-        Ok(())
+        let largest = patches.largest_block(x.nrows());
+        let mut rows = self.x.try_resize((largest, width))?;
+        let mut z = self.z.try_resize((largest, out / patches.groups()))?;
+        patches.by_groups((x, y), (&mut rows, &mut z), &mut |group, rows, z| {
+            let columns = outputs(patches, out, group);
+            z.assign(&bias.slice_axis(Axis(1), columns));
+            Ok(matmul_into(T::one(), rows, &weight.slice_axis(Axis(1), columns), T::one(), z)?)
+        })
     }
 
     pub(super) fn backward(

@@ -57,15 +57,16 @@ impl<T: Scalar> Walk<T> {
         if patches.groups() > 1 {
             return self.groups.forward(patches, (x, y), f);
         }
-        let (out, blocks) = (y.ncols() / patches.places(), patches.blocks(x.nrows(), whole));
-        for block in &blocks {
+        let (out, mut blocks) = (y.ncols() / patches.places(), 0);
+        for block in patches.blocks(x.nrows(), whole) {
             let mut rows = self.x.try_resize((block.rows(), patches.width()))?;
-            patches.unfold(x, block, 0, &mut rows);
+            patches.unfold(x, &block, 0, &mut rows);
             let mut z = self.z.try_resize((block.rows(), out))?;
             f(&rows, &mut z)?;
-            patches.scatter(&z, block, 0, y);
+            patches.scatter(&z, &block, 0, y);
+            blocks += 1;
         }
-        self.kept = blocks.len() == 1;
+        self.kept = blocks == 1;
         Ok(())
     }
 

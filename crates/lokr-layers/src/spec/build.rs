@@ -3,8 +3,9 @@
 use lokr_core::{Scalar, memory};
 use ndarray::Array1;
 
-use super::layer_spec::{AdapterSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
+use super::layer_spec::{AdapterSpec, ConvSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
 use crate::adapter::{LoKrAdapter, Prepared};
+use crate::conv::{Conv, ConvGeometry};
 use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, Layer};
 use crate::linear::{Linear, Orientation};
@@ -23,6 +24,11 @@ impl LayerSpec {
         match self {
             Self::Dense(linear) => Ok(Box::new(linear.build::<T, crate::InputMajor>()?) as Box<dyn Layer<T>>),
             Self::FullyConnected(linear) => Ok(Box::new(linear.build::<T, crate::OutputMajor>()?)),
+            Self::Conv(conv) => match conv.sizes.input.len() {
+                1 => Ok(Box::new(conv.build::<T, 1>()?)),
+                2 => Ok(Box::new(conv.build::<T, 2>()?)),
+                _ => Ok(Box::new(conv.build::<T, 3>()?)),
+            },
             Self::Adapter { base, adapter } => Ok(Box::new(adapter.build(base.build::<T>()?)?)),
             Self::Sequential { .. } => Ok(Box::new(self.build_network::<T>()?)),
             Self::Shared { layer } => Ok(Box::new(Shared::new(layer.build::<T>()?)?)),
@@ -61,6 +67,11 @@ impl LayerSpec {
         match self {
             Self::Dense(_) => "Dense",
             Self::FullyConnected(_) => "FullyConnected",
+            Self::Conv(conv) => match conv.sizes.input.len() {
+                1 => "Conv1d",
+                2 => "Conv2d",
+                _ => "Conv3d",
+            },
             Self::Adapter { .. } => "LoKrAdapter",
             Self::Sequential { .. } => "Sequential",
             Self::Shared { .. } => "Shared",
@@ -78,6 +89,22 @@ impl LinearSpec {
     pub fn build<T: Scalar, O: Orientation>(&self) -> Result<Linear<T, O>> {
         let weights = memory::zeros("a weight", Linear::<T, O>::stored_dim((self.outputs, self.inputs)))?;
         let mut layer = Linear::from_arrays(weights, Array1::zeros(self.outputs), self.activation)?;
+        if !self.bias {
+            layer = layer.without_bias();
+        }
+        layer.set_frozen(self.frozen)?;
+        Ok(layer)
+    }
+}
+
+impl ConvSpec {
+    /// A convolution of zeros.
+    ///
+    /// # Errors
+    /// [`LayerError::InvalidSetting`] for sizes of another number of axes; as [`Conv::new`]; [`LayerError::Kron`] where
+    /// memory is refused.
+    pub fn build<T: Scalar, const N: usize>(&self) -> Result<Conv<T, N>> {
+        let mut layer = Conv::zeros(&ConvGeometry::try_from(&self.sizes)?, self.outputs, self.activation)?;
         if !self.bias {
             layer = layer.without_bias();
         }

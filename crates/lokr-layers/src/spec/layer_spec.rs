@@ -5,6 +5,7 @@ use lokr_core::Scalar;
 use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, Form, Layer, LinearLayer};
+use crate::patches::ConvSizes;
 use crate::update::{DeltaPlacement, UpdateSpec};
 
 /// What it takes to make a layer again, but for its values: its type, sizes, activation and settings, and whether it is
@@ -35,6 +36,8 @@ pub enum LayerSpec {
     Dense(LinearSpec),
     /// [`crate::FullyConnected`].
     FullyConnected(LinearSpec),
+    /// [`crate::Conv`].
+    Conv(ConvSpec),
     /// [`crate::LoKrAdapter`].
     Adapter {
         /// The adapted layer.
@@ -94,6 +97,22 @@ pub struct LinearSpec {
     pub frozen: bool,
 }
 
+/// What a [`crate::Conv`] is.
+#[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
+pub struct ConvSpec {
+    /// Channels of the output.
+    pub outputs: usize,
+    /// What it slides over what.
+    pub sizes: ConvSizes,
+    /// Its activation.
+    pub activation: Activation,
+    /// Whether it has a bias.
+    pub bias: bool,
+    /// Whether it is frozen.
+    pub frozen: bool,
+}
+
 /// What an adapter is, beside its base.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
@@ -136,6 +155,13 @@ fn of<T: Scalar>(name: &str, layer: &dyn Layer<T>) -> Result<LayerSpec> {
     match layer.form() {
         Form::Dense(linear) => Ok(LayerSpec::Dense(LinearSpec::of(linear))),
         Form::FullyConnected(linear) => Ok(LayerSpec::FullyConnected(LinearSpec::of(linear))),
+        Form::Conv { linear, patches, .. } => Ok(LayerSpec::Conv(ConvSpec {
+            outputs: linear.weight().nrows(),
+            sizes: patches.sizes().clone(),
+            activation: linear.activation(),
+            bias: linear.has_bias(),
+            frozen,
+        })),
         Form::Adapter(adapter) => {
             let base = Box::new(of(&joined(name, "base"), adapter.base())?);
             Ok(LayerSpec::Adapter { base, adapter: AdapterSpec::of(adapter)? })

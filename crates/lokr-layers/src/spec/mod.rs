@@ -14,4 +14,4 @@ pub(crate) mod arrays;
 #[cfg(feature = "serde")]
 mod serialize;
 
-pub use layer_spec::{AdapterSpec, LayerSpec, LinearSpec, NamedUpdateSpec};
+pub use layer_spec::{AdapterSpec, ConvSpec, LayerSpec, LinearSpec, NamedUpdateSpec};

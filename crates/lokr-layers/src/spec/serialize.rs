@@ -16,6 +16,7 @@ use super::arrays;
 use super::build::{Flags, adapter_of};
 use super::layer_spec::{AdapterSpec, LayerSpec};
 use crate::adapter::LoKrAdapter;
+use crate::conv::Conv;
 use crate::error::{LayerError, Result};
 use crate::layer::{Adapter, Layer, Loading, load_values, named_values};
 use crate::linear::{Dense, FullyConnected};
@@ -130,6 +131,25 @@ macro_rules! linear {
 
 linear!(Dense);
 linear!(FullyConnected);
+
+/// As any layer.
+impl<T: Scalar + Serialize, const N: usize> Serialize for Conv<T, N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Record::of(self).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// Fails for a layer of another type, one of another number of axes included, and as any layer.
+impl<'de, T: Scalar + Deserialize<'de>, const N: usize> Deserialize<'de> for Conv<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let record = Record::<T, LayerSpec>::deserialize(deserializer)?;
+        let layer = match &record.spec {
+            LayerSpec::Conv(conv) => conv.build(),
+            other => Err(LayerError::invalid("type of the layer", other.type_name(), "a convolution")),
+        };
+        layer.and_then(|layer| record.fill(layer)).map_err(D::Error::custom)
+    }
+}
 
 /// An update in the place of a layer, for its values.
 fn values_of<T: Scalar>(update: &LoKrUpdate<T>) -> BTreeMap<String, ArrayD<T>> {

@@ -42,7 +42,7 @@ impl<T: Scalar> LoKrUpdate<T> {
                 terms.push((weight * strength, delta.clone()));
             }
         }
-        Self::from_weighted_terms(terms)
+        Self::from_weighted_terms(terms)?.for_kernel(&first.kernel)
     }
 
     /// The mean of updates: [`LoKrUpdate::weighted_sum`] with equal weights.
@@ -73,7 +73,7 @@ impl<T: Scalar> LoKrUpdate<T> {
         self.refuse_dora("compressed")?;
         let (found, error) = self.sum()?.compress(terms, tolerance)?;
         let terms = found.into_owned().into_parts().into_iter().map(|(_, term)| term).collect();
-        Ok((Self::from_terms(terms, T::one())?, error))
+        Ok((Self::from_terms(terms, T::one())?.for_kernel(&self.kernel)?, error))
     }
 
     /// A form that is the same, up to rounding, for updates that add the same, whatever their factors, scaling, scalar

@@ -66,9 +66,14 @@ impl<T: Scalar> LoKrUpdate<T> {
     /// The second factor of the first product, where it is held in Tucker form.
     #[must_use]
     pub fn tucker(&self) -> Option<&TuckerFactor<T>> {
-        match &self.terms[0].form {
+        self.tucker_terms().next().flatten()
+    }
+
+    /// The second factor of each product of [`LoKrUpdate::terms`], where it is held in Tucker form.
+    pub fn tucker_terms(&self) -> impl ExactSizeIterator<Item = Option<&TuckerFactor<T>>> {
+        self.terms.iter().map(|term| match &term.form {
             Form::Tucker(tucker) => Some(&tucker.factor),
             _ => None,
-        }
+        })
     }
 }

@@ -56,5 +56,5 @@ pub use init::LoKrInit;
 pub use lokr_update::LoKrUpdate;
 pub use lora::LoraHalves;
 pub use placement::DeltaPlacement;
-pub use spec::{DropoutSpec, TermSpec, UpdateSpec};
+pub use spec::{DropoutSpec, TermForm, TermSpec, UpdateSpec};
 pub use tucker::TuckerFactor;

@@ -27,4 +27,5 @@ mod sums;
 mod support;
 mod training;
 mod tucker;
+mod whole_convolutions;
 mod whole_network;

@@ -52,20 +52,19 @@ pub(crate) fn rows<T: Scalar>(count: usize) -> Array2<T> {
     x
 }
 
-fn made_again<T: Scalar>() {
-    let network = network::<T>();
+pub(crate) fn made_again<T: Scalar>(network: Sequential<T>, x: &Array2<T>) {
     let spec = LayerSpec::of(&network).unwrap();
     let mut again = spec.build_network::<T>().unwrap();
     assert_eq!(again.names(), network.names());
     load_values(&mut again, &named_values(&network).unwrap(), Loading::Complete).unwrap();
     assert_eq!(LayerSpec::of(&again).unwrap(), spec);
-    assert_eq!(again.predict(&rows(7)).unwrap(), network.predict(&rows(7)).unwrap());
+    assert_eq!(again.predict(x).unwrap(), network.predict(x).unwrap());
     // What trains is the same, and so is what a step does, dropout included.
     let count = network.parameter_count();
     assert!(count > 0 && again.parameter_count() == count);
     let step = |mut network: Sequential<T>| {
-        network.forward(&rows(7)).unwrap();
-        network.backward(&matrix(7, 3, 4)).unwrap();
+        network.forward(x).unwrap();
+        network.backward(&matrix(x.nrows(), 3, 4)).unwrap();
         network.gradients().unwrap()
     };
     assert_eq!(step(again), step(network));
@@ -73,8 +72,8 @@ fn made_again<T: Scalar>() {
 
 #[test]
 fn a_described_network_is_made_again_with_all_it_has() {
-    made_again::<f32>();
-    made_again::<f64>();
+    made_again::<f32>(network(), &rows(7));
+    made_again::<f64>(network(), &rows(7));
 }
 
 #[test]
@@ -118,14 +117,13 @@ fn descriptions_of_what_there_cannot_be_are_refused() {
     assert!(matches!(adapter.build_network::<f64>().unwrap_err(), LayerError::InvalidSetting { .. }));
 }
 
-fn compiled<T: Scalar>() {
-    let network = network::<T>();
+pub(crate) fn compiled<T: Scalar>(network: Sequential<T>, rows: fn(usize) -> Array2<T>) {
     supports_compilation(&network).unwrap();
     let compiled = network.compiled(4).unwrap();
-    assert_eq!((compiled.input_size(), compiled.output_size()), (5, 3));
+    assert_eq!((compiled.input_size(), compiled.output_size()), (network.input_size(), 3));
     let mut workspace = compiled.workspace().unwrap();
     for batch in [0, 1, 4, 11] {
-        let (x, what) = (rows::<T>(batch), format!("{} batch {batch}", T::NAME));
+        let (x, what) = (rows(batch), format!("{} batch {batch}", T::NAME));
         let expected = network.predict(&x).unwrap();
         assert_close(&compiled.forward(&x).unwrap(), &expected, 12, &what);
         for layout in LAYOUTS {
@@ -141,8 +139,8 @@ fn compiled<T: Scalar>() {
 
 #[test]
 fn a_compiled_network_equals_the_network() {
-    compiled::<f32>();
-    compiled::<f64>();
+    compiled::<f32>(network(), rows);
+    compiled::<f64>(network(), rows);
 }
 
 #[test]
