@@ -106,7 +106,7 @@ pub use training::{
     Adam, AdamSettings, AdamW, AdamWSettings, AllReduce, BinaryCrossEntropy, Communicator, CrossEntropy, EpochReport,
     Evaluation, Group, Huber, Loss, LossFunction, MeanAbsoluteError, MeanSquaredError, Momentum, Next, Optimizer,
     Progress, Samples, Schedule, Sgd, SgdSettings, SingleProcess, Soap, SoapSettings, StepReport, Target, Targets,
-    Trainer, Training, TrainingLog, TrainingState, accuracy, clip_gradient_norm,
+    Trainer, Training, TrainingLog, TrainingSettings, TrainingState, accuracy, clip_gradient_norm,
     clip_gradient_values, confusion_matrix, evaluate, gradient_norm, r_squared, top_k_accuracy,
 };
 pub use update::{

@@ -21,13 +21,28 @@ use crate::update::LoKrSettings;
 /// # let _ = settings;
 /// ```
 #[derive(Debug, Clone)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields),
+    serde(bound(serialize = "T: Scalar + serde::Serialize", deserialize = "T: Scalar + serde::Deserialize<'de>"))
+)]
 #[must_use = "settings do nothing until `Sequential::adapt`"]
 pub struct AdaptSettings<T> {
     pub(super) adapter: LoKrSettings<T>,
+    /// Patterns and what is for them, the first that fits counting.
+    #[cfg_attr(feature = "serde", serde(rename = "rank_pattern"))]
     ranks: Vec<(String, usize)>,
+    #[cfg_attr(feature = "serde", serde(rename = "alpha_pattern"))]
     alphas: Vec<(String, T)>,
     pub(super) train_whole: Select,
     pub(super) freeze_rest: bool,
+}
+
+impl<T: Scalar> Default for AdaptSettings<T> {
+    fn default() -> Self {
+        Self::from(LoKrSettings::new())
+    }
 }
 
 impl<T: Scalar> From<LoKrSettings<T>> for AdaptSettings<T> {

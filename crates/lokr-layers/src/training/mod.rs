@@ -7,7 +7,7 @@
 //! - `schedule`: [`Schedule`], how the learning rate changes.
 //! - `clip`: [`clip_gradient_norm`] and [`clip_gradient_values`], gradients that are too long, made shorter.
 //! - `trainer`: [`Trainer`], the door; `settings`: [`Training`], a run with all its settings; `ranks`: those of
-//!   a run on several ranks.
+//!   a run on several ranks; `plain_settings`: [`TrainingSettings`], those that are plain data; `serialize`: by `serde`.
 //! - `run`: the loop; `step`: one step; `order`: the order of the samples; `watch`: early stopping and plateaus.
 //! - `communicator`: [`Communicator`] and [`AllReduce`], the ranks that train one network together; `exchange`: their
 //!   gradients, added up; `agreement`: what they must have in common; `random`: what each part of a batch draws.
@@ -28,12 +28,15 @@ mod loss;
 mod metrics;
 mod optimizer;
 mod order;
+mod plain_settings;
 mod progress;
 mod random;
 mod ranks;
 mod run;
 mod samples;
 mod schedule;
+#[cfg(feature = "serde")]
+mod serialize;
 mod settings;
 mod shape;
 mod state;
@@ -58,6 +61,7 @@ pub use metrics::{accuracy, confusion_matrix, r_squared, top_k_accuracy};
 pub use optimizer::{
     Adam, AdamSettings, AdamW, AdamWSettings, Group, Momentum, Optimizer, Sgd, SgdSettings, Soap, SoapSettings,
 };
+pub use plain_settings::TrainingSettings;
 pub use progress::{EpochReport, Next, Progress, StepReport};
 pub use samples::Samples;
 pub use schedule::Schedule;

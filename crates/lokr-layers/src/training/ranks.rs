@@ -23,7 +23,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// After how many steps ranks compare a checksum of their parameters, at least 1: [`LayerError::RanksDiffer`] names
     /// those that have others. At the start they compare all values, samples and settings as well.
     pub fn check_ranks_every(mut self, steps: usize) -> Self {
-        self.check_every = steps;
+        self.settings.check_every = steps;
         self
     }
 
@@ -49,8 +49,8 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// # Ok::<(), lokr_layers::LayerError>(())
     /// ```
     pub fn fixed_order(mut self, block: usize) -> Self {
-        self.step.micro_batch_size = block;
-        self.step.fixed_order = true;
+        self.settings.step.micro_batch_size = block;
+        self.settings.step.fixed_order = true;
         self
     }
 }

@@ -22,6 +22,7 @@ use crate::error::{LayerError, Result};
 /// assert_eq!([1, 10, 11, 21, 31].map(|epoch| steps.factor(0, 1, epoch)), [1.0, 1.0, 0.5, 0.25, 0.2]);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(default, deny_unknown_fields))]
 pub struct Schedule {
     shape: Shape,
     warmup: usize,
@@ -29,6 +30,7 @@ pub struct Schedule {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 enum Shape {
     Constant,
     Linear,
@@ -39,6 +41,7 @@ enum Shape {
 
 /// When [`Schedule::on_plateau`] lowers the rate.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub(super) struct Plateau {
     pub(super) patience: usize,
     pub(super) factor: f64,

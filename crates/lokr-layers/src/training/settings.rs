@@ -10,12 +10,13 @@ use super::log::TrainingLog;
 use super::loss::LossFunction;
 use super::optimizer::Optimizer;
 use super::order::shuffle;
+use super::plain_settings::TrainingSettings;
 use super::progress::{EpochReport, Next, Progress};
 use super::run::{Callback, Position, Run, Save};
 use super::samples::Samples;
 use super::schedule::Schedule;
 use super::state::TrainingState;
-use super::step::{Clip, Step, StepSettings};
+use super::step::{Clip, Step};
 use super::watch::{EarlyStopping, Lowered};
 use crate::error::{LayerError, Result};
 use crate::layer::Layer;
@@ -77,89 +78,89 @@ use crate::layer::Layer;
 #[must_use = "settings do nothing until `fit`"]
 pub struct Training<'a, T: Scalar> {
     loss: Box<dyn LossFunction<T> + 'a>,
-    epochs: usize,
-    batch_size: usize,
-    seed: u64,
-    pub(super) step: StepSettings,
-    schedule: Schedule,
-    patience: Option<usize>,
+    pub(super) settings: TrainingSettings,
     validation: Option<Samples<'a, T>>,
     callbacks: Vec<Callback<'a>>,
     save: Option<(usize, Save<'a, T>)>,
     resume: Option<TrainingState<T>>,
     pub(super) ranks: &'a dyn AllReduce<T>,
-    pub(super) check_every: usize,
 }
 
 impl<'a, T: Scalar> Training<'a, T> {
     pub(super) fn new(loss: Box<dyn LossFunction<T> + 'a>) -> Self {
         Self {
             loss,
-            epochs: 1,
-            batch_size: 32,
-            seed: 0,
-            step: StepSettings::PLAIN,
-            schedule: Schedule::constant(),
-            patience: None,
+            settings: TrainingSettings::default(),
             validation: None,
             callbacks: Vec::new(),
             save: None,
             resume: None,
             ranks: &SingleProcess,
-            check_every: 100,
         }
+    }
+
+    /// The settings that are plain data.
+    #[must_use]
+    pub fn settings(&self) -> &TrainingSettings {
+        &self.settings
+    }
+
+    /// Takes the settings that are plain data from elsewhere, all of them.
+    pub fn with_settings(mut self, settings: TrainingSettings) -> Self {
+        self.settings = settings;
+        self
     }
 
     /// How often each sample is seen.
     pub fn epochs(mut self, epochs: usize) -> Self {
-        self.epochs = epochs;
+        self.settings.epochs = epochs;
         self
     }
 
     /// Samples per step, at least 1; the last batch of an epoch may be smaller.
     pub fn batch_size(mut self, samples: usize) -> Self {
-        self.batch_size = samples;
+        self.settings.batch_size = samples;
         self
     }
 
     /// Decides the order of the samples in each epoch: the same seed gives the same run, bit for bit, wherever the
     /// layers' products do (see [`lokr_core::matmul_into`]).
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.settings.seed = seed;
         self
     }
 
     /// Takes the samples of a step through the network that many at a time, and adds up the gradients: the step of the
     /// whole batch, up to rounding, with the memory of a smaller one.
     pub fn micro_batch_size(mut self, samples: usize) -> Self {
-        self.step.micro_batch_size = samples;
+        self.settings.step.micro_batch_size = samples;
         self
     }
 
     /// How the learning rate changes. The optimizer has its own rate back after the run.
     pub fn schedule(mut self, schedule: Schedule) -> Self {
-        self.schedule = schedule;
+        self.settings.schedule = schedule;
         self
     }
 
     /// Scales gradients down whose norm is above `limit`: [`crate::clip_gradient_norm`]. In place of
     /// [`Training::clip_value`].
     pub fn clip_norm(mut self, limit: f64) -> Self {
-        self.step.clip = Some(Clip::Norm(limit));
+        self.settings.step.clip = Some(Clip::Norm(limit));
         self
     }
 
     /// Puts all values of the gradients between `−limit` and `limit`: [`crate::clip_gradient_values`]. In place of
     /// [`Training::clip_norm`].
     pub fn clip_value(mut self, limit: f64) -> Self {
-        self.step.clip = Some(Clip::Value(limit));
+        self.settings.step.clip = Some(Clip::Value(limit));
         self
     }
 
     /// Measures the gradients' norm at each step for the reports, which takes one pass over them. Done in any case
     /// where the norm is clipped or a log is written.
     pub fn measure_gradient_norm(mut self) -> Self {
-        self.step.measures_norm = true;
+        self.settings.step.measures_norm = true;
         self
     }
 
@@ -167,7 +168,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// no bit of the update: [`crate::LoKrUpdate::balance`]. What the optimizer remembers stays in the old scale for a
     /// while.
     pub fn balance_factors(mut self) -> Self {
-        self.step.shape.balance = true;
+        self.settings.step.shape.balance = true;
         self
     }
 
@@ -175,7 +176,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// [`crate::LoKrUpdate::limit_norm`], LyCORIS's and kohya's "scale weight norms". The norm comes from those of the
     /// factors.
     pub fn limit_update_norm(mut self, limit: f64) -> Self {
-        self.step.shape.limit = Some(limit);
+        self.settings.step.shape.limit = Some(limit);
         self
     }
 
@@ -189,7 +190,7 @@ impl<'a, T: Scalar> Training<'a, T> {
     /// gives the network the parameters of its best epoch. The loss is that of the validation samples where there are
     /// any, else that of the training samples.
     pub fn early_stopping(mut self, patience: usize) -> Self {
-        self.patience = Some(patience);
+        self.settings.patience = Some(patience);
         self
     }
 
@@ -207,7 +208,7 @@ impl<'a, T: Scalar> Training<'a, T> {
 
     /// Writes each step and each epoch to `log`, on rank 0.
     pub fn log(mut self, mut log: TrainingLog<'a>) -> Self {
-        self.step.measures_norm = true;
+        self.settings.step.measures_norm = true;
         let call = Box::new(move |progress: &Progress| log.write(progress).map(|()| Next::Continue));
         self.callbacks.push(Callback { call, may_stop: false, on_every_rank: false });
         self
@@ -285,7 +286,7 @@ impl<'a, T: Scalar> Training<'a, T> {
         optimizer: &mut dyn Optimizer<T>,
         training: &Samples<'_, T>,
     ) -> Result<Vec<EpochReport>> {
-        let seed = self.seed;
+        let seed = self.settings.seed;
         self.run(network, optimizer, training, &mut |order, epoch| shuffle(order, seed, epoch))
     }
 
@@ -297,17 +298,17 @@ impl<'a, T: Scalar> Training<'a, T> {
         training: &Samples<'_, T>,
         order: &mut dyn FnMut(&mut [usize], u64),
     ) -> Result<Vec<EpochReport>> {
-        if self.batch_size == 0 {
+        if self.settings.batch_size == 0 {
             return Err(LayerError::invalid("batch size", 0, "at least 1"));
         }
         if self.save.as_ref().is_some_and(|(every, _)| *every == 0) {
             return Err(LayerError::invalid("steps between two saves", 0, "at least 1"));
         }
-        if self.check_every == 0 {
+        if self.settings.check_every == 0 {
             return Err(LayerError::invalid("steps between two checks of the ranks", 0, "at least 1"));
         }
-        self.step.check::<T>()?;
-        self.schedule.check()?;
+        self.settings.step.check::<T>()?;
+        self.settings.schedule.check()?;
         training.check("number of training samples", network, &*self.loss)?;
         if let Some(validation) = &self.validation {
             validation.check("number of validation samples", network, &*self.loss)?;
@@ -315,38 +316,37 @@ impl<'a, T: Scalar> Training<'a, T> {
         let rate = optimizer.learning_rate();
         let mut run = Run {
             loss: &*self.loss,
-            epochs: self.epochs,
-            batch_size: self.batch_size,
-            seed: self.seed,
-            schedule: self.schedule,
+            epochs: self.settings.epochs,
+            batch_size: self.settings.batch_size,
+            seed: self.settings.seed,
+            schedule: self.settings.schedule,
             training: training.all(),
             validation: self.validation.as_ref().map(Samples::all),
             ranks: self.ranks,
-            check_every: self.check_every,
+            check_every: self.settings.check_every,
             callbacks: &mut self.callbacks,
             save: self.save.as_mut().map(|(every, save)| (*every, save)),
             order,
             rate,
             position: Position::START,
             lowered: Lowered::new(),
-            early_stopping: self.patience.map(EarlyStopping::new),
+            early_stopping: self.settings.patience.map(EarlyStopping::new),
             history: Vec::new(),
             asks: false,
         };
-        let mut step = Step::new(network, optimizer, &*self.loss, self.step, self.ranks);
+        let mut step = Step::new(network, optimizer, &*self.loss, self.settings.step, self.ranks);
         if let Some(state) = &self.resume {
             run.resume(&mut step, state)?;
         }
         let mut hasher = DefaultHasher::new();
-        let settings = (self.epochs, self.batch_size, self.seed, self.check_every, self.patience);
-        (settings, run.rate.to_bits(), format!("{:?} {:?}", self.step, self.schedule)).hash(&mut hasher);
+        (run.rate.to_bits(), format!("{:?}", self.settings)).hash(&mut hasher);
         run.check_ranks(step.network, hasher.finish())?;
         step.network.set_training_mode(true);
         let done = run.epochs(&mut step);
         step.network.set_training_mode(false);
         step.network.clear_gradients();
         // Only where it was changed: an optimizer of the user's own may have no rate to set.
-        let changed = !self.schedule.is_constant();
+        let changed = !self.settings.schedule.is_constant();
         let restored = if changed { step.optimizer.set_learning_rate(run.rate) } else { Ok(()) };
         done.and(restored).map(|()| run.history)
     }

@@ -40,6 +40,7 @@ use crate::layer::Layer;
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(deny_unknown_fields))]
 pub struct Trainer {
     /// How often each sample is seen.
     pub epochs: usize,

@@ -34,6 +34,7 @@ use crate::training::targets::{Target, Targets};
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Loss {
     /// `Σ(y − t)²/(batch·outputs)`: [`MeanSquaredError`]. Needs [`Targets::Values`].
