@@ -1,7 +1,7 @@
 //! Adapters as nodes, beside their bases.
 
 use lokr_core::{Factor, Kron, Scalar};
-use lokr_layers::{Adapter, DeltaPlacement, DoraAxis, LoKrUpdate};
+use lokr_layers::{Adapter, DeltaPlacement, DoraAxis, LoKrUpdate, TuckerFactor};
 use ndarray::{Array1, ArrayView2};
 
 use crate::check::{base_name, joined, unknown};
@@ -19,7 +19,7 @@ pub(crate) fn adapter<T: Scalar>(graph: &mut Graph, name: &str, of: &dyn Adapter
         Some(_) => pre_activation(graph, name, of, x, true), // There is no activation then.
         None => {
             let y = layers::layer(graph, &inner_name(name, of), of.base(), x.clone())?;
-            Ok(add_updates(graph, name, of, &x, y))
+            Ok(add_updates(graph, name, of, y, &mut |graph, term| product(graph, term, &x)))
         }
     }
 }
@@ -42,7 +42,7 @@ pub(crate) fn pre_activation<T: Scalar>(
         }
     }
     let z = layers::pre_activation(graph, &inner, base, x.clone(), with_bias)?;
-    Ok(add_updates(graph, name, of, &x, z))
+    Ok(add_updates(graph, name, of, z, &mut |graph, term| product(graph, term, &x)))
 }
 
 /// The same with norms of the weight's own: `g∘(x·Wᵀ + x·ΔWᵀ) + b·x·Wᵀ + bias` along the outputs, and with `x∘g` in
@@ -64,7 +64,8 @@ fn decomposed<T: Scalar>(
     match axis {
         DoraAxis::Output => {
             let product = layers::pre_activation(graph, inner, base, x.clone(), false)?;
-            let whole = add_updates(graph, name, of, &x, product.clone());
+            let whole =
+                add_updates(graph, name, of, product.clone(), &mut |graph, term| self::product(graph, term, &x));
             let mut z = graph.node(&joined(name, "decomposed"), "Mul", &[&whole, &gains], Vec::new());
             if is_apart {
                 let rest = scaled_base(graph, &product);
@@ -84,70 +85,113 @@ fn decomposed<T: Scalar>(
                 to_base = graph.node(&joined(name, "with_base"), "Add", &[&through, &rest], Vec::new());
             }
             let z = layers::pre_activation(graph, inner, base, to_base, with_bias)?;
-            Ok(add_updates(graph, name, of, &through, z))
+            Ok(add_updates(graph, name, of, z, &mut |graph, term| product(graph, term, &through)))
         }
     }
 }
 
 /// A base that is an adapter has names of its own; the others keep theirs, as in the network.
-fn inner_name<T: Scalar>(name: &str, of: &dyn Adapter<T>) -> String {
+pub(crate) fn inner_name<T: Scalar>(name: &str, of: &dyn Adapter<T>) -> String {
     if of.base().as_adapter().is_some() { base_name(name) } else { name.to_owned() }
 }
 
 /// The updates that act beside the base, with what stands in front of their names.
-fn active<'a, T: Scalar>(of: &'a dyn Adapter<T>) -> impl Iterator<Item = (&'a str, &'a LoKrUpdate<T>)> {
+pub(crate) fn active<'a, T: Scalar>(of: &'a dyn Adapter<T>) -> impl Iterator<Item = (&'a str, &'a LoKrUpdate<T>)> {
     let acts = move |name: &str| !of.is_merged() && of.is_enabled(name).unwrap_or(false);
     of.updates().into_iter().filter(move |(name, _)| acts(name))
 }
 
-/// `y + x·ΔWᵀ`.
-fn add_updates<T: Scalar>(graph: &mut Graph, name: &str, of: &dyn Adapter<T>, x: &str, mut y: Value) -> Value {
+/// A product of an update, with what is written of it.
+pub(crate) struct Term<'u, T: Scalar> {
+    /// What stands in front of the names of its values.
+    pub(crate) name: String,
+    pub(crate) delta: &'u Kron<'static, T>,
+    /// The second factor, where it is held in Tucker form.
+    pub(crate) tucker: Option<&'u TuckerFactor<T>>,
+    /// The stored matrices of both factors with their names, from left to right; none of the `A` of a LoRA, which is 1.
+    pub(crate) a: Vec<(&'static str, ArrayView2<'u, T>)>,
+    pub(crate) b: Vec<(&'static str, ArrayView2<'u, T>)>,
+}
+
+impl<T: Scalar> Term<'_, T> {
+    /// The name of a value inside.
+    pub(crate) fn named(&self, part: &str) -> String {
+        joined(&self.name, part)
+    }
+}
+
+/// `y`, and what `product` makes of each product of the updates that act, times its strength.
+pub(crate) fn add_updates<T: Scalar>(
+    graph: &mut Graph,
+    name: &str,
+    of: &dyn Adapter<T>,
+    mut y: Value,
+    product: &mut dyn FnMut(&mut Graph, &Term<'_, T>) -> Value,
+) -> Value {
     for (own, update) in active(of) {
         let prefix = if own == "default" { name.to_owned() } else { joined(name, own) };
         let several = update.terms().len() > 1;
-        for (index, (strength, delta)) in update.terms().enumerate() {
-            let prefix = if several { joined(&prefix, &format!("term{index}")) } else { prefix.clone() };
-            let delta = term(graph, &prefix, (strength, delta), x);
-            y = graph.node(&joined(&prefix, "sum"), "Add", &[&y, &delta], Vec::new());
+        for (index, ((strength, delta), tucker)) in update.terms().zip(update.tucker_terms()).enumerate() {
+            let name = if several { joined(&prefix, &format!("term{index}")) } else { prefix.clone() };
+            let (a, b) = match update.is_lora() {
+                true => (Vec::new(), halves(delta.b(), ["", "lora_B", "lora_A"])),
+                false => (
+                    halves(delta.a(), ["lokr_w1", "lokr_w1_a", "lokr_w1_b"]),
+                    halves(delta.b(), ["lokr_w2", "lokr_w2_a", "lokr_w2_b"]),
+                ),
+            };
+            let term = Term { name, delta, tucker, a, b };
+            let delta = product(graph, &term);
+            let scaling = graph.number(&term.named("lokr_scaling"), strength);
+            let scaled = graph.node(&term.named("delta"), "Mul", &[&delta, &scaling], Vec::new());
+            y = graph.node(&term.named("sum"), "Add", &[&y, &scaled], Vec::new());
         }
     }
     y
 }
 
-/// `s·x·(A ⊗ B)ᵀ`, row by row `s·A·X·Bᵀ`: the product is not formed.
-fn term<T: Scalar>(graph: &mut Graph, name: &str, (strength, delta): (T, &Kron<'static, T>), x: &str) -> Value {
-    let named = |part: &str| joined(name, part);
-    let ((m, n), (p, q)) = (delta.a().dim(), delta.b().dim());
-    let (a, b) = (halves(delta.a(), "lokr_w1"), halves(delta.b(), "lokr_w2"));
-    let mut y = graph.reshape(&named("unfolded"), x, &[0, n as i64, q as i64]);
-    let b_first = n * cost(&b) + p * cost(&a) <= q * cost(&a) + m * cost(&b);
+/// `x·(A ⊗ B)ᵀ`, row by row `A·X·Bᵀ`: the product is not formed.
+fn product<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, x: &str) -> Value {
+    let ((m, n), (p, q)) = (term.delta.a().dim(), term.delta.b().dim());
+    let mut y = graph.reshape(&term.named("unfolded"), x, &[0, n as i64, q as i64]);
+    let b_first = n * cost(&term.b) + p * cost(&term.a) <= q * cost(&term.a) + m * cost(&term.b);
     for is_b in [b_first, !b_first] {
+        if !is_b {
+            y = apply_a(graph, term, y);
+            continue;
+        }
         // The right half meets x first, on either side.
-        let side = if is_b { &b } else { &a };
-        for (part, matrix) in side.iter().rev() {
-            let constant = graph.constant(&named(part), matrix.view());
-            y = if is_b {
-                let transposed =
-                    graph.node(&named(&format!("{part}.transposed")), "Transpose", &[&constant], Vec::new());
-                graph.node(&named(&format!("{part}.applied")), "MatMul", &[&y, &transposed], Vec::new())
-            } else {
-                graph.node(&named(&format!("{part}.applied")), "MatMul", &[&constant, &y], Vec::new())
-            };
+        for (part, matrix) in term.b.iter().rev() {
+            let constant = graph.constant(&term.named(part), matrix.view());
+            let name = term.named(&format!("{part}.transposed"));
+            let transposed = graph.node(&name, "Transpose", &[&constant], Vec::new());
+            y = graph.node(&term.named(&format!("{part}.applied")), "MatMul", &[&y, &transposed], Vec::new());
         }
     }
-    let y = graph.reshape(&named("folded"), &y, &[0, (m * p) as i64]);
-    let scaling = graph.number(&named("lokr_scaling"), strength);
-    graph.node(&named("delta"), "Mul", &[&y, &scaling], Vec::new())
+    graph.reshape(&term.named("folded"), &y, &[0, (m * p) as i64])
 }
 
-/// The stored matrices of a factor with their names, from left to right.
-fn halves<'f, T: Scalar>(factor: &'f Factor<'_, T>, name: &str) -> Vec<(String, ArrayView2<'f, T>)> {
-    let several = matches!(factor, Factor::LowRank(_));
-    let named = |suffix: &str| if several { format!("{name}_{suffix}") } else { name.to_owned() };
-    factor.parts().zip(["a", "b"]).map(|(matrix, suffix)| (named(suffix), matrix)).collect()
+/// `A·Y` for each sample `Y` of `n` rows.
+pub(crate) fn apply_a<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, mut y: Value) -> Value {
+    for (part, matrix) in term.a.iter().rev() {
+        let constant = graph.constant(&term.named(part), matrix.view());
+        y = graph.node(&term.named(&format!("{part}.applied")), "MatMul", &[&constant, &y], Vec::new());
+    }
+    y
+}
+
+/// The stored matrices of a factor with their names, from left to right: the first of the names is that of a full one.
+fn halves<'f, T: Scalar>(
+    factor: &'f Factor<'_, T>,
+    [full, left, right]: [&'static str; 3],
+) -> Vec<(&'static str, ArrayView2<'f, T>)> {
+    match factor {
+        Factor::Full(_) => [full].into_iter().zip(factor.parts()).collect(),
+        Factor::LowRank(_) => [left, right].into_iter().zip(factor.parts()).collect(),
+    }
 }
 
 /// Multiplications for one column.
-fn cost<T>(halves: &[(String, ArrayView2<'_, T>)]) -> usize {
+pub(crate) fn cost<T>(halves: &[(&str, ArrayView2<'_, T>)]) -> usize {
     halves.iter().map(|(_, matrix)| matrix.len()).sum()
 }

@@ -37,6 +37,7 @@ fn check<T: Scalar>(name: &str, layer: &dyn Layer<T>) -> Result<()> {
             }
             activation::check(name, linear.activation())
         }
+        Form::Conv { linear, .. } => activation::check(name, linear.activation()),
         Form::Adapter(adapter) => check(&base_name(name), adapter.base()),
         Form::Shared(inner) => check(name, inner),
         Form::Sequence(layers) if layers.is_empty() => Err(unsupported(name, layer, "it has no layers")),

@@ -46,9 +46,19 @@ impl Graph {
 
     /// Constant values under a name, or one like it where it is taken.
     pub(crate) fn constant<T: Scalar, D: Dimension>(&mut self, name: &str, values: ArrayView<'_, T, D>) -> Value {
+        self.shaped(name, values.shape(), &values)
+    }
+
+    /// Constant values of that shape, given row by row.
+    pub(crate) fn shaped<'v, T: Scalar>(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: impl IntoIterator<Item = &'v T>,
+    ) -> Value {
         let wide = is_wide::<T>();
-        let mut raw_data = Vec::with_capacity(values.len() * size_of::<T>());
-        for value in &values {
+        let mut raw_data = Vec::with_capacity(shape.iter().product::<usize>() * size_of::<T>());
+        for value in values {
             let value = value.to_f64_exact();
             if wide {
                 raw_data.extend(value.to_le_bytes());
@@ -56,7 +66,7 @@ impl Graph {
                 raw_data.extend((value as f32).to_le_bytes()); // It has been one.
             }
         }
-        self.tensor(name, element_type::<T>(), values.shape(), raw_data)
+        self.tensor(name, element_type::<T>(), shape, raw_data)
     }
 
     /// One number.

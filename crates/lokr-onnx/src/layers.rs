@@ -7,7 +7,7 @@ use ndarray::ArrayView2;
 use crate::check::{joined, unknown};
 use crate::error::Result;
 use crate::graph::{Attribute, Graph, Value};
-use crate::{activation, adapter, plain};
+use crate::{activation, adapter, conv, plain};
 
 /// The output of `layer`, whose values have `name` in front of theirs, for the input `x`.
 pub(crate) fn layer<T: Scalar>(graph: &mut Graph, name: &str, layer: &dyn Layer<T>, x: Value) -> Result<Value> {
@@ -16,7 +16,11 @@ pub(crate) fn layer<T: Scalar>(graph: &mut Graph, name: &str, layer: &dyn Layer<
             let z = pre_activation(graph, name, linear, x, true)?;
             activation::activation::<T>(graph, name, linear.activation(), z)
         }
-        Form::Adapter(adapter) => adapter::adapter(graph, name, adapter, x),
+        Form::Conv { linear, patches, .. } => conv::layer(graph, name, linear, patches, &x),
+        Form::Adapter(adapter) => match (adapter.patches(), adapter.as_linear()) {
+            (Some(patches), Some(linear)) => conv::layer(graph, name, linear, patches, &x),
+            _ => adapter::adapter(graph, name, adapter, x),
+        },
         Form::Shared(inner) => self::layer(graph, name, inner, x),
         Form::Sequence(layers) => {
             layers.into_iter().try_fold(x, |x, (own, inner)| self::layer(graph, &joined(name, own), inner, x))

@@ -119,7 +119,7 @@ impl OnnxModel {
         let path = path.as_ref();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            let mut file = temporary_file(folder)?;
             file.write_all(&self.to_bytes())?;
             file.as_file().sync_all()?;
             file.persist(path).map_err(|error| error.error).map(drop)
@@ -140,6 +140,18 @@ impl OnnxModel {
     fn graph(&self) -> impl Iterator<Item = &GraphProto> {
         self.model.graph.iter()
     }
+}
+
+/// A file that vanishes unless it is given its name.
+fn temporary_file(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Those of any new file, less what the user's mask takes away; without it the file would be the owner's only.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
 }
 
 /// A matrix of so many columns with a row for each sample.

@@ -76,12 +76,13 @@ fn models_give_the_answers_of_the_network() {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.retain(|file| file.extension().is_some_and(|extension| extension == "onnx"));
     files.sort();
-    assert!(files.len() > 120, "{} models", files.len());
+    assert!(files.len() > 200, "{} models", files.len());
     let mut failed = Vec::new();
     for file in &files {
         let name = file.file_stem().unwrap().to_str().unwrap();
         // tract has no erf for f64.
-        let without = ["f64-plain-gelu", "f64-adapter-gelu", "f64-terms"].iter().any(|start| name.starts_with(start));
+        let without = ["f64-plain-gelu", "f64-adapter-gelu", "f64-terms", "f64-conv-2d"];
+        let without = without.iter().any(|start| name.starts_with(start));
         match (check(file), without) {
             (Ok(()), false) | (Err(_), true) => {}
             (Ok(()), true) => failed.push(format!("{name} runs now")),

@@ -12,6 +12,8 @@ use lokr_onnx::{Adapters, ExportOptions, OnnxModel, supports_export};
 use lokr_testing::matrix;
 use ndarray::{Array1, Array2};
 
+use crate::convolutions;
+
 const ACTIVATIONS: [Activation; 8] = [
     Activation::Identity,
     Activation::Relu,
@@ -23,7 +25,7 @@ const ACTIVATIONS: [Activation; 8] = [
     Activation::Softmax,
 ];
 
-fn dense<T: Scalar>(input: usize, output: usize, activation: Activation) -> Dense<T> {
+pub(crate) fn dense<T: Scalar>(input: usize, output: usize, activation: Activation) -> Dense<T> {
     let bias = Array1::from_shape_fn(output, |i| T::from_f64_lossy(0.1 * i as f64 - 0.2));
     Dense::from_arrays(matrix(input, output, 3), bias, activation).unwrap()
 }
@@ -33,7 +35,7 @@ fn full<T: Scalar>(input: usize, output: usize, activation: Activation) -> Fully
     FullyConnected::from_arrays(matrix(output, input, 5), bias, activation).unwrap()
 }
 
-fn random<T: Scalar>() -> LoKrSettings<T> {
+pub(crate) fn random<T: Scalar>() -> LoKrSettings<T> {
     LoKrSettings::new().rank(1).alpha(T::from_f64_lossy(0.75)).init(LoKrInit::Random)
 }
 
@@ -81,6 +83,9 @@ fn networks<T: Scalar>() -> Vec<(String, Box<dyn Layer<T>>)> {
     in_place.merge_in_place(Restore::Rounded).unwrap();
     found.push(("merged-in-place".into(), Box::new(in_place)));
     found.push(("around-norm".into(), Box::new(random().adapt(LayerNorm::new(6).unwrap()).unwrap())));
+    let lora = random().lora().rank(2).init(LoKrInit::Random);
+    found.push(("lora".into(), Box::new(lora.adapt(dense(9, 6, Activation::Relu)).unwrap())));
+    found.extend(convolutions::networks().into_iter().map(|(name, network)| (format!("conv-{name}"), network)));
     found.push(("transformer-like".into(), Box::new(deep())));
     let mut shared = deep();
     shared.share("q").unwrap();
@@ -159,6 +164,6 @@ fn export_all<T: Scalar>(prefix: &str) -> usize {
 
 #[test]
 fn every_kind_of_network_is_exported() {
-    assert!(export_all::<f32>("f32") > 60);
-    assert!(export_all::<f64>("f64") > 60);
+    assert!(export_all::<f32>("f32") > 100);
+    assert!(export_all::<f64>("f64") > 100);
 }

@@ -2,4 +2,5 @@
 //! repository, which runs the models that `cases` makes.
 
 mod cases;
+mod convolutions;
 mod model;

@@ -59,6 +59,13 @@ fn a_file_is_written_whole_or_not_at_all() {
     assert_eq!(std::fs::read(&file).unwrap(), model.to_bytes());
     model.save(&file).unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |name: &str| folder.path().join(name).metadata().unwrap().permissions().mode();
+        std::fs::write(folder.path().join("other"), []).unwrap();
+        assert_eq!(mode("network.onnx"), mode("other"), "that of any new file");
+    }
     let error = model.save(folder.path().join("none/network.onnx")).unwrap_err();
     assert!(matches!(error, ExportError::Write { ref path, .. } if path.ends_with("network.onnx")), "{error}");
 }
