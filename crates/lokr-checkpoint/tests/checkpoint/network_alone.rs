@@ -7,8 +7,8 @@ use lokr_checkpoint::{
 };
 use lokr_core::Scalar;
 use lokr_layers::{
-    Activation, AdaptSettings, DeltaPlacement, Dense, DoraAxis, Embedding, FullyConnected, Layer, LayerError,
-    LayerNorm, LayerSpec, LoKrInit, LoKrSettings, Restore, Sequential,
+    Activation, AdaptSettings, Conv1d, Conv2d, Conv3d, ConvGeometry, DeltaPlacement, Dense, DoraAxis, Embedding,
+    FullyConnected, Layer, LayerError, LayerNorm, LayerSpec, LoKrInit, LoKrSettings, Restore, Sequential,
 };
 use lokr_testing::matrix;
 use ndarray::{Array1, Array2};
@@ -45,14 +45,42 @@ fn tokens<T: Scalar>() -> Array2<T> {
     Array2::from_shape_fn((6, 2), |(i, j)| T::from_usize_lossy((i + 2 * j) % 5))
 }
 
-fn comes_back<T: Scalar>() {
-    let (folder, network) = (Folder::new(), network::<T>());
+/// Convolutions of three, two and one axes, with a sum in Tucker form, norms and groups, and LoRA.
+fn convolutions<T: Scalar>() -> Sequential<T> {
+    let third = T::from_f64_lossy(1.0 / 3.0);
+    let weight = |shape: &[usize]| {
+        let (rows, columns) = (shape[0], shape[1..].iter().product());
+        matrix::<T>(rows, columns, 5).into_shape_with_order(shape).unwrap()
+    };
+    let bias = |n| Array1::from_elem(n, third);
+    let mut network = Sequential::empty();
+    let space = ConvGeometry::new(2, [2, 3, 4], [1, 2, 3]).padding([0, 1, 1]); // 3 × (2, 4, 4)
+    let layer = Conv3d::from_arrays(&space, weight(&[3, 2, 1, 2, 3]), bias(3), Activation::Silu).unwrap();
+    network.push_named("space", layer).unwrap();
+    let image = ConvGeometry::new(6, [4, 4], [3, 3]).stride([2, 1]).padding([1, 1]).groups(2); // 4 × (2, 4)
+    let layer = Conv2d::from_arrays(&image, weight(&[4, 3, 3, 3]), bias(4), Activation::Tanh).unwrap();
+    network.push_named("image", layer.without_bias()).unwrap();
+    let sound = ConvGeometry::new(4, [8], [3]).dilation([2]); // 6 × 4
+    let layer = Conv1d::from_arrays(&sound, weight(&[6, 4, 3]), bias(6), Activation::Gelu).unwrap();
+    network.push_named("sound", layer).unwrap();
+    network.push_named("head", Dense::from_arrays(matrix(24, 3, 4), bias(3), Activation::Softmax).unwrap()).unwrap();
+    let sum = settings().terms(2).tucker(true).seed(5);
+    network.adapt("space", AdaptSettings::from(sum).freeze_rest(false)).unwrap();
+    network.adapt("image", AdaptSettings::from(settings().dora(DoraAxis::Input)).freeze_rest(false)).unwrap();
+    let lora = settings().lora().init(LoKrInit::Random).freeze_base(false);
+    network.adapt("sound", AdaptSettings::from(lora).freeze_rest(false)).unwrap();
+    network.visit_mut(&mut |_, mut values, _| values += T::from_f64_lossy(1.0 / 11.0));
+    network
+}
+
+fn comes_back<T: Scalar>(network: &Sequential<T>, x: &Array2<T>) {
+    let folder = Folder::new();
     let file = folder.path("network");
-    save_network(&file, &network, None).unwrap();
+    save_network(&file, network, None).unwrap();
     let (read, run) = read_network::<T>(&file).unwrap();
     assert!(run.is_none());
-    assert_eq!(LayerSpec::of(&read).unwrap(), LayerSpec::of(&network).unwrap());
-    assert_eq!(read.predict(&tokens()).unwrap(), network.predict(&tokens()).unwrap());
+    assert_eq!(LayerSpec::of(&read).unwrap(), LayerSpec::of(network).unwrap());
+    assert_eq!(read.predict(x).unwrap(), network.predict(x).unwrap());
     assert_eq!(read.parameters(), network.parameters());
     save_network(folder.path("again"), &read, None).unwrap();
     assert_eq!(std::fs::read(folder.path("again")).unwrap(), std::fs::read(&file).unwrap());
@@ -60,8 +88,10 @@ fn comes_back<T: Scalar>() {
 
 #[test]
 fn a_network_is_made_from_its_file_alone_with_every_bit() {
-    comes_back::<f32>();
-    comes_back::<f64>();
+    comes_back::<f32>(&network(), &tokens());
+    comes_back::<f64>(&network(), &tokens());
+    comes_back::<f32>(&convolutions(), &matrix(3, 48, 7));
+    comes_back::<f64>(&convolutions(), &matrix(3, 48, 7));
 }
 
 #[test]
