@@ -95,7 +95,7 @@ fn inner_name<T: Scalar>(name: &str, of: &dyn Adapter<T>) -> String {
 }
 
 /// The updates that act beside the base, with what stands in front of their names.
-fn active<'a, T: Scalar>(of: &'a dyn Adapter<T>) -> impl Iterator<Item = (&'a str, &'a LoKrUpdate<T>)> {
+fn active<T: Scalar>(of: &dyn Adapter<T>) -> impl Iterator<Item = (&str, &LoKrUpdate<T>)> {
     let acts = move |name: &str| !of.is_merged() && of.is_enabled(name).unwrap_or(false);
     of.updates().into_iter().filter(move |(name, _)| acts(name))
 }
@@ -114,18 +114,23 @@ fn add_updates<T: Scalar>(graph: &mut Graph, name: &str, of: &dyn Adapter<T>, x:
     y
 }
 
-/// `s·x·(A ⊗ B)ᵀ`, row by row `s·A·X·Bᵀ`: the product is not formed.
+/// `s·x·(A ⊗ B)ᵀ`, row by row `(s·A)·X·Bᵀ`: the product is not formed. What `s` multiplies is a constant, which engines
+/// compute once.
 fn term<T: Scalar>(graph: &mut Graph, name: &str, (strength, delta): (T, &Kron<'static, T>), x: &str) -> Value {
     let named = |part: &str| joined(name, part);
     let ((m, n), (p, q)) = (delta.a().dim(), delta.b().dim());
     let (a, b) = (halves(delta.a(), "lokr_w1"), halves(delta.b(), "lokr_w2"));
+    let scaling = graph.number(&named("lokr_scaling"), strength);
     let mut y = graph.reshape(&named("unfolded"), x, &[0, n as i64, q as i64]);
     let b_first = n * cost(&b) + p * cost(&a) <= q * cost(&a) + m * cost(&b);
     for is_b in [b_first, !b_first] {
         // The right half meets x first, on either side.
         let side = if is_b { &b } else { &a };
-        for (part, matrix) in side.iter().rev() {
-            let constant = graph.constant(&named(part), matrix.view());
+        for (index, (part, matrix)) in side.iter().enumerate().rev() {
+            let mut constant = graph.constant(&named(part), matrix.view());
+            if !is_b && index == 0 {
+                constant = graph.node(&named(&format!("{part}.scaled")), "Mul", &[&constant, &scaling], Vec::new());
+            }
             y = if is_b {
                 let transposed =
                     graph.node(&named(&format!("{part}.transposed")), "Transpose", &[&constant], Vec::new());
@@ -135,9 +140,7 @@ fn term<T: Scalar>(graph: &mut Graph, name: &str, (strength, delta): (T, &Kron<'
             };
         }
     }
-    let y = graph.reshape(&named("folded"), &y, &[0, (m * p) as i64]);
-    let scaling = graph.number(&named("lokr_scaling"), strength);
-    graph.node(&named("delta"), "Mul", &[&y, &scaling], Vec::new())
+    graph.reshape(&named("delta"), &y, &[0, (m * p) as i64])
 }
 
 /// The stored matrices of a factor with their names, from left to right.

@@ -6,8 +6,8 @@
 //!
 //! | layer | nodes |
 //! |---|---|
-//! | linear | `Gemm`, with the weight as it is stored |
-//! | adapter, apart | the base's, and for each product `Reshape`, `Transpose`, `MatMul`, `Mul`, `Add` |
+//! | linear | `Gemm`, with the weight as it is stored; in `f64` `Transpose`, `MatMul`, `Add` |
+//! | adapter, apart | the base's, and for each product `Reshape`, `Mul`, `Transpose`, `MatMul`, `Add` |
 //! | adapter that decomposes the weight | beside these `Mul` by its gains, which are constants |
 //! | embedding | `Slice`, `Cast`, `Gather`, `Reshape`; `Concat` with columns that are passed through |
 //! | layer norm | `Reshape`, `ReduceMean`, `Sub`, `Mul`, `Add`, `Sqrt`, `Div` |
@@ -19,7 +19,7 @@
 //! An adapter that is kept apart is computed as the library computes it, for a sample `X = reshape(x, (n, q))` as
 //! `A·X·Bᵀ`, the cheaper side first and the product never formed: see [`lokr_core`]. Low-rank factors stay in two
 //! halves. The initializers have the names of the network's values, such as `q.weight` and `q.lokr_w1`, and
-//! `q.lokr_scaling` is what the product is multiplied by: whoever replaces these replaces the adapter.
+//! `q.lokr_scaling` is what `A` is multiplied by: whoever replaces these replaces the adapter.
 //!
 //! # Engines
 //! `tests/onnx` of the repository runs such files in tract (Rust) and in onnxruntime (Python) and compares the answers.
