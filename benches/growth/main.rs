@@ -1,5 +1,5 @@
-//! How time and memory grow with the size of a square layer: a full weight, LoKr with full and with low-rank factors, and
-//! LoRA with as many numbers as the full factors, at batches of 1 and 512 in `f32`.
+//! How time and memory grow with the size of a square layer: a full weight, LoKr with full and with low-rank factors,
+//! and LoRA with as many numbers as the full factors, at batches of 1 and 512 in `f32`.
 //!
 //! `cargo bench --bench growth`, with options after `--`; `--help` lists them.
 #![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.

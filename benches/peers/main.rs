@@ -5,7 +5,7 @@
 //!
 //! | command | answer |
 //! |---|---|
-//! | `prepare JOB SHAPE BATCH` | `ready`, once data are made; JOB is `base`, `forward`, `step`, `network`, `apply` or `merge` |
+//! | `prepare JOB SHAPE BATCH` | `ready`, once data are made; the jobs are those of `compare.py` |
 //! | `run N` | nanoseconds that N runs took |
 //! | `check` | the sum of absolute values, the first, the middle and the last value of the result |
 //! | `machine` | backend and threads |

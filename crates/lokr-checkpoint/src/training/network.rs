@@ -23,8 +23,8 @@ const RUN: &str = "training.";
 /// [`save_training`](crate::save_training) does.
 ///
 /// The values lie under `network.` and their names in the network. What the network is made of, its layers with their
-/// types, sizes, activations, settings and whether they are frozen, is in the header as a [`LayerSpec`] in JSON, so that
-/// [`read_network`] makes the network from the file alone. A network with layers that do not say what they are
+/// types, sizes, activations, settings and whether they are frozen, is in the header as a [`LayerSpec`] in JSON, so
+/// that [`read_network`] makes the network from the file alone. A network with layers that do not say what they are
 /// ([`Form`](lokr_layers::Form)) is written without; [`load_network`] fills one that is made in the same way.
 ///
 /// # Errors
@@ -120,15 +120,15 @@ pub struct SavedNetwork<T: Scalar> {
     pub run: Option<TrainingState<T>>,
 }
 
-/// Makes the network that [`save_network`] wrote, with the state of its run, if there is one in the file. Layers have the
-/// types, activations, settings and freeze flags they had; adapters are those of `Box<dyn Layer<T>>`. Multipliers, which
-/// are how strongly a user applies an update and no part of it, are 1, and what dropout draws next is in the state of a
-/// run.
+/// Makes the network that [`save_network`] wrote, with the state of its run, if there is one in the file. Layers have
+/// the types, activations, settings and freeze flags they had; adapters are those of `Box<dyn Layer<T>>`. Multipliers,
+/// which are how strongly a user applies an update and no part of it, are 1, and what dropout draws next is in the
+/// state of a run.
 ///
 /// # Errors
 /// Those of [`TensorFile::open`]; [`FileError::OtherKind`](crate::FileError::OtherKind) and
-/// [`FileError::OtherType`](crate::FileError::OtherType) as [`load_training`](crate::load_training), the former also for
-/// a file that does not say what the network is made of; [`FileError::Json`](crate::FileError::Json); those of
+/// [`FileError::OtherType`](crate::FileError::OtherType) as [`load_training`](crate::load_training), the former also
+/// for a file that does not say what the network is made of; [`FileError::Json`](crate::FileError::Json); those of
 /// [`LayerSpec::build`] and [`load_values`] for a header that describes no network, or one of other values.
 pub fn read_network<T: Scalar>(path: impl AsRef<Path>) -> Result<SavedNetwork<T>> {
     let file = TensorFile::open(path)?;

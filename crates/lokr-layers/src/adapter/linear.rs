@@ -61,8 +61,8 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     }
 
     /// The way back of [`LoKrAdapter::train_before`]: adds to the gradients of what trains and writes that of the input
-    /// over `dx`, from the gradient of the base's pre-activation and that of the updates' output. Where that of the input
-    /// is not asked for, the base's part of it is left out.
+    /// over `dx`, from the gradient of the base's pre-activation and that of the updates' output. Where that of the
+    /// input is not asked for, the base's part of it is left out.
     pub(super) fn back_before(
         &mut self,
         x: &ArrayRef2<T>,
