@@ -38,6 +38,9 @@ OPERATORS = [
     "8^5",
 ]
 MERGES = ["64x64*64x64", "16x16*256x256", "8x8*512x512", "48x24*64x32"]
+# Sizes of the layers; every layer is adapted and AdamW makes the step.
+NETWORKS = ["1024-4096-4096-4096-1024", "784-1024-1024-10", "64-256-256-10"]
+NETWORK_BATCHES = [16, 128, 512]
 # Threads that have just worked may spin for a while; nobody is measured meanwhile.
 PAUSE = 0.01
 
@@ -46,6 +49,7 @@ def rows():
     """All (job, shape, batch)."""
     out = [("base", "64x64*64x64", batch) for batch in BATCHES]
     out += [(job, shape, batch) for job in ["forward", "step"] for shape in ADAPTERS for batch in BATCHES]
+    out += [("network", sizes, batch) for sizes in NETWORKS for batch in NETWORK_BATCHES]
     out += [("apply", shape, batch) for shape in OPERATORS for batch in BATCHES]
     out += [("merge", shape, 1) for shape in MERGES]
     return out
@@ -150,7 +154,7 @@ def measure(ours, job, shape, batch, options):
     reference = ours.check()
     for peer in theirs.PEERS[job]:
         try:
-            side = Theirs(theirs.prepare(peer, job, theirs.Shape(shape), batch))
+            side = Theirs(theirs.prepare(peer, job, shape, batch))
             side.time(1)
             if not agree(reference, side.check()):
                 raise theirs.Unsupported(f"another result: {side.check()} where we have {reference}")
@@ -205,7 +209,7 @@ def memory_of_peer(peer, job, shape, batch):
 def memory_worker(peer, job, shape, batch):
     import theirs
 
-    shape, batch = theirs.Shape(shape), int(batch)
+    batch = int(batch)
     warm = theirs.prepare("torch", "base", shape, batch)
     warm.run()
     del warm
@@ -304,6 +308,21 @@ def compare_times(ours, options, out):
     for (job, peer), ratios in by_peer.items():
         mean = math.exp(statistics.fmean(map(math.log, ratios)))
         print(f"{job:<10} {peer:<15} {mean:>7.2f}   worst {min(ratios):.2f}, {len(ratios)} rows")
+    summary(out)
+
+
+def summary(out):
+    """Per row the peer that is fastest, and the rows where one is faster than we are."""
+    best = {}
+    for row in out["times"]:
+        key = row["job"], row["shape"], row["batch"]
+        if key not in best or row["ratio"] < best[key]["ratio"]:
+            best[key] = row
+    behind = [row for row in best.values() if row["ratio"] < 1]
+    print(f"\nahead of every peer in {len(best) - len(behind)} of {len(best)} rows; behind in {len(behind)}")
+    for row in sorted(behind, key=lambda row: row["ratio"]):
+        name = f"{row['job']} {row['shape']} b{row['batch']}"
+        print(f"  {name:<40} {row['peer']:<15} {row['ratio']:.2f}")
 
 
 def compare_memory(executable, options, out):

@@ -5,7 +5,7 @@
 //!
 //! | command | answer |
 //! |---|---|
-//! | `prepare JOB SHAPE BATCH` | `ready`, once data are made; JOB is `base`, `forward`, `step`, `apply` or `merge` |
+//! | `prepare JOB SHAPE BATCH` | `ready`, once data are made; the jobs are those of `compare.py` |
 //! | `run N` | nanoseconds that N runs took |
 //! | `check` | the sum of absolute values, the first, the middle and the last value of the result |
 //! | `machine` | backend and threads |
@@ -13,6 +13,7 @@
 //! Anything else is answered by `error` and a reason. The data follow a formula that the script has too.
 #![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.
 
+mod network;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -59,7 +60,10 @@ fn answer(line: &str, prepared: &mut Option<Prepared>) -> Result<String, String>
         (["prepare", job, shape, batch], prepared) => {
             *prepared = None; // Gives the memory back first.
             let batch = batch.parse().map_err(|_| format!("{batch:?} is not a batch"))?;
-            *prepared = Some(prepare(job, shape.parse()?, batch)?);
+            *prepared = Some(match *job {
+                "network" => network::prepare(shape, batch)?,
+                _ => prepare(job, shape.parse()?, batch)?,
+            });
             Ok("ready".into())
         }
         (["run", times], Some(Prepared { run, result })) => {

@@ -65,7 +65,9 @@ def prepare(peer, job, shape, batch):
     maker = PEERS[job].get(peer)
     if maker is None:
         raise Unsupported(f"{peer} has no {job}")
-    return maker(shape, batch)
+    if job == "network":
+        return maker([int(size) for size in shape.split("-")], batch)
+    return maker(Shape(shape), batch)
 
 
 # --- layers: torch alone, PEFT, LyCORIS ------------------------------------------------------------------------------
@@ -201,6 +203,111 @@ def step_lycoris(bypass):
     return make
 
 
+# --- whole networks --------------------------------------------------------------------------------------------------
+
+NETWORK_SCALE = 0.0625
+
+
+def torch_network(sizes, trained):
+    """ReLU between linear layers, frozen or trained whole."""
+    import torch
+
+    layers = []
+    for index, (inputs, outputs) in enumerate(zip(sizes, sizes[1:])):
+        linear = torch.nn.Linear(inputs, outputs)
+        weight = pattern(outputs, inputs, 13 + index) * np.sqrt(np.float32(24.0) / np.float32(inputs))
+        with torch.no_grad():
+            linear.weight.copy_(torch.from_numpy(weight))
+            linear.bias.zero_()
+        layers += [linear.requires_grad_(trained), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def network_work(network, parameters, sizes, batch):
+    """Forward, cross-entropy, backward and AdamW."""
+    import torch
+
+    x = torch.from_numpy(pattern(batch, sizes[0], 11))
+    labels = torch.arange(batch) % sizes[-1]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+    out = []
+
+    def run():
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.cross_entropy(network(x), labels)
+        loss.backward()
+        optimizer.step()
+        out[:] = [loss.item()]
+
+    return Work(run, lambda: np.float32(out[0]))
+
+
+def fill_factors(pairs):
+    """The starting values of each layer's w1 and w2."""
+    import torch
+
+    with torch.no_grad():
+        for pair in pairs:
+            for seed, parameter in enumerate(pair, start=1):
+                parameter.copy_(torch.from_numpy(pattern(*parameter.shape, seed)))
+
+
+def network_torch(sizes, batch):
+    """All weights train. They start with the adapters' change in them, so that the first loss is the others'."""
+    import torch
+
+    network = torch_network(sizes, True)
+    adapted, _ = lycoris_network(sizes, False)
+    with torch.no_grad():
+        for linear, (module, _) in zip(network[::2], adapted):
+            linear.weight += torch.from_numpy(module.get_weight(linear.weight.shape).numpy() * NETWORK_SCALE)
+    return network_work(network, list(network.parameters()), sizes, batch)
+
+
+def network_peft(sizes, batch):
+    from peft import LoKrConfig, get_peft_model
+
+    rank = max(sizes)
+    names = [str(2 * index) for index in range(len(sizes) - 1)]
+    config = LoKrConfig(r=rank, alpha=NETWORK_SCALE * rank, target_modules=names, init_weights="lycoris")
+    network = get_peft_model(torch_network(sizes, False), config).base_model.model
+    layers = network[::2]
+    fill_factors([(layer.lokr_w1["default"], layer.lokr_w2["default"]) for layer in layers])
+    return network_work(network, [p for p in network.parameters() if p.requires_grad], sizes, batch)
+
+
+def lycoris_network(sizes, bypass):
+    from lycoris.modules.lokr import LokrModule
+
+    network = torch_network(sizes, False)
+    modules = []
+    for index, linear in enumerate(network[::2]):
+        module = LokrModule(
+            f"layer{index}",
+            linear,
+            multiplier=NETWORK_SCALE,
+            lora_dim=max(sizes),
+            alpha=max(sizes),
+            factor=-1,
+            full_matrix=True,
+            bypass_mode=bypass,
+        )
+        modules.append((module, linear))
+    fill_factors([(module.lokr_w1, module.lokr_w2) for module, _ in modules])
+    return modules, network
+
+
+def network_lycoris(bypass):
+    def make(sizes, batch):
+        modules, network = lycoris_network(sizes, bypass)
+        for module, _ in modules:
+            module.apply_to()
+        parameters = [p for module, _ in modules for p in module.parameters() if p.requires_grad]
+        return network_work(network, parameters, sizes, batch)
+
+    return make
+
+
 # --- merge -----------------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +418,12 @@ PEERS = {
         "lycoris-bypass": forward_lycoris(True),
     },
     "step": {"peft": step_peft, "lycoris": step_lycoris(False), "lycoris-bypass": step_lycoris(True)},
+    "network": {
+        "torch": network_torch,
+        "peft": network_peft,
+        "lycoris": network_lycoris(False),
+        "lycoris-bypass": network_lycoris(True),
+    },
     "apply": {"fastkron": apply_fastkron, "torch": apply_torch, "numpy": apply_numpy},
     "merge": {"peft": merge_peft, "lycoris": merge_lycoris, "numpy": merge_numpy},
 }

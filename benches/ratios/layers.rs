@@ -7,9 +7,9 @@ use lokr::core::Scalar;
 use lokr::layers::{Activation, FullyConnected, GradientAt, Layer, LinearLayer, LoKrAdapter};
 use ndarray::{Array1, Array2};
 
-use crate::measure::{Contender, interleaved};
 use crate::report::{Report, Row, Section, Target};
 use crate::settings::Settings;
+use crate::support::measure::{Contender, interleaved};
 use crate::support::{Operator, Shape, generator, matrix};
 
 const SIZE: usize = 4096;

@@ -7,7 +7,6 @@
 #![allow(clippy::expect_used)] // A benchmark that cannot go on should stop, and say where.
 
 mod layers;
-mod measure;
 mod merge;
 mod operators;
 mod peak;
@@ -21,10 +20,10 @@ use std::time::Duration;
 use clap::Parser;
 use lokr::core::Scalar;
 
-use measure::Effort;
 use peak::SquareProduct;
 use report::{Form, Report};
 use settings::Settings;
+use support::measure::Effort;
 
 /// Measures rates and ratios; everything that is compared is measured in turns.
 #[derive(Debug, Parser)]

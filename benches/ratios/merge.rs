@@ -5,10 +5,10 @@ use std::hint::black_box;
 use lokr::core::Scalar;
 use ndarray::{Array2, ArrayRef2};
 
-use crate::measure::{Contender, interleaved};
 use crate::peak::{copy, pass_in_place};
 use crate::report::{Report, Row, Section, Target};
 use crate::settings::Settings;
+use crate::support::measure::{Contender, interleaved};
 use crate::support::{Operator, Shape, generator, matrix, naive_merge};
 
 const SHAPES: [Shape; 6] = [
@@ -95,7 +95,7 @@ fn measure<T: Scalar>(settings: &Settings, report: &mut Report, shape: Shape, la
     });
 
     let gigabytes = 2.0 * (height * width * size_of::<T>()) as f64 / 1e9;
-    let row = |name: String, times: &crate::measure::Times, target, naive| Row {
+    let row = |name: String, times: &crate::support::measure::Times, target, naive| Row {
         section: SECTION,
         name,
         batch: None,

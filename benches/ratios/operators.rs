@@ -5,10 +5,10 @@ use std::hint::black_box;
 use lokr::core::{KronGradients, Scalar};
 use ndarray::Array2;
 
-use crate::measure::{Contender, Times, interleaved};
 use crate::peak::{SquareProduct, copy};
 use crate::report::{Report, Row, Section, Target};
 use crate::settings::Settings;
+use crate::support::measure::{Contender, Times, interleaved};
 use crate::support::{Operator, Shape, backward_flops, forward_flops, generator, matrix, naive_apply, naive_gradients};
 
 const SHAPES: [Shape; 13] = [

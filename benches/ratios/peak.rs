@@ -6,7 +6,7 @@ use lokr::core::{Scalar, matmul_into};
 use ndarray::Array2;
 use rayon::prelude::*;
 
-use crate::measure::{Contender, Effort, Times, interleaved};
+use crate::support::measure::{Contender, Effort, Times, interleaved};
 use crate::support::{generator, matrix};
 
 /// Side of the square product that defines the peak.

@@ -1,6 +1,6 @@
 //! What is measured, and how long.
 
-use crate::measure::Effort;
+use crate::support::measure::Effort;
 
 /// What the sections need to know.
 pub struct Settings {

@@ -4,6 +4,7 @@
 mod data;
 mod flops;
 mod machine;
+pub mod measure;
 mod naive;
 mod operator;
 mod shape;

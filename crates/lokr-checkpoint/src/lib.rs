@@ -110,4 +110,4 @@ pub use network::{
     BaseCheck, LoadOptions, LoadedAdapters, SaveOptions, SavedAdapter, Updates, base_hash, load_adapters, load_cdka,
     save_adapters, save_cdka,
 };
-pub use training::{load_network, load_training, read_network, save_network, save_training};
+pub use training::{SavedNetwork, load_network, load_training, read_network, save_network, save_training};

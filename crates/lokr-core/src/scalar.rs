@@ -50,6 +50,35 @@ pub(crate) fn per_type<T: Scalar, F: PerType>(family: F) -> F::Of<T> {
     <T as sealed::Sealed>::per_type(family)
 }
 
+/// Defines a function of an element type `T` that does what a generic one, `$work`, does, and has it compiled for both
+/// types in this crate.
+///
+/// Generic code is compiled where it is used: without this, each program and each test would compile the kernels again.
+/// The methods that hand the functions out are not inlined, for then their users would.
+macro_rules! compiled_once {
+    ($(#[$doc:meta])* $visible:vis fn $name:ident($($argument:ident: $type:ty),* $(,)?) by $work:ident) => {
+        $(#[$doc])*
+        $visible fn $name<T: Scalar>($($argument: $type),*) {
+            struct Compiled;
+            impl $crate::scalar::PerType for Compiled {
+                type Of<T: Scalar> = fn($($type),*);
+
+                #[inline(never)]
+                fn f32(self) -> Self::Of<f32> {
+                    $work::<f32>
+                }
+
+                #[inline(never)]
+                fn f64(self) -> Self::Of<f64> {
+                    $work::<f64>
+                }
+            }
+            $crate::scalar::per_type::<T, _>(Compiled)($($argument),*);
+        }
+    };
+}
+pub(crate) use compiled_once;
+
 /// The element type of every matrix in this project: `f32` or `f64`.
 ///
 /// Sealed: the kernels, the decompositions and BLAS exist for these two only.

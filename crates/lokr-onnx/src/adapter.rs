@@ -96,7 +96,7 @@ pub(crate) fn inner_name<T: Scalar>(name: &str, of: &dyn Adapter<T>) -> String {
 }
 
 /// The updates that act beside the base, with what stands in front of their names.
-pub(crate) fn active<'a, T: Scalar>(of: &'a dyn Adapter<T>) -> impl Iterator<Item = (&'a str, &'a LoKrUpdate<T>)> {
+pub(crate) fn active<T: Scalar>(of: &dyn Adapter<T>) -> impl Iterator<Item = (&str, &LoKrUpdate<T>)> {
     let acts = move |name: &str| !of.is_merged() && of.is_enabled(name).unwrap_or(false);
     of.updates().into_iter().filter(move |(name, _)| acts(name))
 }
@@ -105,6 +105,7 @@ pub(crate) fn active<'a, T: Scalar>(of: &'a dyn Adapter<T>) -> impl Iterator<Ite
 pub(crate) struct Term<'u, T: Scalar> {
     /// What stands in front of the names of its values.
     pub(crate) name: String,
+    strength: T,
     pub(crate) delta: &'u Kron<'static, T>,
     /// The second factor, where it is held in Tucker form.
     pub(crate) tucker: Option<&'u TuckerFactor<T>>,
@@ -118,9 +119,34 @@ impl<T: Scalar> Term<'_, T> {
     pub(crate) fn named(&self, part: &str) -> String {
         joined(&self.name, part)
     }
+
+    /// Values that are stored. Those on the left of all are multiplied by the strength, which engines do once.
+    pub(crate) fn constant<'v>(
+        &self,
+        graph: &mut Graph,
+        part: &str,
+        shape: &[usize],
+        values: impl IntoIterator<Item = &'v T>,
+    ) -> Value {
+        let constant = graph.shaped(&self.named(part), shape, values);
+        if self.a.first().or(self.b.first()).is_none_or(|(leftmost, _)| *leftmost != part) {
+            return constant;
+        }
+        let scaling = graph.number(&self.named("lokr_scaling"), self.strength);
+        graph.node(&self.named(&format!("{part}.scaled")), "Mul", &[&constant, &scaling], Vec::new())
+    }
+
+    /// `A·Y` for each sample `Y` of `n` rows.
+    pub(crate) fn apply_a(&self, graph: &mut Graph, mut y: Value) -> Value {
+        for (part, matrix) in self.a.iter().rev() {
+            let constant = self.constant(graph, part, matrix.shape(), matrix);
+            y = graph.node(&self.named(&format!("{part}.applied")), "MatMul", &[&constant, &y], Vec::new());
+        }
+        y
+    }
 }
 
-/// `y`, and what `product` makes of each product of the updates that act, times its strength.
+/// `y`, and what `product` makes of each product of the updates that act.
 pub(crate) fn add_updates<T: Scalar>(
     graph: &mut Graph,
     name: &str,
@@ -140,44 +166,33 @@ pub(crate) fn add_updates<T: Scalar>(
                     halves(delta.b(), ["lokr_w2", "lokr_w2_a", "lokr_w2_b"]),
                 ),
             };
-            let term = Term { name, delta, tucker, a, b };
+            let term = Term { name, strength, delta, tucker, a, b };
             let delta = product(graph, &term);
-            let scaling = graph.number(&term.named("lokr_scaling"), strength);
-            let scaled = graph.node(&term.named("delta"), "Mul", &[&delta, &scaling], Vec::new());
-            y = graph.node(&term.named("sum"), "Add", &[&y, &scaled], Vec::new());
+            y = graph.node(&term.named("sum"), "Add", &[&y, &delta], Vec::new());
         }
     }
     y
 }
 
-/// `x·(A ⊗ B)ᵀ`, row by row `A·X·Bᵀ`: the product is not formed.
+/// `s·x·(A ⊗ B)ᵀ`, row by row `(s·A)·X·Bᵀ`: the product is not formed.
 fn product<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, x: &str) -> Value {
     let ((m, n), (p, q)) = (term.delta.a().dim(), term.delta.b().dim());
     let mut y = graph.reshape(&term.named("unfolded"), x, &[0, n as i64, q as i64]);
     let b_first = n * cost(&term.b) + p * cost(&term.a) <= q * cost(&term.a) + m * cost(&term.b);
     for is_b in [b_first, !b_first] {
         if !is_b {
-            y = apply_a(graph, term, y);
+            y = term.apply_a(graph, y);
             continue;
         }
         // The right half meets x first, on either side.
         for (part, matrix) in term.b.iter().rev() {
-            let constant = graph.constant(&term.named(part), matrix.view());
+            let constant = term.constant(graph, part, matrix.shape(), matrix);
             let name = term.named(&format!("{part}.transposed"));
             let transposed = graph.node(&name, "Transpose", &[&constant], Vec::new());
             y = graph.node(&term.named(&format!("{part}.applied")), "MatMul", &[&y, &transposed], Vec::new());
         }
     }
-    graph.reshape(&term.named("folded"), &y, &[0, (m * p) as i64])
-}
-
-/// `A·Y` for each sample `Y` of `n` rows.
-pub(crate) fn apply_a<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, mut y: Value) -> Value {
-    for (part, matrix) in term.a.iter().rev() {
-        let constant = graph.constant(&term.named(part), matrix.view());
-        y = graph.node(&term.named(&format!("{part}.applied")), "MatMul", &[&constant, &y], Vec::new());
-    }
-    y
+    graph.reshape(&term.named("delta"), &y, &[0, (m * p) as i64])
 }
 
 /// The stored matrices of a factor with their names, from left to right: the first of the names is that of a full one.

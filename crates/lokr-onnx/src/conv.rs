@@ -5,7 +5,7 @@ use lokr_layers::{Form, LinearLayer, LoKrUpdate, Patches};
 use ndarray::ArrayRef2;
 
 use crate::activation;
-use crate::adapter::{Term, active, add_updates, apply_a, cost, inner_name};
+use crate::adapter::{Term, active, add_updates, cost, inner_name};
 use crate::check::{joined, unknown};
 use crate::error::Result;
 use crate::graph::{Attribute, Graph, Value};
@@ -78,65 +78,83 @@ fn convolution<T: Scalar>(
     let out = weight.nrows();
     let weight = graph.shaped(&joined(name, "weight"), &patches.weight_shape(out), weight);
     let bias = linear.has_bias().then(|| graph.constant(&joined(name, "bias"), linear.bias()));
-    let x = graph.reshape(&joined(name, "channels"), x, &shape(0, patches.channels(), patches.input()));
+    let x = graph.reshape(&joined(name, "channels"), x, &shape(patches.channels(), patches.input()));
     let mut inputs = vec![x.as_str(), &weight];
     inputs.extend(bias.as_deref());
     let z = graph.node(&joined(name, "convolution"), "Conv", &inputs, settings(patches, patches.groups()));
     graph.reshape(&joined(name, "rows"), &z, &[0, (out * patches.places()) as i64])
 }
 
-/// What an update `A ⊗ B` adds to the convolution of rows, `A·(B ⋆ X)` with `B (p, q, kernel…)` on each of the `n` parts
-/// of the channels; or, where that takes fewer multiplications, `B` on what `A` makes of them.
+/// What an update `A ⊗ B` adds to the convolution of rows, `(s·A)·(B ⋆ X)` with `B (p, q, kernel…)` on each of the `n`
+/// parts of the channels; or, where that takes fewer multiplications, `B` on what `A` makes of them.
 fn product<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, patches: &Patches, x: &str) -> Value {
     let ((m, n), (p, columns)) = (term.delta.a().dim(), term.delta.b().dim());
     let (places, q) = (patches.places(), columns / patches.kernel_values());
     let plane: usize = patches.input().iter().product();
     let (of_a, of_b) = (cost(&term.a), kernel_cost(term, patches));
-    if n * of_b + of_a * p * places <= of_a * q * plane + m * of_b {
-        let y = apply_b(graph, term, patches, x);
-        let y = graph.reshape(&term.named("parts"), &y, &[-1, n as i64, (p * places) as i64]);
-        let y = apply_a(graph, term, y);
-        return graph.reshape(&term.named("folded"), &y, &[0, (m * p * places) as i64]);
-    }
-    let y = graph.reshape(&term.named("unfolded"), x, &[0, n as i64, (q * plane) as i64]);
-    let y = apply_a(graph, term, y);
-    let y = apply_b(graph, term, patches, &y);
-    graph.reshape(&term.named("folded"), &y, &[-1, (m * p * places) as i64])
+    let y = if n * of_b + of_a * p * places <= of_a * q * plane + m * of_b {
+        let y = apply_b(graph, term, patches, n, x);
+        let y = graph.reshape(&term.named("parts"), &y, &[0, n as i64, (p * places) as i64]);
+        term.apply_a(graph, y)
+    } else {
+        let y = graph.reshape(&term.named("unfolded"), x, &[0, n as i64, (q * plane) as i64]);
+        let y = term.apply_a(graph, y);
+        apply_b(graph, term, patches, m, &y)
+    };
+    graph.reshape(&term.named("delta"), &y, &[0, (m * p * places) as i64])
 }
 
-/// `B ⋆ Y` for each part `Y` of `q` channels, of any number: `(parts, p, places…)` or `(parts, p, places)`.
-fn apply_b<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, patches: &Patches, y: &str) -> Value {
-    let places = patches.places() as i64;
+/// `B ⋆ Y` for each of so many parts `Y` of `q` channels: `(batch, parts·p, places…)` or `(batch, parts, p, places)`.
+fn apply_b<T: Scalar>(graph: &mut Graph, term: &Term<'_, T>, patches: &Patches, parts: usize, y: &str) -> Value {
     let q = term.delta.b().dim().1 / patches.kernel_values();
-    let y = graph.reshape(&term.named("images"), y, &shape(-1, q, patches.input()));
     if let Some((core, a, b)) = term.tucker.map(|factor| factor.parts()) {
         let rank = b.nrows();
-        let plane = patches.input().iter().product::<usize>() as i64;
-        let y = graph.reshape(&term.named("pixels"), &y, &[0, q as i64, plane]);
-        let right = graph.constant(&term.named("lokr_w2_b"), b.view());
+        let plane = patches.input().iter().product();
+        let y = graph.reshape(&term.named("pixels"), y, &shape(parts, &[q, plane]));
+        let right = term.constant(graph, "lokr_w2_b", b.shape(), b);
         let y = graph.node(&term.named("lokr_w2_b.applied"), "MatMul", &[&right, &y], Vec::new());
-        let y = graph.reshape(&term.named("ranks"), &y, &shape(0, rank, patches.input()));
-        let core = graph.shaped(&term.named("lokr_t2"), &[&[rank, rank], patches.kernel()].concat(), core);
-        let y = convolve(graph, &term.named("lokr_t2.applied"), patches, &y, &core);
-        let y = graph.reshape(&term.named("places"), &y, &[0, rank as i64, places]);
-        let left = graph.constant(&term.named("lokr_w2_a"), a.view());
+        let y = graph.reshape(&term.named("ranks"), &y, &shape(parts * rank, patches.input()));
+        let core = term.constant(graph, "lokr_t2", &[&[rank, rank], patches.kernel()].concat(), core);
+        let y = convolve(graph, term, "lokr_t2", (patches, parts), (&y, &core));
+        let y = graph.reshape(&term.named("places"), &y, &shape(parts, &[rank, patches.places()]));
+        let left = term.constant(graph, "lokr_w2_a", a.shape(), a);
         let left = graph.node(&term.named("lokr_w2_a.transposed"), "Transpose", &[&left], Vec::new());
         return graph.node(&term.named("lokr_w2_a.applied"), "MatMul", &[&left, &y], Vec::new());
     }
+    let mut y = graph.reshape(&term.named("images"), y, &shape(parts * q, patches.input()));
     // The right half, or the whole factor, has the kernel.
-    let mut parts = term.b.iter().rev();
-    let mut y = y;
-    if let Some((part, kernel)) = parts.next() {
-        let rows = kernel.nrows();
-        let constant = graph.shaped(&term.named(part), &[&[rows, q], patches.kernel()].concat(), kernel);
-        y = convolve(graph, &term.named(&format!("{part}.applied")), patches, &y, &constant);
-        for (part, left) in parts {
-            y = graph.reshape(&term.named("places"), &y, &[0, left.ncols() as i64, places]);
-            let constant = graph.constant(&term.named(part), left.view());
-            y = graph.node(&term.named(&format!("{part}.applied")), "MatMul", &[&constant, &y], Vec::new());
-        }
+    let mut matrices = term.b.iter().rev();
+    if let Some((part, kernel)) = matrices.next() {
+        let constant = term.constant(graph, part, &[&[kernel.nrows(), q], patches.kernel()].concat(), kernel);
+        y = convolve(graph, term, part, (patches, parts), (&y, &constant));
+    }
+    for (part, left) in matrices {
+        y = graph.reshape(&term.named("places"), &y, &shape(parts, &[left.ncols(), patches.places()]));
+        let constant = term.constant(graph, part, left.shape(), left);
+        y = graph.node(&term.named(&format!("{part}.applied")), "MatMul", &[&constant, &y], Vec::new());
     }
     y
+}
+
+/// The convolution of each of so many parts of the channels with the same kernel.
+fn convolve<T: Scalar>(
+    graph: &mut Graph,
+    term: &Term<'_, T>,
+    part: &str,
+    (patches, parts): (&Patches, usize),
+    (x, kernel): (&str, &str),
+) -> Value {
+    let repeated;
+    let kernel = match parts {
+        1 => kernel,
+        _ => {
+            let repeats: Vec<i64> = [parts as i64, 1].into_iter().chain(patches.kernel().iter().map(|_| 1)).collect();
+            let repeats = graph.integers(&term.named(&format!("{part}.repeats")), &repeats);
+            repeated = graph.node(&term.named(&format!("{part}.repeated")), "Tile", &[kernel, &repeats], Vec::new());
+            &repeated
+        }
+    };
+    graph.node(&term.named(&format!("{part}.applied")), "Conv", &[x, kernel], settings(patches, parts))
 }
 
 /// Multiplications of [`apply_b`] for one part.
@@ -148,13 +166,9 @@ fn kernel_cost<T: Scalar>(term: &Term<'_, T>, patches: &Patches) -> usize {
     }
 }
 
-fn convolve(graph: &mut Graph, name: &str, patches: &Patches, x: &str, kernel: &str) -> Value {
-    graph.node(name, "Conv", &[x, kernel], settings(patches, 1))
-}
-
-/// `(first, channels, axes…)`.
-fn shape(first: i64, channels: usize, axes: &[usize]) -> Vec<i64> {
-    [first, channels as i64].into_iter().chain(integers(axes)).collect()
+/// `(batch, channels, axes…)`.
+fn shape(channels: usize, axes: &[usize]) -> Vec<i64> {
+    [0, channels as i64].into_iter().chain(integers(axes)).collect()
 }
 
 fn integers(sizes: &[usize]) -> impl Iterator<Item = i64> {

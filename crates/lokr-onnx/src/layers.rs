@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 
 use crate::check::{joined, unknown};
 use crate::error::Result;
-use crate::graph::{Attribute, Graph, Value};
+use crate::graph::{Attribute, Graph, Value, is_wide};
 use crate::{activation, adapter, conv, plain};
 
 /// The output of `layer`, whose values have `name` in front of theirs, for the input `x`.
@@ -53,6 +53,7 @@ pub(crate) fn pre_activation<T: Scalar>(
     }
 }
 
+/// `x·Wᵀ + bias`. In `f64` not by `Gemm`, whose bias tract takes for `f32`.
 fn gemm<T: Scalar>(
     graph: &mut Graph,
     name: &str,
@@ -63,6 +64,17 @@ fn gemm<T: Scalar>(
 ) -> Value {
     let weight = graph.constant(&joined(name, "weight"), weight);
     let bias = (with_bias && linear.has_bias()).then(|| graph.constant(&joined(name, "bias"), linear.bias()));
+    if is_wide::<T>() {
+        let factor = match transposed {
+            0 => weight,
+            _ => graph.node(&joined(name, "weight.transposed"), "Transpose", &[&weight], Vec::new()),
+        };
+        let product = graph.node(&joined(name, "product"), "MatMul", &[&x, &factor], Vec::new());
+        return match bias {
+            Some(bias) => graph.node(&joined(name, "linear"), "Add", &[&product, &bias], Vec::new()),
+            None => product,
+        };
+    }
     let mut inputs = vec![x.as_str(), &weight];
     inputs.extend(bias.as_deref());
     graph.node(&joined(name, "linear"), "Gemm", &inputs, vec![Attribute::Int("transB", transposed)])

@@ -10,5 +10,5 @@ mod network;
 mod run;
 mod state;
 
-pub use network::{load_network, read_network, save_network};
+pub use network::{SavedNetwork, load_network, read_network, save_network};
 pub use run::{load_training, save_training};

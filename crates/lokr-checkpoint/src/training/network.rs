@@ -23,8 +23,8 @@ const RUN: &str = "training.";
 /// [`save_training`](crate::save_training) does.
 ///
 /// The values lie under `network.` and their names in the network. What the network is made of, its layers with their
-/// types, sizes, activations, settings and whether they are frozen, is in the header as a [`LayerSpec`] in JSON, so that
-/// [`read_network`] makes the network from the file alone. A network with layers that do not say what they are
+/// types, sizes, activations, settings and whether they are frozen, is in the header as a [`LayerSpec`] in JSON, so
+/// that [`read_network`] makes the network from the file alone. A network with layers that do not say what they are
 /// ([`Form`](lokr_layers::Form)) is written without; [`load_network`] fills one that is made in the same way.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ const RUN: &str = "training.";
 /// let file = folder.path().join("network.safetensors");
 /// save_network(&file, &adapter, None)?;
 ///
-/// let (read, _) = read_network::<f32>(&file)?;
+/// let read = read_network::<f32>(&file)?.network;
 /// let x = Array2::from_elem((2, 6), 1.0);
 /// assert_eq!(read.predict(&x)?, adapter.predict(&x)?); // the frozen base came along
 ///
@@ -112,23 +112,31 @@ pub fn load_network<T: Scalar>(path: impl AsRef<Path>, network: &mut dyn Layer<T
     load(&file, network).in_file(file.path())
 }
 
-/// Makes the network that [`save_network`] wrote, with the state of its run, if there is one in the file. Layers have the
-/// types, activations, settings and freeze flags they had; adapters are those of `Box<dyn Layer<T>>`. Multipliers, which
-/// are how strongly a user applies an update and no part of it, are 1, and what dropout draws next is in the state of a
-/// run.
+/// A network of a file, and the state of the run that trains it, if that is there too.
+pub struct SavedNetwork<T: Scalar> {
+    /// The network.
+    pub network: Box<dyn Layer<T>>,
+    /// The state of its run.
+    pub run: Option<TrainingState<T>>,
+}
+
+/// Makes the network that [`save_network`] wrote, with the state of its run, if there is one in the file. Layers have
+/// the types, activations, settings and freeze flags they had; adapters are those of `Box<dyn Layer<T>>`. Multipliers,
+/// which are how strongly a user applies an update and no part of it, are 1, and what dropout draws next is in the
+/// state of a run.
 ///
 /// # Errors
 /// Those of [`TensorFile::open`]; [`FileError::OtherKind`](crate::FileError::OtherKind) and
-/// [`FileError::OtherType`](crate::FileError::OtherType) as [`load_training`](crate::load_training), the former also for
-/// a file that does not say what the network is made of; [`FileError::Json`](crate::FileError::Json); those of
+/// [`FileError::OtherType`](crate::FileError::OtherType) as [`load_training`](crate::load_training), the former also
+/// for a file that does not say what the network is made of; [`FileError::Json`](crate::FileError::Json); those of
 /// [`LayerSpec::build`] and [`load_values`] for a header that describes no network, or one of other values.
-pub fn read_network<T: Scalar>(path: impl AsRef<Path>) -> Result<(Box<dyn Layer<T>>, Option<TrainingState<T>>)> {
+pub fn read_network<T: Scalar>(path: impl AsRef<Path>) -> Result<SavedNetwork<T>> {
     let file = TensorFile::open(path)?;
     check_format(&file, NETWORK)?;
     read(&file).in_file(file.path())
 }
 
-fn read<T: Scalar>(file: &TensorFile) -> Result<(Box<dyn Layer<T>>, Option<TrainingState<T>>)> {
+fn read<T: Scalar>(file: &TensorFile) -> Result<SavedNetwork<T>> {
     let without = || FileError::OtherKind {
         expected: "network with a description of its layers",
         found: "a network without".to_owned(),
@@ -137,7 +145,7 @@ fn read<T: Scalar>(file: &TensorFile) -> Result<(Box<dyn Layer<T>>, Option<Train
     let spec: LayerSpec = serde_json::from_str(text)?;
     let mut network = spec.build::<T>()?;
     let run = load(file, &mut network)?;
-    Ok((network, run))
+    Ok(SavedNetwork { network, run })
 }
 
 fn load<T: Scalar>(file: &TensorFile, network: &mut dyn Layer<T>) -> Result<Option<TrainingState<T>>> {

@@ -2,8 +2,8 @@
 
 use crate::support::build::{Folder, cause};
 use lokr_checkpoint::{
-    BaseCheck, CheckpointError as E, Dialect, FileError, LoadOptions, ModuleError, SaveOptions, TensorFile, Updates,
-    base_hash, load_adapters, read_network, save_adapters, save_network, write_tensors,
+    BaseCheck, CheckpointError as E, Dialect, FileError, LoadOptions, ModuleError, SaveOptions, SavedNetwork,
+    TensorFile, Updates, base_hash, load_adapters, read_network, save_adapters, save_network, write_tensors,
 };
 use lokr_core::Scalar;
 use lokr_layers::{
@@ -77,7 +77,7 @@ fn comes_back<T: Scalar>(network: &Sequential<T>, x: &Array2<T>) {
     let folder = Folder::new();
     let file = folder.path("network");
     save_network(&file, network, None).unwrap();
-    let (read, run) = read_network::<T>(&file).unwrap();
+    let SavedNetwork { network: read, run } = read_network::<T>(&file).unwrap();
     assert!(run.is_none());
     assert_eq!(LayerSpec::of(&read).unwrap(), LayerSpec::of(network).unwrap());
     assert_eq!(read.predict(x).unwrap(), network.predict(x).unwrap());

@@ -11,7 +11,7 @@ use super::step::{Step, Steps};
 use super::walk::Walk;
 use crate::gemm::limits::{FLOPS_PER_PARTIAL, PARTIAL_SUMS, large_matrix_bytes};
 use crate::gemm::{Blend, Threads, views, with_scratch};
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, compiled_once};
 
 /// Rows of a batch on their way back: the input, the gradient of the output, and where the gradient of the input goes.
 pub(crate) struct Rows<'r, T> {
@@ -20,10 +20,19 @@ pub(crate) struct Rows<'r, T> {
     pub(crate) dx: ArrayViewMut2<'r, T>,
 }
 
-/// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward intermediates
-/// are computed again, block by block, and shared by all gradients. With `α = 0` nothing is read. The shapes must have
-/// been checked.
-pub(crate) fn backward<T: Scalar>(
+compiled_once! {
+    /// Adds `α·∂/∂Mₜ` to `gradients[t]` for every step `t`, and sets `dX ← α·stepsᵀ(dY) + β·dX`. The forward
+    /// intermediates are computed again, block by block, and shared by all gradients. With `α = 0` nothing is read. The
+    /// shapes must have been checked.
+    pub(crate) fn backward(
+        steps: &[Step<'_, T>],
+        blend: Blend<T>,
+        batch: Rows<'_, T>,
+        gradients: &mut [ArrayViewMut2<'_, T>],
+    ) by whole_batch
+}
+
+fn whole_batch<T: Scalar>(
     steps: &[Step<'_, T>],
     blend: Blend<T>,
     batch: Rows<'_, T>,

@@ -9,11 +9,15 @@ use super::step::{Step, Steps};
 use super::walk::Walk;
 use crate::gemm::limits::large_matrix_bytes;
 use crate::gemm::{Blend, Threads, with_scratch};
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, compiled_once};
 
-/// `Y ← α·steps(X) + β·Y` for the rows of `x`; with `β = 0`, `y` may hold anything, with `α = 0`
-/// so may `x` and the steps. The shapes must have been checked.
-pub(crate) fn forward<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) {
+compiled_once! {
+    /// `Y ← α·steps(X) + β·Y` for the rows of `x`; with `β = 0`, `y` may hold anything, with `α = 0`
+    /// so may `x` and the steps. The shapes must have been checked.
+    pub(crate) fn forward(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) by rows
+}
+
+fn rows<T: Scalar>(steps: &[Step<'_, T>], blend: Blend<T>, x: &ArrayRef2<T>, y: &mut ArrayRef2<T>) {
     if x.nrows() == 0 {
         return;
     }

@@ -5,10 +5,20 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 use super::blend::Blend;
 use super::threads::Threads;
 use super::{embedded, limits, strips};
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, compiled_once};
 
-/// `C ← α·A·B + β·C`; the shapes must have been checked.
-pub(crate) fn product<T: Scalar>(
+compiled_once! {
+    /// `C ← α·A·B + β·C`; the shapes must have been checked.
+    pub(crate) fn product(
+        blend: Blend<T>,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        c: ArrayViewMut2<'_, T>,
+        threads: Threads,
+    ) by dispatched
+}
+
+fn dispatched<T: Scalar>(
     blend: Blend<T>,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,

@@ -6,10 +6,11 @@ use super::blend::Blend;
 use super::kernel::Strided;
 use super::limits::THREADED_STRIPS_FLOPS;
 use super::scratch::with_scratch;
+use super::strips::{self, multiply};
 use super::threads::Threads;
-use super::{strips, views};
+use super::views;
 use crate::error::{KronError, Result};
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, compiled_once};
 
 /// A matrix `W (out, in)` laid out for `Y = X·Wᵀ`, in strips of neighbouring outputs.
 ///
@@ -101,6 +102,18 @@ impl<T: Scalar> PackedMatrix<T> {
         let (out, inputs) = self.dim;
         let flops = 2 * x.len() * out;
         let threads = Threads::All.for_flops(flops, THREADED_STRIPS_FLOPS).unless_woken(flops);
-        strips::multiply(blend, x, &self.strips, inputs, y, threads);
+        by_strips(blend, x, &self.strips, inputs, y, threads);
     }
+}
+
+compiled_once! {
+    /// [`strips::multiply`].
+    fn by_strips(
+        blend: Blend<T>,
+        x: &[T],
+        strips: &[T],
+        inputs: usize,
+        y: ArrayViewMut2<'_, T>,
+        threads: Threads,
+    ) by multiply
 }

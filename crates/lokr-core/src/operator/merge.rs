@@ -14,7 +14,7 @@ use crate::gemm::kernel::add_row;
 use crate::gemm::limits::MERGE_TASK;
 use crate::gemm::views::row_major;
 use crate::memory;
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, compiled_once};
 
 impl<T: Scalar> Kron<'_, T> {
     /// The whole product as a matrix of its own, `(m·p, n·q)`: `m·n·p·q` values of memory.
@@ -141,10 +141,14 @@ fn multiplied<'m, T: Scalar>(factors: &[CowArray<'m, T, Ix2>]) -> Result<CowArra
     others.iter().try_fold(first.clone(), |product, factor| Ok(CowArray::from(kron_dense(&product, factor)?)))
 }
 
-/// `W ← W + s·(A ⊗ B)`.
-fn add<T: Scalar>(s: T, a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut w: ArrayViewMut2<'_, T>) {
+compiled_once! {
+    /// `W ← W + s·(A ⊗ B)`.
+    fn add(s: T, a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, w: ArrayViewMut2<'_, T>) by add_rows
+}
+
+fn add_rows<T: Scalar>(s: T, a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut w: ArrayViewMut2<'_, T>) {
     if w.strides()[0].unsigned_abs() < w.strides()[1].unsigned_abs() {
-        return add(s, a.reversed_axes(), b.reversed_axes(), w.reversed_axes());
+        return add_rows(s, a.reversed_axes(), b.reversed_axes(), w.reversed_axes());
     }
     let (p, q) = b.dim();
     let (a, b) = (row_major(CowArray::from(a)), row_major(CowArray::from(b)));

@@ -24,14 +24,43 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
         LayerError::check_shape(TYPE_NAME, "y", (batch, self.base.output_size()), y.dim())
     }
 
-    /// The backward of what has been checked.
-    fn back(
+    /// The way back, to the input where its gradient is asked for.
+    fn back(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: Option<&mut ArrayRef2<T>>) -> Result<()> {
+        if !self.training.has_input {
+            return Err(LayerError::BackwardBeforeForward { layer: TYPE_NAME });
+        }
+        let inputs = self.training.input.view().dim();
+        LayerError::check_shape(TYPE_NAME, "dy", (inputs.0, self.base.output_size()), dy.dim())?;
+        if let Some(dx) = &dx {
+            LayerError::check_shape(TYPE_NAME, "dx", inputs, dx.dim())?;
+        }
+        let activation = self.base.as_linear().map(|linear| linear.activation());
+        let before = self.placement == DeltaPlacement::BeforeActivation;
+        if at == GradientAt::PreActivation && !before && activation != Some(Activation::Identity) {
+            return Err(LayerError::NoPreActivation { layer: TYPE_NAME });
+        }
+        // Out of the adapter for so long, so that they can be read while gradients are written.
+        let (input, mut stored_dz) = (self.training.input.take(), self.training.dz.take());
+        let mut stored_dx = self.training.dx.take();
+        let (x, asked) = (input.view(), dx.is_some());
+        let result = match dx {
+            Some(dx) => self.back_checked(activation, (dy, at), &x, &mut stored_dz, (dx, asked)),
+            None => stored_dx
+                .try_resize(inputs)
+                .and_then(|mut dx| self.back_checked(activation, (dy, at), &x, &mut stored_dz, (&mut dx, asked))),
+        };
+        (self.training.input, self.training.dz, self.training.dx) = (input, stored_dz, stored_dx);
+        result
+    }
+
+    /// The way back of what has been checked. `dx` means nothing where it is not asked for.
+    fn back_checked(
         &mut self,
         activation: Option<Activation>,
         (dy, at): (&ArrayRef2<T>, GradientAt),
         x: &ArrayRef2<T>,
         stored_dz: &mut Buffer<T>,
-        dx: &mut ArrayRef2<T>,
+        (dx, asked): (&mut ArrayRef2<T>, bool),
     ) -> Result<()> {
         let dz_memory;
         let dz = match activation {
@@ -44,9 +73,9 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
             _ => dy, // nothing lies between the two
         };
         match activation {
-            Some(_) if self.base.patches().is_some() => self.back_patches((x, dz), dx),
-            Some(_) if self.placement == DeltaPlacement::BeforeActivation => self.back_before(x, (dz, dz), dx),
-            Some(_) => self.back_before(x, (dz, dy), dx),
+            Some(_) if self.base.patches().is_some() => self.back_patches((x, dz), (dx, asked)),
+            Some(_) if self.placement == DeltaPlacement::BeforeActivation => self.back_before(x, (dz, dz), (dx, asked)),
+            Some(_) => self.back_before(x, (dz, dy), (dx, asked)),
             None => {
                 self.back_base(dy, at, dx)?;
                 self.back_updates(x, dy, dx)
@@ -171,22 +200,11 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> Layer<T> for LoKrAdapter<T, L> {
     }
 
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
-        if !self.training.has_input {
-            return Err(LayerError::BackwardBeforeForward { layer: TYPE_NAME });
-        }
-        let batch = self.training.input.view().nrows();
-        LayerError::check_shape(TYPE_NAME, "dy", (batch, self.base.output_size()), dy.dim())?;
-        LayerError::check_shape(TYPE_NAME, "dx", (batch, self.base.input_size()), dx.dim())?;
-        let activation = self.base.as_linear().map(|linear| linear.activation());
-        let before = self.placement == DeltaPlacement::BeforeActivation;
-        if at == GradientAt::PreActivation && !before && activation != Some(Activation::Identity) {
-            return Err(LayerError::NoPreActivation { layer: TYPE_NAME });
-        }
-        // Out of the adapter for so long, so that they can be read while gradients are written.
-        let (input, mut stored_dz) = (self.training.input.take(), self.training.dz.take());
-        let result = self.back(activation, (dy, at), &input.view(), &mut stored_dz, dx);
-        (self.training.input, self.training.dz) = (input, stored_dz);
-        result
+        self.back(dy, at, Some(dx))
+    }
+
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, at: GradientAt) -> Result<()> {
+        self.back(dy, at, None)
     }
 
     fn visit(&self, visitor: Visitor<'_, T>) {

@@ -61,20 +61,28 @@ impl<T: Scalar, L: Layer<T> + Clone> LoKrAdapter<T, L> {
     }
 
     /// The way back of [`LoKrAdapter::train_before`]: adds to the gradients of what trains and writes that of the input
-    /// over `dx`, from the gradient of the base's pre-activation and that of the updates' output.
+    /// over `dx`, from the gradient of the base's pre-activation and that of the updates' output. Where that of the
+    /// input is not asked for, the base's part of it is left out.
     pub(super) fn back_before(
         &mut self,
         x: &ArrayRef2<T>,
         (of_base, of_updates): (&ArrayRef2<T>, &ArrayRef2<T>),
-        dx: &mut ArrayRef2<T>,
+        (dx, asked): (&mut ArrayRef2<T>, bool),
     ) -> Result<()> {
         if self.updates.decomposing().is_some() {
             return self.back_decomposed(x, of_base, dx);
         }
-        if self.base_trains() {
-            linear_mut(&mut self.base)?.train_backward_into(x, of_base, dx)?;
-        } else {
-            linear(&self.base)?.input_gradient_into(of_base, dx)?;
+        match (self.base_trains(), asked) {
+            (true, true) => linear_mut(&mut self.base)?.train_backward_into(x, of_base, dx)?,
+            (true, false) => linear_mut(&mut self.base)?.accumulate_gradients(x, of_base)?,
+            (false, true) => linear(&self.base)?.input_gradient_into(of_base, dx)?,
+            (false, false) => {}
+        }
+        if !asked {
+            if self.frozen {
+                return Ok(());
+            }
+            dx.fill(T::zero()); // The updates add to it.
         }
         self.back_updates(x, of_updates, dx)
     }
@@ -184,7 +192,7 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
     /// Makes one matrix of the input's size, which [`LinearLayer::train_backward_into`] does not need.
     fn accumulate_gradients(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>) -> Result<()> {
         let mut dx = memory::zeros("an input gradient", x.dim())?;
-        self.train_backward_into(x, dz, &mut dx)
+        self.back_before(x, (dz, dz), (&mut dx, false))
     }
 
     fn train_pre_activation_into(&mut self, x: &ArrayRef2<T>, z: &mut ArrayRef2<T>) -> Result<()> {
@@ -193,7 +201,7 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LinearLayer<T> for LoKrAdapter<T,
     }
 
     fn train_backward_into(&mut self, x: &ArrayRef2<T>, dz: &ArrayRef2<T>, dx: &mut ArrayRef2<T>) -> Result<()> {
-        self.back_before(x, (dz, dz), dx)
+        self.back_before(x, (dz, dz), (dx, true))
     }
 
     fn keeps_forward(&self) -> bool {

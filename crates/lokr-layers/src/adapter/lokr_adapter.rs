@@ -71,6 +71,8 @@ pub(super) struct TrainingState<T: Scalar> {
     pub(super) activation: ActivationState<T>,
     /// Gradient of the pre-activation.
     pub(super) dz: Buffer<T>,
+    /// Of the input, where nobody asks for it.
+    pub(super) dx: Buffer<T>,
     pub(super) dora: DoraPass<T>,
     pub(super) walk: Walk<T>,
     /// Memory for the next gains.
@@ -84,6 +86,7 @@ impl<T: Scalar> TrainingState<T> {
             input: Buffer::new(),
             activation: ActivationState::new(),
             dz: Buffer::new(),
+            dx: Buffer::new(),
             dora: DoraPass::new(),
             walk: Walk::new(),
             spare_gains: None,

@@ -55,11 +55,12 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
     pub(super) fn back_patches(
         &mut self,
         (x, dz): (&ArrayRef2<T>, &ArrayRef2<T>),
-        dx: &mut ArrayRef2<T>,
+        (dx, asked): (&mut ArrayRef2<T>, bool),
     ) -> Result<()> {
         let patches = self.base.patches().cloned();
         let mut walk = self.training.walk.take();
-        let result = walk.backward(patches.as_deref(), (x, dz), dx, &mut |x, dz, dx| self.back_before(x, (dz, dz), dx));
+        let result =
+            walk.backward(patches.as_deref(), (x, dz), dx, &mut |x, dz, dx| self.back_before(x, (dz, dz), (dx, asked)));
         self.training.walk = walk;
         result
     }

@@ -20,6 +20,45 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
         LayerError::check_shape(Self::name(), "x", (x.nrows(), self.input_size()), x.dim())?;
         LayerError::check_shape(Self::name(), "y", (x.nrows(), self.output_size()), y.dim())
     }
+
+    /// The way back, to the input where its gradient is asked for.
+    fn back(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: Option<&mut ArrayRef2<T>>) -> Result<()> {
+        if !self.ran_forward {
+            return Err(LayerError::BackwardBeforeForward { layer: Self::name() });
+        }
+        let inputs = self.input.view().dim();
+        LayerError::check_shape(Self::name(), "dy", (inputs.0, self.output_size()), dy.dim())?;
+        if let Some(dx) = &dx {
+            LayerError::check_shape(Self::name(), "dx", inputs, dx.dim())?;
+        }
+        let scratch;
+        let dz = match (at, self.kernel.activation()) {
+            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
+            (GradientAt::Output, activation) => {
+                let mut dz = self.dz.try_resize(dy.dim())?;
+                self.activation_state.backward_into(activation, dy, &mut dz);
+                scratch = dz;
+                &*scratch
+            }
+        };
+        let (patches, kernel, x) = (Some(&*self.patches), &mut self.kernel, self.input.view());
+        match dx {
+            Some(dx) if kernel.is_frozen() => {
+                self.walk.input_gradient(patches, (dz, dx), &mut |dz, dx| kernel.input_gradient_into(dz, dx))
+            }
+            Some(dx) => {
+                self.walk.backward(patches, (&x, dz), dx, &mut |x, dz, dx| kernel.train_backward_into(x, dz, dx))
+            }
+            None if kernel.is_frozen() => Ok(()),
+            None => {
+                let mut unasked = self.dx.try_resize(inputs)?;
+                self.walk.backward(patches, (&x, dz), &mut unasked, &mut |x, dz, dx| {
+                    dx.fill(T::zero());
+                    kernel.accumulate_gradients(x, dz)
+                })
+            }
+        }
+    }
 }
 
 impl<T: Scalar, const N: usize> Layer<T> for Conv<T, N> {
@@ -55,28 +94,11 @@ impl<T: Scalar, const N: usize> Layer<T> for Conv<T, N> {
     }
 
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
-        if !self.ran_forward {
-            return Err(LayerError::BackwardBeforeForward { layer: Self::name() });
-        }
-        let batch = self.input.view().nrows();
-        LayerError::check_shape(Self::name(), "dy", (batch, self.output_size()), dy.dim())?;
-        LayerError::check_shape(Self::name(), "dx", (batch, self.input_size()), dx.dim())?;
-        let scratch;
-        let dz = match (at, self.kernel.activation()) {
-            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
-            (GradientAt::Output, activation) => {
-                let mut dz = self.dz.try_resize(dy.dim())?;
-                self.activation_state.backward_into(activation, dy, &mut dz);
-                scratch = dz;
-                &*scratch
-            }
-        };
-        let (patches, kernel) = (Some(&*self.patches), &mut self.kernel);
-        if kernel.is_frozen() {
-            return self.walk.input_gradient(patches, (dz, dx), &mut |dz, dx| kernel.input_gradient_into(dz, dx));
-        }
-        let x = self.input.view();
-        self.walk.backward(patches, (&x, dz), dx, &mut |x, dz, dx| kernel.train_backward_into(x, dz, dx))
+        self.back(dy, at, Some(dx))
+    }
+
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, at: GradientAt) -> Result<()> {
+        self.back(dy, at, None)
     }
 
     fn visit(&self, visitor: Visitor<'_, T>) {
@@ -136,6 +158,7 @@ impl<T: Scalar, const N: usize> Layer<T> for Conv<T, N> {
         self.input.clear();
         self.activation_state.clear();
         self.dz.clear();
+        self.dx.clear();
         self.walk = Walk::new();
     }
 

@@ -61,6 +61,8 @@ pub struct Conv<T, const N: usize> {
     pub(super) ran_forward: bool,
     pub(super) activation_state: ActivationState<T>,
     pub(super) dz: Buffer<T>,
+    /// The gradient of the input, where nobody asks for it.
+    pub(super) dx: Buffer<T>,
     pub(super) walk: Walk<T>,
 }
 
@@ -184,6 +186,7 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
             ran_forward: false,
             activation_state: ActivationState::new(),
             dz: Buffer::new(),
+            dx: Buffer::new(),
             walk: Walk::new(),
         }
     }

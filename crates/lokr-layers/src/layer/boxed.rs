@@ -41,6 +41,9 @@ impl<T: Scalar> Layer<T> for Box<dyn Layer<T>> {
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
         (**self).backward_into(dy, at, dx)
     }
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, at: GradientAt) -> Result<()> {
+        (**self).backward_parameters(dy, at)
+    }
     fn visit(&self, visitor: Visitor<'_, T>) {
         (**self).visit(visitor);
     }

@@ -76,6 +76,18 @@ pub trait Layer<T: Scalar>: Send + Sync {
     /// [`LayerError::BackwardBeforeForward`], [`LayerError::Shape`], [`LayerError::NoPreActivation`].
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()>;
 
+    /// [`Layer::backward_into`] where nobody asks for the gradient of the input, as at the start of a network: adds to
+    /// the gradients of the trainable parameters, with the same bits.
+    ///
+    /// Layers with a weight save the product with it; others compute the gradient and drop it.
+    ///
+    /// # Errors
+    /// As [`Layer::backward_into`].
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, at: GradientAt) -> Result<()> {
+        let mut dx = memory::zeros("an input gradient", (dy.nrows(), self.input_size()))?;
+        self.backward_into(dy, at, &mut dx)
+    }
+
     /// Shows every trainable parameter, in order: its name, its values, and its gradient if there is one.
     fn visit(&self, visitor: Visitor<'_, T>);
 

@@ -17,6 +17,33 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
     fn check_columns(argument: &'static str, expected: usize, matrix: &ArrayRef2<T>) -> Result<()> {
         LayerError::check_shape(Self::name(), argument, (matrix.nrows(), expected), matrix.dim())
     }
+
+    /// The way back, to the input where its gradient is asked for.
+    fn back(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: Option<&mut ArrayRef2<T>>) -> Result<()> {
+        if !self.ran_forward {
+            return Err(LayerError::BackwardBeforeForward { layer: Self::name() });
+        }
+        let batch = self.input.view().nrows();
+        LayerError::check_shape(Self::name(), "dy", (batch, self.output_size()), dy.dim())?;
+        if let Some(dx) = &dx {
+            LayerError::check_shape(Self::name(), "dx", (batch, self.input_size()), dx.dim())?;
+        }
+        let scratch;
+        let dz = match (at, self.activation) {
+            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
+            (GradientAt::Output, activation) => {
+                let mut dz = self.dz.try_resize(dy.dim())?;
+                self.activation_state.backward_into(activation, dy, &mut dz);
+                scratch = dz;
+                &*scratch
+            }
+        };
+        if !self.frozen {
+            accumulate(Self::storage(), self.biased, &mut self.gradients, &self.input.view(), dz)?;
+        }
+        let Some(dx) = dx else { return Ok(()) };
+        Ok(matmul_into(T::one(), dz, &Self::storage().out_by_in(self.weights.view()), T::zero(), dx)?)
+    }
 }
 
 impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
@@ -48,26 +75,11 @@ impl<T: Scalar, O: Orientation> Layer<T> for Linear<T, O> {
     }
 
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
-        if !self.ran_forward {
-            return Err(LayerError::BackwardBeforeForward { layer: Self::name() });
-        }
-        let batch = self.input.view().nrows();
-        LayerError::check_shape(Self::name(), "dy", (batch, self.output_size()), dy.dim())?;
-        LayerError::check_shape(Self::name(), "dx", (batch, self.input_size()), dx.dim())?;
-        let scratch;
-        let dz = match (at, self.activation) {
-            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
-            (GradientAt::Output, activation) => {
-                let mut dz = self.dz.try_resize(dy.dim())?;
-                self.activation_state.backward_into(activation, dy, &mut dz);
-                scratch = dz;
-                &*scratch
-            }
-        };
-        if !self.frozen {
-            accumulate(Self::storage(), self.biased, &mut self.gradients, &self.input.view(), dz)?;
-        }
-        Ok(matmul_into(T::one(), dz, &Self::storage().out_by_in(self.weights.view()), T::zero(), dx)?)
+        self.back(dy, at, Some(dx))
+    }
+
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, at: GradientAt) -> Result<()> {
+        self.back(dy, at, None)
     }
 
     fn visit(&self, visitor: Visitor<'_, T>) {

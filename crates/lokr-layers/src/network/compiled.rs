@@ -118,8 +118,8 @@ impl<T: Scalar> CompiledNetwork<T> {
     /// # Cost
     /// Copies all weights once.
     /// # Errors
-    /// [`LayerError::NotCompilable`] as [`supports_compilation`]; [`LayerError::InvalidSetting`] for a `max_batch` of 0;
-    /// [`LayerError::Kron`] where memory is refused.
+    /// [`LayerError::NotCompilable`] as [`supports_compilation`]; [`LayerError::InvalidSetting`] for a `max_batch` of
+    /// 0; [`LayerError::Kron`] where memory is refused.
     pub fn new(network: &dyn Layer<T>, max_batch: usize) -> Result<Self> {
         if max_batch == 0 {
             return Err(LayerError::invalid("max_batch", 0, "at least 1"));

@@ -37,6 +37,35 @@ impl<T: Scalar> Sequential<T> {
         }
         step(&**last, hidden.as_deref().unwrap_or(x), y)
     }
+
+    /// Takes `dy` back through the layers from the last to `first`, and on to its input if there is a place for that
+    /// gradient.
+    fn back(
+        &mut self,
+        dy: &ArrayRef2<T>,
+        at: GradientAt,
+        first: usize,
+        mut dx: Option<&mut ArrayRef2<T>>,
+    ) -> Result<()> {
+        let last = self.between.len();
+        for (i, layer) in self.layers.iter_mut().enumerate().skip(first).rev() {
+            // The output of layer i − 1 is kept by layer i where it needs it, so its place is free for the gradient.
+            let (before, after) = self.between.split_at_mut(i);
+            let output = after.first().map(Buffer::view);
+            let (dy, at) = match &output {
+                Some(dy) if i < last => (&**dy, GradientAt::Output),
+                _ => (dy, at),
+            };
+            match (before.last_mut(), &mut dx) {
+                (Some(gradient), _) if i > first => {
+                    layer.backward_into(dy, at, &mut gradient.try_resize((dy.nrows(), layer.input_size()))?)?;
+                }
+                (_, Some(dx)) => layer.backward_into(dy, at, dx)?,
+                (_, None) => layer.backward_parameters(dy, at)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<T: Scalar> Layer<T> for Sequential<T> {
@@ -80,23 +109,14 @@ impl<T: Scalar> Layer<T> for Sequential<T> {
 
     fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
         self.check(("dx", dx.dim()), ("dy", dy.dim()))?;
-        let last = self.between.len();
-        for (i, layer) in self.layers.iter_mut().enumerate().rev() {
-            // The output of layer i − 1 is kept by layer i where it needs it, so its place is free for the gradient.
-            let (before, after) = self.between.split_at_mut(i);
-            let output = after.first().map(Buffer::view);
-            let (dy, at) = match &output {
-                Some(dy) if i < last => (&**dy, GradientAt::Output),
-                _ => (dy, at),
-            };
-            match before.last_mut() {
-                Some(gradient) => {
-                    layer.backward_into(dy, at, &mut gradient.try_resize((dy.nrows(), layer.input_size()))?)?;
-                }
-                None => layer.backward_into(dy, at, dx)?,
-            }
-        }
-        Ok(())
+        self.back(dy, at, 0, Some(dx))
+    }
+
+    /// Ends at the first layer that has parameters to train.
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, at: GradientAt) -> Result<()> {
+        LayerError::check_shape(TYPE_NAME, "dy", (dy.nrows(), self.output_size()), dy.dim())?;
+        let first = self.layers.iter().position(|layer| layer.parameter_count() > 0);
+        first.map_or(Ok(()), |first| self.back(dy, at, first, None))
     }
 
     fn visit(&self, visitor: Visitor<'_, T>) {

@@ -186,11 +186,23 @@ impl<T: Scalar> Layer<T> for Embedding<T> {
         read
     }
 
-    fn backward_into(&mut self, dy: &ArrayRef2<T>, _at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
+    fn backward_into(&mut self, dy: &ArrayRef2<T>, at: GradientAt, dx: &mut ArrayRef2<T>) -> Result<()> {
+        if let Some(batch) = self.batch {
+            LayerError::check_shape(TYPE_NAME, "dx", (batch, self.input_size()), dx.dim())?;
+        }
+        self.backward_parameters(dy, at)?;
+        let values = self.table.values.ncols();
+        for (dy, mut dx) in dy.rows().into_iter().zip(dx.rows_mut()) {
+            let mut to = dx.iter_mut();
+            to.by_ref().take(self.columns).for_each(|to| *to = T::zero());
+            to.zip(dy.iter().skip(self.columns * values)).for_each(|(to, &from)| *to = from);
+        }
+        Ok(())
+    }
+
+    fn backward_parameters(&mut self, dy: &ArrayRef2<T>, _at: GradientAt) -> Result<()> {
         let batch = self.batch.ok_or(LayerError::BackwardBeforeForward { layer: TYPE_NAME })?;
         LayerError::check_shape(TYPE_NAME, "dy", (batch, self.output_size()), dy.dim())?;
-        LayerError::check_shape(TYPE_NAME, "dx", (batch, self.input_size()), dx.dim())?;
-        let values = self.table.values.ncols();
         if !self.frozen {
             let gradient = self.table.accumulate()?;
             let mut tokens = self.tokens.iter();
@@ -201,11 +213,6 @@ impl<T: Scalar> Layer<T> for Embedding<T> {
                     gradient.row_mut(token).iter_mut().zip(from.by_ref()).for_each(|(to, &from)| *to += from);
                 }
             }
-        }
-        for (dy, mut dx) in dy.rows().into_iter().zip(dx.rows_mut()) {
-            let mut to = dx.iter_mut();
-            to.by_ref().take(self.columns).for_each(|to| *to = T::zero());
-            to.zip(dy.iter().skip(self.columns * values)).for_each(|(to, &from)| *to = from);
         }
         Ok(())
     }

@@ -65,7 +65,6 @@ pub(super) struct Step<'n, T: Scalar> {
     values: Buffer<T>,
     y: Buffer<T>,
     dy: Buffer<T>,
-    dx: Buffer<T>,
 }
 
 /// What a step found on its way.
@@ -87,9 +86,9 @@ impl<'n, T: Scalar> Step<'n, T> {
         settings: StepSettings,
         ranks: &'n dyn AllReduce<T>,
     ) -> Self {
-        let [x, values, y, dy, dx] = std::array::from_fn(|_| Buffer::new());
+        let [x, values, y, dy] = std::array::from_fn(|_| Buffer::new());
         let (exchange, random, labels) = (Exchange::new(ranks), RandomStates::default(), Vec::new());
-        Self { network, optimizer, loss, settings, exchange, random, x, labels, values, y, dy, dx }
+        Self { network, optimizer, loss, settings, exchange, random, x, labels, values, y, dy }
     }
 
     /// One step on the samples at `indices`, which have been checked.
@@ -182,10 +181,10 @@ impl<'n, T: Scalar> Step<'n, T> {
         };
         let x = self.x.view();
         let outputs = (x.nrows(), self.network.output_size());
-        let (mut y, mut dy, mut dx) = (self.y.resize(outputs), self.dy.resize(outputs), self.dx.resize(x.dim()));
+        let (mut y, mut dy) = (self.y.resize(outputs), self.dy.resize(outputs));
         self.network.forward_into(&x, &mut y)?;
         let sum = self.loss.part_gradient_into(&y, targets, weight, &mut dy)?;
-        self.network.backward_into(&dy, self.loss.gradient_at(), &mut dx)?;
+        self.network.backward_parameters(&dy, self.loss.gradient_at())?;
         Ok(sum)
     }
 }

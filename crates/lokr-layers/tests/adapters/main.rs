@@ -19,6 +19,7 @@ mod named;
 mod named_updates;
 mod parameters_by_name;
 mod parameters_change;
+mod parameters_only;
 #[cfg(feature = "serde")]
 mod serialize;
 mod stacked;

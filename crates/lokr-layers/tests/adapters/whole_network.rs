@@ -183,7 +183,8 @@ fn layers_without_a_compiled_form_are_named_without_trying() {
     named(Box::new(contradiction), "block.own", "Contradiction");
 }
 
-/// A base without a weight matrix that does not train makes no gradients of its own, and what of it was frozen stays so.
+/// A base without a weight matrix that does not train makes no gradients of its own, and what of it was frozen stays
+/// so.
 #[test]
 fn a_frozen_base_without_a_weight_matrix_keeps_no_gradients() {
     let mut inside = Sequential::empty();

@@ -150,7 +150,7 @@ fn export_all<T: Scalar>(prefix: &str) -> usize {
                     continue;
                 }
             };
-            let is_kron = model.operators().any(|operator| operator == "MatMul");
+            let is_kron = model.initializers().any(|name| name.contains("lokr_"));
             assert!(adapters == Adapters::Apart || !is_kron, "{name}");
             if let Some(folder) = &folder {
                 let suffix = if adapters == Adapters::Merged { "-merged" } else { "" };

@@ -1,5 +1,5 @@
-//! Optimizers, read and written by `serde`: their settings and groups, checked when they are read. What one remembers of
-//! past gradients belongs to a network, and is in the state that [`Optimizer::save_state`](super::Optimizer) gives.
+//! Optimizers, read and written by `serde`: their settings and groups, checked when they are read. What one remembers
+//! of past gradients belongs to a network, and is in the state that [`Optimizer::save_state`](super::Optimizer) gives.
 
 use lokr_core::Scalar;
 use serde::de::Error as _;
