@@ -9,7 +9,9 @@
 //! ```
 //!
 //! The folder then holds, for each task, `NAME.csv` (a line for each step), `NAME.run` (the state of the run) and the
-//! adapter in the dialects of PEFT and LyCORIS, and `loss.svg`, a picture of all three.
+//! adapter in the dialects of PEFT and LyCORIS, and `loss.svg`, a picture of all three. `base.safetensors` has the base
+//! as PyTorch's layers hold it and `answers.safetensors` what the adapted networks make of some digits:
+//! `tests/interop/three_adapters.py` compares PEFT and LyCORIS with those.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -20,14 +22,15 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use lokr_checkpoint::{
-    Dialect, LoadOptions, Overwrite, SaveOptions, load_adapters, load_training, save_adapters, save_training,
+    Dialect, FloatType, LoadOptions, Overwrite, SaveOptions, Tensor, load_adapters, load_training, save_adapters,
+    save_training, write_tensors,
 };
 use lokr_layers::rand::{SeedableRng, rngs::SmallRng, seq::SliceRandom};
 use lokr_layers::{
     Activation, Adam, AdamW, CrossEntropy, Dense, Init, Layer, LoKrSettings, Progress, Samples, Schedule, Select,
     Sequential, StepReport, Targets, Trainer, Training, TrainingLog, accuracy, named_values,
 };
-use ndarray::{Array2, ArrayView1, Axis, concatenate};
+use ndarray::{Array2, ArrayView, ArrayView1, Axis, Dimension, concatenate, s};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Network = Sequential<f32>;
@@ -102,6 +105,7 @@ fn main() -> Result<()> {
     let base = train_base(&train)?;
     println!("base: {:.1} % of {} digits it has not seen", percent(&base, &test)?, test.labels.len());
 
+    let mut answers = BTreeMap::from([("digits".to_owned(), as_f32(&test.images.slice(s![..64, ..])))]);
     let mut losses = Vec::new();
     for (index, task) in TASKS.into_iter().enumerate() {
         let (train, killed) = (train.shown(task), index == 1);
@@ -117,6 +121,8 @@ fn main() -> Result<()> {
         } else {
             run(&mut network, task, &train, &folder, None)?
         };
+        let answer = network.predict(&test.images.slice(s![..64, ..]))?;
+        answers.insert(task.name.to_owned(), as_f32(&answer.view()));
         losses.push((task, report));
         for (dialect, file) in [(Dialect::Peft, ""), (Dialect::Lycoris, ".safetensors")] {
             let options = SaveOptions { overwrite: Overwrite::Replace, ..SaveOptions::to(dialect) };
@@ -124,6 +130,8 @@ fn main() -> Result<()> {
         }
     }
 
+    write_tensors(folder.join("answers.safetensors"), &answers, &BTreeMap::new(), Overwrite::Replace)?;
+    write_tensors(folder.join("base.safetensors"), &as_torch(&base)?, &BTreeMap::new(), Overwrite::Replace)?;
     serve(&base, &test, &folder)?;
     std::fs::write(folder.join("loss.svg"), picture(&losses)?)?;
     println!("\nlogs, runs, adapters and loss.svg are in {}", folder.display());
@@ -141,6 +149,15 @@ fn train_base(train: &Digits) -> Result<Network> {
     Trainer::new(CrossEntropy::new()).epochs(30).fit(&mut network, &mut Adam::new(2e-3)?, &train.samples()?)?;
     network.share(Select::all())?;
     Ok(network)
+}
+
+fn as_f32<D: Dimension>(values: &ArrayView<'_, f32, D>) -> Tensor {
+    Tensor::from_array(values, FloatType::F32)
+}
+
+/// The values of the base by their names, weights as `(out, in)`.
+fn as_torch(base: &Network) -> Result<BTreeMap<String, Tensor>> {
+    Ok(named_values(base)?.into_iter().map(|(name, values)| (name, as_f32(&values.t()))).collect())
 }
 
 /// The base, held once, with an adapter of its own.
