@@ -23,11 +23,11 @@
 //! halves. The initializers have the names of the network's values, such as `q.weight`, `q.lokr_w1` and `q.lora_A`, and
 //! `q.lokr_scaling` is what `A` is multiplied by, of a LoRA its `lora_B`: whoever replaces these replaces the adapter.
 //!
-//! Of a convolution `B` is the kernel of a `Conv` for each of the `n` parts of the channels (groups with the same kernel,
-//! which `Tile` repeats, so that the batch stays an axis of its own), and `A` a `MatMul` over what that makes of them; of
-//! a low-rank `B` the right half has the kernel, of one in Tucker form the core. Where that is no form of the update it
-//! goes into the weight of its layer, as if that layer were merged: convolutions of several groups, decomposed weights,
-//! and factors whose columns cut through the kernel.
+//! Of a convolution `B` is the kernel of a `Conv` for each of the `n` parts of the channels (groups with the same
+//! kernel, which `Tile` repeats, so that the batch stays an axis of its own), and `A` a `MatMul` over what that makes
+//! of them; of a low-rank `B` the right half has the kernel, of one in Tucker form the core. Where that is no form of
+//! the update it goes into the weight of its layer, as if that layer were merged: convolutions of several groups,
+//! decomposed weights, and factors whose columns cut through the kernel.
 //!
 //! # Engines
 //! `tests/onnx` of the repository runs such files in tract (Rust) and in onnxruntime (Python) and compares the answers.

@@ -4,7 +4,8 @@
 //! `(out, in/groups·K)`, is multiplied with what lies under the kernel at each place. So whatever is done with a linear
 //! layer is done with a convolution, a Kronecker update of that matrix included, once rows are cut into patches.
 //!
-//! - `sizes`: [`ConvSizes`], the sizes as data; `geometry`: [`Patches`], which value of a row lies where in which patch.
+//! - `sizes`: [`ConvSizes`], the sizes as data.
+//! - `geometry`: [`Patches`], which value of a row lies where in which patch.
 //! - `copy`: patches cut out of rows, results put into rows, and both ways back.
 //! - `walk`: `Walk`, a computation on patches, made block by block so that not all patches exist at a time.
 //! - `groups`: the same where each group of outputs sees channels of its own.

@@ -3,8 +3,8 @@
 use super::schedule::Schedule;
 use super::step::StepSettings;
 
-/// The settings of a [`Training`](super::Training) that are plain data: all but the loss, samples, callbacks, logs, what
-/// is saved and resumed, and the communicator, which are given where the run is made. Set there too, read by
+/// The settings of a [`Training`](super::Training) that are plain data: all but the loss, samples, callbacks, logs,
+/// what is saved and resumed, and the communicator, which are given where the run is made. Set there too, read by
 /// [`Training::settings`](super::Training::settings), and put on another run by
 /// [`Training::with_settings`](super::Training::with_settings).
 ///
