@@ -7,7 +7,8 @@
 //! - `schedule`: [`Schedule`], how the learning rate changes.
 //! - `clip`: [`clip_gradient_norm`] and [`clip_gradient_values`], gradients that are too long, made shorter.
 //! - `trainer`: [`Trainer`], the door; `settings`: [`Training`], a run with all its settings; `ranks`: those of
-//!   a run on several ranks; `plain_settings`: [`TrainingSettings`], those that are plain data; `serialize`: by `serde`.
+//!   a run on several ranks.
+//! - `plain_settings`: [`TrainingSettings`], those that are plain data; `serialize`: by `serde`.
 //! - `run`: the loop; `step`: one step; `order`: the order of the samples; `watch`: early stopping and plateaus.
 //! - `communicator`: [`Communicator`] and [`AllReduce`], the ranks that train one network together; `exchange`: their
 //!   gradients, added up; `agreement`: what they must have in common; `random`: what each part of a batch draws.

@@ -23,7 +23,7 @@ use crate::error::{LayerError, Result};
 ///
 /// let update = LoKrSettings::<f32>::new().rank(2).alpha(1.0).update((12, 20))?;
 /// let spec = update.spec();
-/// assert_eq!((spec.scaling, spec.terms[0].b_rank), (0.5, None)); // of a B of (4, 5), which a rank of 2 makes full
+/// assert_eq!((spec.scaling, spec.terms[0].b_rank), (0.5, Some(2))); // of a B of (4, 5)
 /// assert_eq!(spec.build::<f32>()?.parameter_count(), update.parameter_count());
 /// # Ok::<(), lokr_layers::LayerError>(())
 /// ```

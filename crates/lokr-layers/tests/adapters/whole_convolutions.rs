@@ -111,21 +111,21 @@ fn the_form_of_a_convolution_has_the_names_of_the_field() {
     assert_eq!(sizes(patches), [[5, 6], [2, 3], [2, 1], [1, 0], [1, 2]].map(|sizes| sizes.to_vec()));
 }
 
-/// Another size, or number of outputs.
-type Change = dyn Fn(&mut ConvSizes, &mut usize);
+/// Of sizes and of the channels of the output.
+type Change<'c> = &'c dyn Fn(&mut ConvSizes, &mut usize);
 
 #[test]
 fn descriptions_of_what_there_cannot_be_are_refused() {
     let layer: Conv2d<f64> = conv(&ConvGeometry::new(4, [5, 6], [2, 3]).groups(2), 6, Activation::Tanh);
     let spec = |layer: &dyn Layer<f64>| LayerSpec::of(layer).unwrap();
-    let refused = |change: &Change| {
+    let refused = |change: Change<'_>| {
         let mut spec = spec(&layer);
         if let LayerSpec::Conv(conv) = &mut spec {
             change(&mut conv.sizes, &mut conv.outputs);
         }
         spec.build::<f64>().map(drop).unwrap_err()
     };
-    let settings: [&Change; 8] = [
+    let settings: [Change<'_>; 8] = [
         &|sizes, _| sizes.stride.push(1),
         &|sizes, _| sizes.kernel.truncate(1),
         &|sizes, _| sizes.input.extend([1, 1]),
