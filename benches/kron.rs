@@ -186,7 +186,7 @@ const ROWS: usize = 64;
 /// A batch whose rows use different adapters of one base, 1024 → 1024: in one pass, and with a forward for each adapter
 /// on its rows. The base alone is what no way can be faster than.
 fn serving(c: &mut Criterion) {
-    const SIDE: usize = 1024;
+    const SIDE: usize = 4096;
     let mut group = c.benchmark_group("mixed batch f32");
     group.throughput(Throughput::Elements(ROWS as u64));
     let rng = &mut generator();

@@ -39,29 +39,30 @@ pub(crate) fn save(path: &Path, points: &[Point], machine: &str) -> Result<(), B
 
 fn chart(area: &Area<'_>, title: &str, curves: [Vec<(usize, f64)>; 4]) -> Result<(), Box<dyn Error>> {
     area.draw_text(title, &text(16), (20, 8))?;
-    let sizes = || curves.iter().flatten().map(|(size, _)| *size as f64);
+    let bits = || curves.iter().flatten().map(|(size, _)| size.ilog2());
     let values = || curves.iter().flatten().map(|(_, value)| *value);
-    let range = |least: f64, most: f64| (0.8 * least..1.25 * most).log_scale();
-    let least = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(f64::INFINITY, f64::min);
-    let most = |numbers: &mut dyn Iterator<Item = f64>| numbers.fold(0.0, f64::max);
-    let (left, right) = (least(&mut sizes()), most(&mut sizes()));
-    let (bottom, top) = (least(&mut values()), most(&mut values()));
+    let (first, last) = (bits().min().unwrap_or(0), bits().max().unwrap_or(0));
+    let (bottom, top) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
+    // Sizes are powers of two, whose exponents stand on a plain axis.
     let mut chart = ChartBuilder::on(area)
         .margin(12)
         .margin_top(34)
         .x_label_area_size(28)
         .y_label_area_size(56)
-        .build_cartesian_2d(range(left, right), range(bottom, top))?;
+        .build_cartesian_2d(f64::from(first) - 0.3..f64::from(last) + 0.3, (0.8 * bottom..1.25 * top).log_scale())?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
+        .max_light_lines(0)
         .bold_line_style(GRID)
         .axis_style(INK)
         .label_style(text(12))
+        .x_labels((last - first + 1) as usize)
+        .x_label_formatter(&|bits| format!("{}", bits.exp2()))
+        .y_label_formatter(&|value| format!("{value}"))
         .x_desc("size of the layer")
         .draw()?;
     for (curve, color) in curves.into_iter().zip(COLORS) {
-        let points: Vec<(f64, f64)> = curve.into_iter().map(|(size, value)| (size as f64, value)).collect();
+        let points: Vec<(f64, f64)> = curve.into_iter().map(|(size, value)| (f64::from(size.ilog2()), value)).collect();
         chart.draw_series(LineSeries::new(points.iter().copied(), color.stroke_width(2)))?;
         chart.draw_series(points.into_iter().map(|point| Circle::new(point, 3, color.filled())))?;
     }
