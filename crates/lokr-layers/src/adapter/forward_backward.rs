@@ -12,7 +12,7 @@ use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::{
     Adapter, GradientAt, GradientVisitorMut, Layer, LinearLayer, RowUpdates, ValueVisitor, ValueVisitorMut, Visitor,
-    VisitorMut,
+    VisitorMut, pre_activation_gradient,
 };
 use crate::patches::Patches;
 use crate::update::{DeltaPlacement, LoKrUpdate, TYPE_NAME};
@@ -62,16 +62,8 @@ impl<T: Scalar, L: Layer<T> + Clone + 'static> LoKrAdapter<T, L> {
         stored_dz: &mut Buffer<T>,
         (dx, asked): (&mut ArrayRef2<T>, bool),
     ) -> Result<()> {
-        let dz_memory;
-        let dz = match activation {
-            Some(activation) if at == GradientAt::Output && activation != Activation::Identity => {
-                let mut dz = stored_dz.try_resize(dy.dim())?;
-                self.training.activation.backward_into(activation, dy, &mut dz);
-                dz_memory = dz;
-                &*dz_memory
-            }
-            _ => dy, // nothing lies between the two
-        };
+        let state = &self.training.activation;
+        let dz = &*pre_activation_gradient(state, activation.unwrap_or_default(), (dy, at), stored_dz)?;
         match activation {
             Some(_) if self.base.patches().is_some() => self.back_patches((x, dz), (dx, asked)),
             Some(_) if self.placement == DeltaPlacement::BeforeActivation => self.back_before(x, (dz, dz), (dx, asked)),

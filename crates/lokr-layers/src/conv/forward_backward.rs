@@ -6,10 +6,10 @@ use lokr_core::Scalar;
 use ndarray::ArrayRef2;
 
 use super::parameters::Conv;
-use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::layer::{
     Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, ValueVisitor, ValueVisitorMut, Visitor, VisitorMut,
+    pre_activation_gradient,
 };
 use crate::patches::{Patches, Walk};
 
@@ -31,16 +31,7 @@ impl<T: Scalar, const N: usize> Conv<T, N> {
         if let Some(dx) = &dx {
             LayerError::check_shape(Self::name(), "dx", inputs, dx.dim())?;
         }
-        let scratch;
-        let dz = match (at, self.kernel.activation()) {
-            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
-            (GradientAt::Output, activation) => {
-                let mut dz = self.dz.try_resize(dy.dim())?;
-                self.activation_state.backward_into(activation, dy, &mut dz);
-                scratch = dz;
-                &*scratch
-            }
-        };
+        let dz = &*pre_activation_gradient(&self.activation_state, self.kernel.activation(), (dy, at), &mut self.dz)?;
         let (patches, kernel, x) = (Some(&*self.patches), &mut self.kernel, self.input.view());
         match dx {
             Some(dx) if kernel.is_frozen() => {

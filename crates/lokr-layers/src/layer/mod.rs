@@ -8,6 +8,7 @@
 //! - `boxed`: `Box<dyn Layer<T>>` as a layer.
 //! - `named`: parameters by name, read, set and loaded as a whole; `validate`: looked at before that.
 //! - `axes`: inputs of more than two axes.
+//! - `pre_activation`: from the gradient a layer is given to that of its pre-activation.
 //! - `rows`: [`RowUpdates`], which update each row of a batch uses.
 //!
 //! A layer of your own implements [`Layer`]; then it can be adapted, chained and trained like those of this crate.
@@ -20,6 +21,7 @@ mod boxed;
 mod form;
 mod merges;
 mod named;
+mod pre_activation;
 mod rows;
 mod traits;
 mod validate;
@@ -29,6 +31,7 @@ pub use axes::{as_rows, predict_axes};
 pub use form::Form;
 pub use merges::{Merges, Restore};
 pub use named::{LoadReport, Loading, load_parameters, load_values, named_parameters, named_values, set_parameter};
+pub(crate) use pre_activation::pre_activation_gradient;
 pub use rows::RowUpdates;
 pub(crate) use traits::require_gradients;
 pub use traits::{Adapter, Layer, LinearLayer};

@@ -10,7 +10,7 @@ use crate::activation::Activation;
 use crate::error::{LayerError, Result};
 use crate::layer::{
     Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor,
-    VisitorMut,
+    VisitorMut, pre_activation_gradient,
 };
 
 impl<T: Scalar, O: Orientation> Linear<T, O> {
@@ -28,16 +28,7 @@ impl<T: Scalar, O: Orientation> Linear<T, O> {
         if let Some(dx) = &dx {
             LayerError::check_shape(Self::name(), "dx", (batch, self.input_size()), dx.dim())?;
         }
-        let scratch;
-        let dz = match (at, self.activation) {
-            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
-            (GradientAt::Output, activation) => {
-                let mut dz = self.dz.try_resize(dy.dim())?;
-                self.activation_state.backward_into(activation, dy, &mut dz);
-                scratch = dz;
-                &*scratch
-            }
-        };
+        let dz = &*pre_activation_gradient(&self.activation_state, self.activation, (dy, at), &mut self.dz)?;
         if !self.frozen {
             accumulate(Self::storage(), self.biased, &mut self.gradients, &self.input.view(), dz)?;
         }

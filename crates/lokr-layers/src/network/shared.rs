@@ -14,7 +14,7 @@ use crate::buffer::Buffer;
 use crate::error::{LayerError, Result};
 use crate::layer::{
     Form, GradientAt, GradientVisitorMut, Layer, LinearLayer, Merges, ValueVisitor, ValueVisitorMut, Visitor,
-    VisitorMut,
+    VisitorMut, pre_activation_gradient,
 };
 use crate::patches::{Patches, Walk};
 
@@ -133,16 +133,7 @@ impl<T: Scalar> Layer<T> for Shared<T> {
         let batch = self.rows.ok_or(LayerError::BackwardBeforeForward { layer })?;
         LayerError::check_shape(layer, "dy", (batch, self.layer.0.output_size()), dy.dim())?;
         LayerError::check_shape(layer, "dx", (batch, self.layer.0.input_size()), dx.dim())?;
-        let scratch;
-        let dz = match (at, linear.activation()) {
-            (GradientAt::PreActivation, _) | (GradientAt::Output, Activation::Identity) => dy,
-            (GradientAt::Output, activation) => {
-                let mut dz = self.dz.try_resize(dy.dim())?;
-                self.activation.backward_into(activation, dy, &mut dz);
-                scratch = dz;
-                &*scratch
-            }
-        };
+        let dz = &*pre_activation_gradient(&self.activation, linear.activation(), (dy, at), &mut self.dz)?;
         let patches = self.layer.0.patches().map(Arc::as_ref);
         self.walk.input_gradient(patches, (dz, dx), &mut |dz, dx| linear.input_gradient_into(dz, dx))
     }
