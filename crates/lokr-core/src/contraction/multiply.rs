@@ -3,9 +3,9 @@
 use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, is_narrow, narrow, outer, outer_into};
+use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, is_narrow, narrow, outer, outer_into, transpose};
 use crate::gemm::limits::{SHARED_COLUMNS, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
-use crate::gemm::{Blend, Threads, product, strips, views, with_scratch};
+use crate::gemm::{Blend, Threads, product, views, with_scratch};
 use crate::scalar::Scalar;
 
 /// `Y ← α·m·X + β·Y` along the middle axis.
@@ -135,7 +135,7 @@ fn with_transposed<T: Scalar>(m: Strided<'_, T>, d_out: usize, d_in: usize, work
         return work(m.transposed());
     }
     with_scratch(d_out * d_in, |scratch| {
-        strips::transpose(m.data, d_in, scratch, d_out);
+        transpose(m.data, d_in, d_out, scratch, d_out);
         work(Strided::rows(scratch, d_out));
     });
 }

@@ -7,7 +7,7 @@ use super::block::Part;
 use super::multiply::multiply;
 use super::operand::Operand;
 use super::scale::scale;
-use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, outer};
+use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, outer, transpose};
 use crate::gemm::limits::{ROWS_FOR_STRIPS, SMALL_GRADIENT, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
 use crate::gemm::{Blend, Threads, prefers_blas, product, strips, views};
 use crate::scalar::Scalar;
@@ -67,7 +67,7 @@ impl<'a, T: Scalar> Step<'a, T> {
     {
         let mut step = self.reborrow();
         if let (false, Some(rows)) = (memory.is_empty(), self.operand.matrix().and_then(|matrix| matrix.to_slice())) {
-            strips::transpose(rows, self.d_in(), memory, self.d_out());
+            transpose(rows, self.d_in(), self.d_out(), memory, self.d_out());
             step.operand = Operand::Matrix(views::view(memory, self.d_out()).reversed_axes());
         }
         step

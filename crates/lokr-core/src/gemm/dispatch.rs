@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2, ArrayViewMut2};
 
 use super::blend::Blend;
 use super::threads::Threads;
-use super::{embedded, limits, strips};
+use super::{embedded, limits, panels, strips};
 use crate::scalar::{Scalar, compiled_once};
 
 compiled_once! {
@@ -45,6 +45,12 @@ fn dispatched<T: Scalar>(
     let (a_t, b_t) = (a.reversed_axes(), b.reversed_axes());
     if strips::product(blend, a, b, &mut c, threads)
         || strips::product(blend, b_t, a_t, &mut c.view_mut().reversed_axes(), threads)
+    {
+        return;
+    }
+    if limits::lays_out_panels()
+        && (panels::product(blend, a, b, &mut c, threads)
+            || panels::product(blend, b_t, a_t, &mut c.view_mut().reversed_axes(), threads))
     {
         return;
     }

@@ -6,6 +6,7 @@
 //! - `details`: [`BackendDetails`], its version and its kernels on this machine.
 //! - `embedded`: the call of the general embedded product.
 //! - `strips`: products of a batch with a large weight, strip by strip of the result's columns.
+//! - `panels`: products of large matrices, both laid out piece by piece.
 //! - `packed`: [`PackedMatrix`], a weight laid out in strips once.
 //! - `kernel`: products of small matrices, in vector registers.
 //! - `views`: slices and matrices read as other matrices.
@@ -26,6 +27,7 @@ pub(crate) mod limits;
 mod machine;
 mod matmul;
 mod packed;
+mod panels;
 mod scratch;
 pub(crate) mod strips;
 mod threads;

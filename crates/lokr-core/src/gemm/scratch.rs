@@ -5,6 +5,9 @@ use std::thread::LocalKey;
 
 use crate::scalar::{PerType, Scalar, per_type};
 
+/// Bytes of a cache line, and of the widest registers.
+pub(super) const LINE: usize = 64;
+
 /// Buffers of one thread that nobody uses now.
 type Pool<T> = RefCell<Vec<Vec<T>>>;
 
@@ -25,15 +28,18 @@ impl PerType for Pools {
     }
 }
 
-/// Runs `work` with `length` values of unspecified content. The buffer belongs to the thread and is kept for its next
-/// use; a nested call gets a buffer of its own.
+/// Runs `work` with `length` values of unspecified content, which begin with a cache line: registers that lie across two
+/// lines are read at half the rate. The buffer belongs to the thread and is kept for its next use; a nested call gets a
+/// buffer of its own.
 pub(crate) fn with_scratch<T: Scalar, R>(length: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     let pool = per_type::<T, _>(Pools);
     let mut buffer = pool.with_borrow_mut(Vec::pop).unwrap_or_default();
-    if buffer.len() < length {
-        buffer.resize(length, T::zero());
+    let line = LINE / size_of::<T>();
+    if buffer.len() < length + line {
+        buffer.resize(length + line, T::zero());
     }
-    let result = work(&mut buffer[..length]);
+    let start = buffer.as_ptr().align_offset(LINE).min(line);
+    let result = work(&mut buffer[start..start + length]);
     pool.with_borrow_mut(|pool| pool.push(buffer));
     result
 }
@@ -52,5 +58,6 @@ mod tests {
         });
         let again = with_scratch(4, |a: &mut [f64]| a.as_ptr());
         assert_eq!(outer, again);
+        assert_eq!(outer.align_offset(LINE), 0);
     }
 }

@@ -8,11 +8,12 @@ use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use rayon::prelude::*;
 
 use super::blend::Blend;
-use super::kernel::{Strided, dot_into, outer_into};
+use super::kernel::{Strided, dot_into, outer_into, transpose};
 use super::limits::{
-    LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE, NEAR_STRIP_ROWS, SIDE_BY_SIDE, STRIP_COLUMNS, STRIP_DEPTH, STRIP_ROWS,
-    TRANSPOSED_TOGETHER, UNPACKED_COLUMNS, UNPACKED_ROWS, near_bytes,
+    LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE, NEAR_STRIP_ROWS, PANEL_ROWS, SIDE_BY_SIDE, STRIP_COLUMNS, STRIP_DEPTH,
+    STRIP_ROWS, UNPACKED_COLUMNS, UNPACKED_ROWS, UNPACKED_ROWS_BY_PANELS, lays_out_panels, near_bytes,
 };
+use super::panels;
 use super::scratch::with_scratch;
 use super::threads::Threads;
 use crate::scalar::Scalar;
@@ -35,7 +36,15 @@ pub(super) fn product<T: Scalar>(
     }
     let (Some(a), Some(b)) = (a.to_slice(), Strided::one(b)) else { return false };
     let a = Strided::rows(a, k);
-    let few = m <= UNPACKED_ROWS;
+    let unpacked = match (lays_out_panels(), b.row) {
+        (false, _) => UNPACKED_ROWS,
+        (true, 1) => UNPACKED_ROWS_BY_PANELS[0],
+        (true, _) => UNPACKED_ROWS_BY_PANELS[1],
+    };
+    let few = m <= unpacked;
+    if !few && lays_out_panels() {
+        return false;
+    }
     let far = m > STRIP_ROWS && m.saturating_mul(k * size_of::<T>()) > near_bytes();
     if far || (!few && n < STRIP_COLUMNS) {
         return false;
@@ -120,28 +129,7 @@ fn copy_rows<T: Scalar>(b: Strided<'_, T>, to: &mut [T], width: usize) {
             to.copy_from_slice(&from[..width]);
         }
     } else {
-        transpose(b.data, b.col, to, width);
-    }
-}
-
-/// Writes `width` rows of `from`, each `stride` values after the one before, as the columns of `to`.
-pub(crate) fn transpose<T: Scalar>(from: &[T], stride: usize, to: &mut [T], width: usize) {
-    let depth = to.len() / width;
-    let mut rows = from.chunks(stride);
-    let mut column = 0;
-    while column + TRANSPOSED_TOGETHER <= width {
-        let group: [&[T]; TRANSPOSED_TOGETHER] =
-            std::array::from_fn(|_| rows.next().map_or(&[][..], |row| &row[..depth]));
-        for (k, to) in to.chunks_exact_mut(width).enumerate() {
-            let to = &mut to[column..column + TRANSPOSED_TOGETHER];
-            for (to, row) in to.iter_mut().zip(&group) {
-                *to = row[k];
-            }
-        }
-        column += TRANSPOSED_TOGETHER;
-    }
-    for (column, row) in (column..width).zip(rows) {
-        to.chunks_exact_mut(width).zip(row).for_each(|(to, &value)| to[column] = value);
+        transpose(b.data, b.col, width, to, width);
     }
 }
 
@@ -163,6 +151,9 @@ pub(crate) fn multiply<T: Scalar>(
     threads: Threads,
 ) {
     let a = Strided::rows(a, k);
+    if lays_out_panels() && c.nrows() >= PANEL_ROWS {
+        return panels::with_strips(blend, a, strips, k, &mut c, threads);
+    }
     in_strips(&mut c, STRIP_COLUMNS, threads, |strip, c| {
         let width = c.ncols();
         let strip = Strided::rows(&strips[strip * STRIP_COLUMNS * k..][..width * k], width);

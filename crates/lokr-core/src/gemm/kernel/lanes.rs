@@ -142,6 +142,24 @@ lanes!(
     mask_store_ptr_f64s
 );
 
+/// Asks for the cache line of an address that will be used soon, in the first-level cache if `FIRST`, else in the
+/// second. The address need not exist.
+#[inline(always)]
+pub(crate) fn prefetch<T, const FIRST: bool>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch touches no memory that a program can tell, whatever the address is.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        if FIRST {
+            _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        } else {
+            _mm_prefetch::<_MM_HINT_T1>(address.cast());
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Work that can run on any instruction set.
 pub(super) trait Work<T> {
     /// Runs on `S`.

@@ -8,6 +8,8 @@
 //!
 //! - `outer`, `dot`: the two forms.
 //! - `pairs`: [`outer()`] for rows of half a register.
+//! - `panels`: the first form for a large product, whose operands were laid out for it.
+//! - `transpose`: rows laid out as columns.
 //! - `narrow`: matrices of two to four rows, over short rows of the data.
 //! - `add_row`: one row of a merge.
 //! - `scale`: a diagonal instead of a matrix.
@@ -15,7 +17,7 @@
 //! - `operands`: one product as pointers.
 //! - `lanes`: vector registers, and the choice of the instruction set.
 //!
-//! `lanes`, `outer`, `pairs` and `dot` hold unsafe code, beside the room's neighbour `embedded` the only such in the
+//! `lanes`, `outer`, `pairs`, `panels` and `dot` hold unsafe code, beside the room's neighbour `embedded` the only such in the
 //! crate: every public entry checks that all the elements it will touch exist, and the loops then use raw pointers.
 //!
 //! The room uses the scratch memory, the limits and the blends of the room around it.
@@ -27,15 +29,20 @@ mod narrow;
 mod operands;
 mod outer;
 mod pairs;
+mod panels;
 mod scale;
 mod strided;
+mod transpose;
 
 pub(crate) use add_row::add_row;
 pub(crate) use dot::{dot, dot_into};
+pub(crate) use lanes::prefetch;
 pub(crate) use narrow::{is_narrow, narrow};
 pub(crate) use outer::{outer, outer_into};
+pub(crate) use panels::{Panel, Strips, panels, piece};
 pub(crate) use scale::scale;
 pub(crate) use strided::{Sizes, Strided, StridedMut};
+pub(crate) use transpose::transpose;
 
 #[cfg(test)]
 mod tests;

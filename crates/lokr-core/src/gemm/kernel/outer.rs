@@ -4,7 +4,7 @@
 use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
-use super::lanes::{Lanes, Work, run_on_best};
+use super::lanes::{Lanes, Work, prefetch, run_on_best};
 use super::operands::Operands;
 use super::pairs::{self, Layout};
 use super::strided::{Pointer, Sizes, Strided, StridedMut};
@@ -142,41 +142,42 @@ impl<T: Scalar> Operands<T> {
             // As many rows as there are registers for, so that enough independent sums are under way.
             if V == 1 {
                 while row + 12 <= m {
-                    self.tile::<S, 12, V, MASKED>(simd, mask, row, col);
+                    self.tile::<S, 12, V, MASKED, 0>(simd, mask, row, col);
                     row += 12;
                 }
             }
             if V == 1 || S::REGISTER_COUNT >= 32 {
                 while row + 8 <= m {
-                    self.tile::<S, 8, V, MASKED>(simd, mask, row, col);
+                    self.tile::<S, 8, V, MASKED, 0>(simd, mask, row, col);
                     row += 8;
                 }
             } else {
                 while row + 6 <= m {
-                    self.tile::<S, 6, V, MASKED>(simd, mask, row, col);
+                    self.tile::<S, 6, V, MASKED, 0>(simd, mask, row, col);
                     row += 6;
                 }
             }
             while row + 4 <= m {
-                self.tile::<S, 4, V, MASKED>(simd, mask, row, col);
+                self.tile::<S, 4, V, MASKED, 0>(simd, mask, row, col);
                 row += 4;
             }
             if row + 2 <= m {
-                self.tile::<S, 2, V, MASKED>(simd, mask, row, col);
+                self.tile::<S, 2, V, MASKED, 0>(simd, mask, row, col);
                 row += 2;
             }
             if row < m {
-                self.tile::<S, 1, V, MASKED>(simd, mask, row, col);
+                self.tile::<S, 1, V, MASKED, 0>(simd, mask, row, col);
             }
         }
     }
 
-    /// `R` rows of `V` registers, summed in registers.
+    /// `R` rows of `V` registers, summed in registers. Where `B` comes from the second-level cache, it is asked for
+    /// `AHEAD` rows before it is used, and `C` at the beginning.
     ///
     /// # Safety
     /// The elements must exist.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const V: usize, const MASKED: bool>(
+    pub(super) unsafe fn tile<S: Simd, const R: usize, const V: usize, const MASKED: bool, const AHEAD: usize>(
         self,
         simd: S,
         mask: <T as Lanes<S>>::Mask,
@@ -198,10 +199,20 @@ impl<T: Scalar> Operands<T> {
             let mut sums = [[<T as Lanes<S>>::splat(simd, T::zero()); V]; R];
             let mut a = self.a.add(row * self.a_row);
             let mut b = self.b.add(col);
+            if AHEAD > 0 {
+                for r in 0..R {
+                    for v in 0..V {
+                        prefetch::<T, false>(self.c.wrapping_add((row + r) * self.c_row + col + v * lanes));
+                    }
+                }
+            }
             for _ in 0..self.k {
                 let mut b_row = [<T as Lanes<S>>::splat(simd, T::zero()); V];
                 for (v, b_row) in b_row.iter_mut().enumerate() {
                     *b_row = load(b.add(v * lanes), v);
+                    if AHEAD > 0 {
+                        prefetch::<T, true>(b.wrapping_add(AHEAD * self.b_row + v * lanes));
+                    }
                 }
                 for (r, sums) in sums.iter_mut().enumerate() {
                     let a = <T as Lanes<S>>::splat(simd, *a.add(r * self.a_row));
@@ -212,20 +223,33 @@ impl<T: Scalar> Operands<T> {
                 a = a.wrapping_add(self.a_col);
                 b = b.wrapping_add(self.b_row);
             }
-            let scaled = self.blend.alpha != T::one();
-            let (alpha, beta) =
-                (<T as Lanes<S>>::splat(simd, self.blend.alpha), <T as Lanes<S>>::splat(simd, self.blend.beta));
-            for (r, sums) in sums.iter().enumerate() {
-                for (v, &sum) in sums.iter().enumerate() {
-                    let c = self.c.add((row + r) * self.c_row + col + v * lanes);
-                    let mut value = if scaled { <T as Lanes<S>>::mul(simd, alpha, sum) } else { sum };
-                    if self.blend.beta != T::zero() {
-                        value = <T as Lanes<S>>::mul_add(simd, beta, load(c, v), value);
+            let keep = self.blend.beta != T::zero();
+            let c = self.c.add(row * self.c_row + col);
+            let to = |r: usize, v: usize| c.add(r * self.c_row + v * lanes);
+            let store = |to: *mut T, v: usize, value| {
+                if MASKED && v == V - 1 {
+                    <T as Lanes<S>>::store_masked(simd, mask, to, value);
+                } else {
+                    <T as Lanes<S>>::store(to, value);
+                }
+            };
+            // The loops are short enough to be unrolled, so that sums stay in registers.
+            if self.blend.alpha != T::one() {
+                let alpha = <T as Lanes<S>>::splat(simd, self.blend.alpha);
+                sums = sums.map(|sums| sums.map(|sum| <T as Lanes<S>>::mul(simd, alpha, sum)));
+            }
+            if keep {
+                let beta = <T as Lanes<S>>::splat(simd, self.blend.beta);
+                for (r, sums) in sums.iter().enumerate() {
+                    for (v, &sum) in sums.iter().enumerate() {
+                        let value = <T as Lanes<S>>::mul_add(simd, beta, load(to(r, v), v), sum);
+                        store(to(r, v), v, value);
                     }
-                    if MASKED && v == V - 1 {
-                        <T as Lanes<S>>::store_masked(simd, mask, c, value);
-                    } else {
-                        <T as Lanes<S>>::store(c, value);
+                }
+            } else {
+                for (r, sums) in sums.iter().enumerate() {
+                    for (v, &sum) in sums.iter().enumerate() {
+                        store(to(r, v), v, sum);
                     }
                 }
             }
