@@ -4,7 +4,7 @@ use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 
 use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, is_narrow, narrow, outer, outer_into, transpose};
-use crate::gemm::limits::{SHARED_COLUMNS, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
+use crate::gemm::limits::{REGISTER_BYTES, SHARED_COLUMNS, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
 use crate::gemm::{Blend, Threads, product, views, with_scratch};
 use crate::scalar::Scalar;
 
@@ -45,7 +45,7 @@ fn last_axis<T: Scalar>(
     let (d_out, d_in) = m.dim();
     if d_out * d_in > SMALL_MATRIX {
         product(blend, views::view(x, d_in), m.reversed_axes(), views::view_mut(y, d_out), threads);
-    } else if strided.col == 1 && y.len() <= UNTRANSPOSED_ROWS * d_out {
+    } else if strided.col == 1 && d_in > 1 && (y.len() <= UNTRANSPOSED_ROWS * d_out || sums_along::<T>(d_out, d_in)) {
         in_chunks(x, d_in, y, d_out, threads, |x, y| {
             let sizes = Sizes { m: y.len() / d_out, n: d_out, k: d_in };
             dot(sizes, 1, blend, Strided::rows(x, d_in), strided, StridedMut::rows(y, d_out));
@@ -58,6 +58,12 @@ fn last_axis<T: Scalar>(
             });
         });
     }
+}
+
+/// Whether sums of a last axis are better made along the axis: so few, that side by side they would leave most of a
+/// register empty, and long ones.
+pub(super) fn sums_along<T>(d_out: usize, d_in: usize) -> bool {
+    2 * d_out * size_of::<T>() < REGISTER_BYTES && d_in * size_of::<T>() >= 4 * REGISTER_BYTES
 }
 
 /// There are axes after it: `Y_i = m·X_i` for every value of the axes before.

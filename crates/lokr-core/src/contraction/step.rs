@@ -4,7 +4,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, aview1};
 use smallvec::SmallVec;
 
 use super::block::Part;
-use super::multiply::multiply;
+use super::multiply::{multiply, sums_along};
 use super::operand::Operand;
 use super::scale::scale;
 use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, outer, transpose};
@@ -56,6 +56,7 @@ impl<'a, T: Scalar> Step<'a, T> {
                 && matrix.len() <= SMALL_MATRIX
                 && matrix.is_standard_layout()
                 && rows * self.before > UNTRANSPOSED_ROWS
+                && !sums_along::<T>(self.d_out(), self.d_in())
         };
         self.operand.matrix().filter(pays).map_or(0, |matrix| matrix.len())
     }
@@ -189,6 +190,11 @@ impl<'a, T: Scalar> Step<'a, T> {
             .for_flops(2usize.saturating_mul(d_out * d_in).saturating_mul(after * count), THREADED_STEP_FLOPS)
             == Threads::One;
         match dm.as_slice_mut() {
+            Some(dm) if after == 1 && alone && d_in == 1 => {
+                // A column is as good as a row, along which the registers lie.
+                let (dy, x) = (Strided::rows(dy, d_out), Strided::rows(x, 1).transposed());
+                outer(Sizes { m: 1, n: d_out, k: count }, 1, blend, x, dy, StridedMut::rows(dm, d_out));
+            }
             Some(dm) if after == 1 && alone && d_out * d_in <= SMALL_GRADIENT => {
                 let (dy, x) = (Strided::rows(dy, d_out).transposed(), Strided::rows(x, d_in));
                 outer(Sizes { m: d_out, n: d_in, k: count }, 1, blend, dy, x, StridedMut::rows(dm, d_in));
