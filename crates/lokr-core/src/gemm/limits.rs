@@ -24,8 +24,8 @@ pub(crate) const THREADED_BATCH_FLOPS: usize = 1_000_000;
 
 /// Rows up to which a large weight is read where it lies, and not laid out at all.
 pub(crate) const UNPACKED_ROWS: usize = 48;
-/// The same where panels are laid out, for a weight whose rows the inner dimension follows, and for any other. On Cascade
-/// Lake panels are faster from there on: at 32 rows 1.5 and 1.3 times.
+/// The same where panels are laid out, for a weight whose rows the inner dimension follows, and for any other. On
+/// Cascade Lake panels are faster from there on: at 32 rows 1.5 and 1.3 times.
 pub(crate) const UNPACKED_ROWS_BY_PANELS: [usize; 2] = [15, 24];
 /// Rows up to which strips are better than a general product, which is made for more: on Zen 1 it does 64 to 96 rows
 /// with a weight as it lies at a third of its speed.
@@ -44,9 +44,9 @@ pub(crate) const STRIP_COLUMNS: usize = 32;
 /// Inner dimension done at a time, so that a piece of a strip stays in the first-level cache.
 pub(crate) const STRIP_DEPTH: usize = 256;
 
-/// Whether both sides of a large product are laid out by this library: for cores that outrun their last level. On Cascade
-/// Lake the `gemm` crate multiplies squares of 2048 at 0.65 of what the multipliers do, panels at 0.78; on Zen 1 the
-/// crate reaches their rate.
+/// Whether both sides of a large product are laid out by this library: for cores that outrun their last level. On
+/// Cascade Lake the `gemm` crate multiplies squares of 2048 at 0.65 of what the multipliers do, panels at 0.78; on
+/// Zen 1 the crate reaches their rate.
 pub(crate) fn lays_out_panels() -> bool {
     Machine::here().outruns_last
 }

@@ -213,8 +213,8 @@ fn lay_out_strips<T: Scalar>(b: Strided<'_, T>, depth: usize, n: usize, strips: 
     }
 }
 
-/// The same product as `Cᵀ = Bᵀ·Aᵀ`, for contiguous columns of `B`: a weight as layers have it. Its rows then are panels
-/// as they lie, and only the few rows of `A` have to be laid out the other way.
+/// The same product as `Cᵀ = Bᵀ·Aᵀ`, for contiguous columns of `B`: a weight as layers have it. Its rows then are
+/// panels as they lie, and only the few rows of `A` have to be laid out the other way.
 fn turned<T: Scalar>(
     blend: Blend<T>,
     a: Strided<'_, T>,
@@ -353,7 +353,7 @@ mod tests {
                     c
                 })
                 .collect();
-            assert!(results.iter().all(|c| c == &results[0]));
+            assert!(results.iter().all(|c| *c == results[0]));
         }
         for (dim, threads) in [((4096, 4096), 2), ((10, 64), 8), ((100_000, 64), 16), ((1, 32), 3)] {
             let cut = Cut::new(dim, threads);

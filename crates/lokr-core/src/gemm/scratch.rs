@@ -28,9 +28,9 @@ impl PerType for Pools {
     }
 }
 
-/// Runs `work` with `length` values of unspecified content, which begin with a cache line: registers that lie across two
-/// lines are read at half the rate. The buffer belongs to the thread and is kept for its next use; a nested call gets a
-/// buffer of its own.
+/// Runs `work` with `length` values of unspecified content, which begin with a cache line: registers that lie across
+/// two lines are read at half the rate. The buffer belongs to the thread and is kept for its next use; a nested call
+/// gets a buffer of its own.
 pub(crate) fn with_scratch<T: Scalar, R>(length: usize, work: impl FnOnce(&mut [T]) -> R) -> R {
     let pool = per_type::<T, _>(Pools);
     let mut buffer = pool.with_borrow_mut(Vec::pop).unwrap_or_default();

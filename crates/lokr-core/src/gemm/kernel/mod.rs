@@ -17,8 +17,9 @@
 //! - `operands`: one product as pointers.
 //! - `lanes`: vector registers, and the choice of the instruction set.
 //!
-//! `lanes`, `outer`, `pairs`, `panels` and `dot` hold unsafe code, beside the room's neighbour `embedded` the only such in the
-//! crate: every public entry checks that all the elements it will touch exist, and the loops then use raw pointers.
+//! `lanes`, `outer`, `pairs`, `panels` and `dot` hold unsafe code, beside the room's neighbour `embedded` the only such
+//! in the crate: every public entry checks that all the elements it will touch exist, and the loops then use raw
+//! pointers.
 //!
 //! The room uses the scratch memory, the limits and the blends of the room around it.
 
