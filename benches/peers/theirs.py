@@ -357,8 +357,13 @@ def merge_numpy(shape, _batch):
 # --- apply, two factors and chains -----------------------------------------------------------------------------------
 
 
-def apply_fastkron(shape, batch):
-    from pyfastkron import fastkrontorch
+# Options of FastKron, which its package does not name.
+FASTKRON_AS_IT_COMES = 1
+FASTKRON_TUNED = 1 << 2
+
+
+def apply_fastkron(shape, batch, options=FASTKRON_AS_IT_COMES):
+    from pyfastkron import fastkronbase, fastkrontorch
     import torch
 
     if not fastkrontorch.fastkrontorch.hasX86():
@@ -367,11 +372,18 @@ def apply_fastkron(shape, batch):
     # It multiplies from the right: x·(F₁ ⊗ … ⊗ F_k) with F = Aᵀ.
     factors = [torch.from_numpy(np.ascontiguousarray(factor.T)) for factor in shape.dense()]
     out = []
+    fastkron = fastkronbase.fastkronX86
 
     def run():
+        # Tuning tries its kernels on the first call of a shape, before the clock runs, and remembers the best.
+        fastkron.libFastKron.setOptions(fastkron.handle, options)
         out[:] = [fastkrontorch.gemkm(x, factors)]
 
     return Work(run, lambda: out[0].numpy())
+
+
+def apply_fastkron_tuned(shape, batch):
+    return apply_fastkron(shape, batch, FASTKRON_TUNED)
 
 
 def apply_by_axes(x, factors, matmul, transpose):
@@ -424,6 +436,11 @@ PEERS = {
         "lycoris": network_lycoris(False),
         "lycoris-bypass": network_lycoris(True),
     },
-    "apply": {"fastkron": apply_fastkron, "torch": apply_torch, "numpy": apply_numpy},
+    "apply": {
+        "fastkron": apply_fastkron,
+        "fastkron-tuned": apply_fastkron_tuned,
+        "torch": apply_torch,
+        "numpy": apply_numpy,
+    },
     "merge": {"peft": merge_peft, "lycoris": merge_lycoris, "numpy": merge_numpy},
 }
