@@ -8,7 +8,7 @@ use super::multiply::{multiply, sums_along};
 use super::operand::Operand;
 use super::scale::scale;
 use crate::gemm::kernel::{Sizes, Strided, StridedMut, dot, outer, transpose};
-use crate::gemm::limits::{ROWS_FOR_STRIPS, SMALL_GRADIENT, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS};
+use crate::gemm::limits::{ROWS_FOR_STRIPS, SMALL_MATRIX, THREADED_STEP_FLOPS, UNTRANSPOSED_ROWS, small_gradient};
 use crate::gemm::{Blend, Threads, prefers_blas, product, strips, views};
 use crate::scalar::Scalar;
 
@@ -195,7 +195,7 @@ impl<'a, T: Scalar> Step<'a, T> {
                 let (dy, x) = (Strided::rows(dy, d_out), Strided::rows(x, 1).transposed());
                 outer(Sizes { m: 1, n: d_out, k: count }, 1, blend, x, dy, StridedMut::rows(dm, d_out));
             }
-            Some(dm) if after == 1 && alone && d_out * d_in <= SMALL_GRADIENT => {
+            Some(dm) if after == 1 && alone && d_out * d_in <= small_gradient() => {
                 let (dy, x) = (Strided::rows(dy, d_out).transposed(), Strided::rows(x, d_in));
                 outer(Sizes { m: d_out, n: d_in, k: count }, 1, blend, dy, x, StridedMut::rows(dm, d_in));
             }

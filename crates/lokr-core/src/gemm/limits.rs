@@ -73,7 +73,9 @@ pub(crate) const PAIRS_DEPTH: usize = 32;
 /// not pack, are then at least as fast as a packing product.
 pub(crate) const SMALL_MATRIX: usize = 128 * 128;
 /// Gradients of matrices up to this many elements are summed by the small kernels.
-pub(crate) const SMALL_GRADIENT: usize = 512 * 512;
+pub(crate) fn small_gradient() -> usize {
+    if lays_out_panels() { SMALL_MATRIX } else { 512 * 512 }
+}
 /// So few rows do not pay for transposing a small matrix.
 pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
 /// Values after an axis up to which a matrix of a few rows has a kernel of its own.
