@@ -195,7 +195,7 @@ impl<'a, T: Scalar> Step<'a, T> {
                 let (dy, x) = (Strided::rows(dy, d_out), Strided::rows(x, 1).transposed());
                 outer(Sizes { m: 1, n: d_out, k: count }, 1, blend, x, dy, StridedMut::rows(dm, d_out));
             }
-            Some(dm) if after == 1 && alone && d_out * d_in <= small_gradient() => {
+            Some(dm) if after == 1 && alone && d_out * d_in <= small_gradient(count) => {
                 let (dy, x) = (Strided::rows(dy, d_out).transposed(), Strided::rows(x, d_in));
                 outer(Sizes { m: d_out, n: d_in, k: count }, 1, blend, dy, x, StridedMut::rows(dm, d_in));
             }

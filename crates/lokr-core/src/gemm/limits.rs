@@ -72,9 +72,9 @@ pub(crate) const PAIRS_DEPTH: usize = 32;
 /// Matrices up to this many elements stay in the first-level cache while a batch goes by: the small kernels, which do
 /// not pack, are then at least as fast as a packing product.
 pub(crate) const SMALL_MATRIX: usize = 128 * 128;
-/// Gradients of matrices up to this many elements are summed by the small kernels.
-pub(crate) fn small_gradient() -> usize {
-    if lays_out_panels() { SMALL_MATRIX } else { 512 * 512 }
+/// Gradients of matrices up to this many elements are summed by the small kernels, over so many rows.
+pub(crate) fn small_gradient(rows: usize) -> usize {
+    if lays_out_panels() && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
 }
 /// So few rows do not pay for transposing a small matrix.
 pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
