@@ -233,23 +233,26 @@ impl<T: Scalar> Operands<T> {
                     <T as Lanes<S>>::store(to, value);
                 }
             };
-            // The loops are short enough to be unrolled, so that sums stay in registers.
-            if self.blend.alpha != T::one() {
-                let alpha = <T as Lanes<S>>::splat(simd, self.blend.alpha);
-                sums = sums.map(|sums| sums.map(|sum| <T as Lanes<S>>::mul(simd, alpha, sum)));
-            }
-            if keep {
-                let beta = <T as Lanes<S>>::splat(simd, self.blend.beta);
+            // Three short loops, each of which is unrolled, so that sums stay in registers. Multiplying by one is exact.
+            let Blend { alpha, beta } = self.blend;
+            let (all_alpha, all_beta) = (<T as Lanes<S>>::splat(simd, alpha), <T as Lanes<S>>::splat(simd, beta));
+            if !keep && alpha == T::one() {
                 for (r, sums) in sums.iter().enumerate() {
                     for (v, &sum) in sums.iter().enumerate() {
-                        let value = <T as Lanes<S>>::mul_add(simd, beta, load(to(r, v), v), sum);
-                        store(to(r, v), v, value);
+                        store(to(r, v), v, sum);
+                    }
+                }
+            } else if !keep {
+                for (r, sums) in sums.iter().enumerate() {
+                    for (v, &sum) in sums.iter().enumerate() {
+                        store(to(r, v), v, <T as Lanes<S>>::mul(simd, all_alpha, sum));
                     }
                 }
             } else {
                 for (r, sums) in sums.iter().enumerate() {
                     for (v, &sum) in sums.iter().enumerate() {
-                        store(to(r, v), v, sum);
+                        let scaled = <T as Lanes<S>>::mul(simd, all_alpha, sum);
+                        store(to(r, v), v, <T as Lanes<S>>::mul_add(simd, all_beta, load(to(r, v), v), scaled));
                     }
                 }
             }
