@@ -233,7 +233,7 @@ impl<T: Scalar> Operands<T> {
                     <T as Lanes<S>>::store(to, value);
                 }
             };
-            // Three short loops, each of which is unrolled, so that sums stay in registers. Multiplying by one is exact.
+            // Three short loops, each unrolled, so that sums stay in registers. Multiplying by one is exact.
             let Blend { alpha, beta } = self.blend;
             let (all_alpha, all_beta) = (<T as Lanes<S>>::splat(simd, alpha), <T as Lanes<S>>::splat(simd, beta));
             if !keep && alpha == T::one() {
