@@ -49,6 +49,7 @@ fn dispatched<T: Scalar>(
         return;
     }
     if limits::lays_out_panels()
+        && a.ncols() >= limits::PANELS_DEPTH
         && (panels::product(blend, a, b, &mut c, threads)
             || panels::product(blend, b_t, a_t, &mut c.view_mut().reversed_axes(), threads))
     {

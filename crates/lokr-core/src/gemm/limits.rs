@@ -50,6 +50,8 @@ pub(crate) const STRIP_DEPTH: usize = 256;
 pub(crate) fn lays_out_panels() -> bool {
     Machine::here().outruns_last
 }
+/// The least inner dimension for which that pays.
+pub(crate) const PANELS_DEPTH: usize = 32;
 /// Rows of a panel: as many as have room in registers with two of columns each.
 pub(crate) const PANEL_ROWS: usize = 12;
 /// Bytes of a row of a panel that are done at a time, so that the panel stays in the first-level cache.
