@@ -102,11 +102,7 @@ fn in_chunks<T: Scalar>(
     c: &mut ArrayViewMut2<'_, T>,
     threads: Threads,
 ) {
-    let threads = match threads {
-        Threads::All => rayon::current_num_threads(),
-        Threads::One => 1,
-    };
-    let cut = Cut::new(c.dim(), threads);
+    let cut = Cut::new(c.dim(), threads.count());
     let chunk = |(chunk, c): (usize, ArrayViewMut2<'_, T>)| {
         let a = a.from(chunk * cut.rows * a.row);
         let rows = c.nrows().next_multiple_of(PANEL_ROWS);
@@ -224,11 +220,7 @@ fn turned<T: Scalar>(
     threads: Threads,
 ) {
     let (m, n) = c.dim();
-    let workers = match threads {
-        Threads::All => rayon::current_num_threads(),
-        Threads::One => 1,
-    };
-    let columns = n.div_ceil(workers).next_multiple_of(PANEL_ROWS).clamp(PANEL_ROWS, TURNED_COLUMNS);
+    let columns = n.div_ceil(threads.count()).next_multiple_of(PANEL_ROWS).clamp(PANEL_ROWS, TURNED_COLUMNS);
     with_scratch(m * k, |strips: &mut [T]| {
         let one_piece = |(number, strips): (usize, &mut [T])| {
             let a = a.from(number * piece::<T>() * a.col).transposed();

@@ -87,11 +87,7 @@ fn in_strips<T: Scalar>(
 
 /// Columns for each thread, as many as there are, so that every row of the weight is read in long pieces.
 fn share(n: usize, threads: Threads) -> usize {
-    let threads = match threads {
-        Threads::All => rayon::current_num_threads(),
-        Threads::One => 1,
-    };
-    n.div_ceil(threads).next_multiple_of(STRIP_COLUMNS).max(UNPACKED_COLUMNS)
+    n.div_ceil(threads.count()).next_multiple_of(STRIP_COLUMNS).max(UNPACKED_COLUMNS)
 }
 
 /// Some rows of `b`, each contiguous, at a time.

@@ -12,6 +12,14 @@ pub(crate) enum Threads {
 }
 
 impl Threads {
+    /// How many they are.
+    pub(super) fn count(self) -> usize {
+        match self {
+            Self::All => rayon::current_num_threads(),
+            Self::One => 1,
+        }
+    }
+
     /// These threads for work of at least `least` flops; the calling thread alone for less.
     pub(crate) fn for_flops(self, flops: usize, least: usize) -> Self {
         if flops >= least { self } else { Self::One }
