@@ -5,6 +5,8 @@ use num_complex::Complex;
 use num_traits::Float;
 use pulp::{Arch, MemMask, Simd, WithSimd};
 
+use super::turn::{SQUARE, turn_f32, turn_f64};
+
 /// A register of floats on the instruction set `S`.
 pub(super) trait Lanes<S: Simd>: Float {
     /// The register.
@@ -24,6 +26,8 @@ pub(super) trait Lanes<S: Simd>: Float {
     fn mul(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of the lanes.
     fn sum(simd: S, a: Self::Vector) -> Self;
+    /// The rows of a square, made of the columns of another.
+    fn turn(simd: S, rows: [&[Self; SQUARE]; SQUARE]) -> [[Self; SQUARE]; SQUARE];
     /// Selects the first `count` lanes.
     fn first(simd: S, count: usize) -> Self::Mask;
     /// Reads a register.
@@ -50,7 +54,7 @@ pub(super) trait Lanes<S: Simd>: Float {
 
 macro_rules! lanes {
     ($float:ty, $vector:ident, $mask:ident, $index:ty, $count:ident, $between:ident, $splat:ident, $splat_pair:ident,
-     $mul_add:ident, $mul:ident, $sum:ident, $load:ident, $store:ident) => {
+     $mul_add:ident, $mul:ident, $sum:ident, $turn:ident, $load:ident, $store:ident) => {
         impl<S: Simd> Lanes<S> for $float {
             type Vector = S::$vector;
             type Mask = MemMask<S::$mask>;
@@ -81,6 +85,10 @@ macro_rules! lanes {
             #[inline(always)]
             fn sum(simd: S, a: Self::Vector) -> Self {
                 simd.$sum(a)
+            }
+            #[inline(always)]
+            fn turn(simd: S, rows: [&[Self; SQUARE]; SQUARE]) -> [[Self; SQUARE]; SQUARE] {
+                $turn(simd, rows)
             }
             #[inline(always)]
             fn first(simd: S, count: usize) -> Self::Mask {
@@ -123,6 +131,7 @@ lanes!(
     mul_add_f32s,
     mul_f32s,
     reduce_sum_f32s,
+    turn_f32,
     mask_load_ptr_f32s,
     mask_store_ptr_f32s
 );
@@ -138,6 +147,7 @@ lanes!(
     mul_add_f64s,
     mul_f64s,
     reduce_sum_f64s,
+    turn_f64,
     mask_load_ptr_f64s,
     mask_store_ptr_f64s
 );

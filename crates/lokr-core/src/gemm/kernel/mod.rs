@@ -9,7 +9,7 @@
 //! - `outer`, `dot`: the two forms.
 //! - `pairs`: [`outer()`] for rows of half a register.
 //! - `panels`: the first form for a large product, whose operands were laid out for it.
-//! - `transpose`: rows laid out as columns.
+//! - `transpose`: rows laid out as columns; `turn`: squares of them in registers.
 //! - `narrow`: matrices of two to four rows, over short rows of the data.
 //! - `add_row`: one row of a merge.
 //! - `scale`: a diagonal instead of a matrix.
@@ -34,6 +34,7 @@ mod panels;
 mod scale;
 mod strided;
 mod transpose;
+mod turn;
 
 pub(crate) use add_row::add_row;
 pub(crate) use dot::{dot, dot_into};

@@ -197,3 +197,28 @@ fn scaling_begins_again_with_the_factors_when_they_end() {
     scale(Blend { alpha: 1.0, beta: 0.5 }, &[-1.0], &x, &mut y);
     assert_eq!(y, [0.0; 7]);
 }
+
+fn rows_become_columns_of<T: Scalar>() {
+    for rows in [1, 7, 8, 9, 24] {
+        for depth in [1, 5, 8, 17, 32] {
+            for (gap, beside) in [(0, 0), (3, 0), (0, 2)] {
+                let (stride, width) = (depth + gap, rows + beside);
+                // The last row ends where the memory does.
+                let from = numbers::<T>((rows - 1) * stride + depth, rows);
+                let mut to = vec![T::nan(); depth * width];
+                transpose(&from, stride, rows, &mut to, width);
+                for (l, to) in to.chunks_exact(width).enumerate() {
+                    let column: Vec<T> = (0..rows).map(|row| from[row * stride + l]).collect();
+                    assert_eq!(to[..rows], column, "{rows} rows of {depth} values, {gap} apart, {beside} beside");
+                    assert!(to[rows..].iter().all(|value| value.is_nan()));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_become_columns() {
+    rows_become_columns_of::<f32>();
+    rows_become_columns_of::<f64>();
+}

@@ -3,10 +3,8 @@
 use pulp::Simd;
 
 use super::lanes::{Lanes, Work, run_on_best};
+use super::turn::SQUARE;
 use crate::scalar::Scalar;
-
-/// Rows and columns of the squares that are turned in registers.
-const SQUARE: usize = 8;
 
 /// Writes `rows` rows of `from`, each `stride` values after the one before, as the first columns of `to`, whose rows
 /// have `width` values. There are as many values of each row as `to` has rows; the other columns of `to` stay.
@@ -14,7 +12,7 @@ const SQUARE: usize = 8;
 /// # Panics
 /// When a value lies outside its slice: a bug of the caller.
 pub(crate) fn transpose<T: Scalar>(from: &[T], stride: usize, rows: usize, to: &mut [T], width: usize) {
-    Transpose { from, stride, rows, to, width }.run_on_best(usize::MAX);
+    Transpose { from, stride, rows, to, width }.run_on_best(SQUARE * size_of::<f32>() / size_of::<T>());
 }
 
 struct Transpose<'a, T> {
@@ -29,7 +27,7 @@ run_on_best!(Transpose);
 
 impl<T: Scalar> Work<T> for Transpose<'_, T> {
     #[inline(always)]
-    fn run<S: Simd>(self, _: S)
+    fn run<S: Simd>(self, simd: S)
     where
         T: Lanes<S>,
     {
@@ -38,22 +36,17 @@ impl<T: Scalar> Work<T> for Transpose<'_, T> {
         let mut first = 0;
         while first + SQUARE <= rows {
             let group: [&[T]; SQUARE] = std::array::from_fn(|r| &from[(first + r) * stride..][..depth]);
-            let mut to = to.chunks_exact_mut(width);
-            let mut l = 0;
-            while l + SQUARE <= depth {
-                // Plain loops over fixed sizes: compiled for the registers of `S`.
-                let square: [[T; SQUARE]; SQUARE] = std::array::from_fn(|r| std::array::from_fn(|j| group[r][l + j]));
-                for (j, to) in to.by_ref().take(SQUARE).enumerate() {
-                    let to = &mut to[first..first + SQUARE];
-                    for (to, row) in to.iter_mut().zip(&square) {
-                        *to = row[j];
-                    }
+            let chunks = group.map(|row| row.as_chunks::<SQUARE>());
+            let mut to = to.chunks_exact_mut(width).map(|to| &mut to[first..first + SQUARE]);
+            for chunk in 0..depth / SQUARE {
+                let turned = <T as Lanes<S>>::turn(simd, chunks.map(|(whole, _)| &whole[chunk]));
+                for (row, to) in turned.iter().zip(to.by_ref()) {
+                    to.copy_from_slice(row);
                 }
-                l += SQUARE;
             }
-            for (l, to) in (l..depth).zip(to) {
-                for (to, row) in to[first..first + SQUARE].iter_mut().zip(&group) {
-                    *to = row[l];
+            for (l, to) in to.enumerate() {
+                for (to, (_, rest)) in to.iter_mut().zip(chunks) {
+                    *to = rest[l];
                 }
             }
             first += SQUARE;
