@@ -48,10 +48,10 @@ fn dispatched<T: Scalar>(
     {
         return;
     }
-    if limits::lays_out_panels()
-        && a.ncols() >= limits::PANELS_DEPTH
-        && (panels::product(blend, a, b, &mut c, threads)
-            || panels::product(blend, b_t, a_t, &mut c.view_mut().reversed_axes(), threads))
+    let pay = |right: &ArrayView2<'_, T>| limits::panels_pay(right.len() * size_of::<T>());
+    if a.ncols() >= limits::PANELS_DEPTH
+        && (pay(&b) && panels::product(blend, a, b, &mut c, threads)
+            || pay(&a_t) && panels::product(blend, b_t, a_t, &mut c.view_mut().reversed_axes(), threads))
     {
         return;
     }

@@ -24,9 +24,16 @@ pub(crate) const THREADED_BATCH_FLOPS: usize = 1_000_000;
 
 /// Rows up to which a large weight is read where it lies, and not laid out at all.
 pub(crate) const UNPACKED_ROWS: usize = 48;
-/// The same where panels are laid out, for a weight whose rows the inner dimension follows, and for any other. On
-/// Cascade Lake panels are faster from there on: at 32 rows 1.5 and 1.3 times.
-pub(crate) const UNPACKED_ROWS_BY_PANELS: [usize; 2] = [15, 24];
+/// The same where panels are laid out, for a weight whose rows the inner dimension follows, or for any other. Beyond
+/// these, panels are faster: on Cascade Lake 1.5 and 1.3 times at 32 rows, on Zen 3 1.2 and 1.4 times at 48 and 24.
+pub(crate) fn unpacked_rows_by_panels(inner_follows: bool) -> usize {
+    match (Machine::here().register, inner_follows) {
+        (64, true) => 15,
+        (64, false) => 24,
+        (_, true) => 32,
+        (_, false) => 16,
+    }
+}
 /// Rows up to which strips are better than a general product, which is made for more: on Zen 1 it does 64 to 96 rows
 /// with a weight as it lies at a third of its speed.
 pub(crate) const STRIP_ROWS: usize = 128;
@@ -46,25 +53,38 @@ pub(crate) const STRIP_DEPTH: usize = 256;
 
 /// Whether both sides of a large product are laid out by this library: for cores that outrun their last level. On
 /// Cascade Lake the `gemm` crate multiplies squares of 2048 at 0.65 of what the multipliers do, panels at 0.78; on
-/// Zen 1 the crate reaches their rate.
-pub(crate) fn lays_out_panels() -> bool {
+/// Zen 3 it does 512 rows by a weight of 4096 × 4096 at 0.58, panels at 0.75; on Zen 1 it reaches their rate.
+fn lays_out_panels() -> bool {
     Machine::here().outruns_last
 }
 /// The least inner dimension for which that pays.
 pub(crate) const PANELS_DEPTH: usize = 32;
+/// Whether panels are also worth laying out a right side of so many bytes. On Zen 3 the `gemm` crate keeps up where it
+/// stays in the second level, as one of 256 × 256 does; Cascade Lake was measured with larger ones only.
+pub(crate) fn panels_pay(right: usize) -> bool {
+    let Machine { register, second, .. } = Machine::here();
+    lays_out_panels() && (register == 64 || right > second)
+}
 /// Rows of a panel: as many as have room in registers with two of columns each.
 pub(crate) const PANEL_ROWS: usize = 12;
 /// Bytes of a row of a panel that are done at a time, so that the panel stays in the first-level cache.
 pub(crate) const PANEL_BYTES: usize = 1536;
 /// Rows whose panels are laid out together at most, while the other side is laid out once.
 pub(crate) const PANELS_TOGETHER: usize = 2016;
-/// Rows up to which a product with a weight is made as its transposed, for which the weight is read as it lies; more
-/// rows, which have to be laid out in strips, leave the last-level cache.
-pub(crate) const TURNED_ROWS: usize = 512;
+/// Rows up to which a product with a weight is made as its transposed, for which the weight is read as it lies. For
+/// registers of 64 bytes only: with others, turning a weight in registers takes little beside its product.
+pub(crate) fn turned_rows() -> usize {
+    if Machine::here().register == 64 { 512 } else { 0 }
+}
 /// Columns of a product that are made as rows, and turned at the end.
 pub(crate) const TURNED_COLUMNS: usize = 192;
-/// Columns whose strips stay in the second-level cache while panels go past them.
-pub(crate) const BLOCK_COLUMNS: usize = 512;
+/// Rows of such a product that are turned back at a time.
+pub(crate) const ROWS_TURNED: usize = 16;
+/// Columns whose strips stay in the second-level cache while panels go past them: three quarters of it, the part that
+/// was measured at most.
+pub(crate) fn block_columns() -> usize {
+    (Machine::here().second / 4 * 3 / PANEL_BYTES / STRIP_COLUMNS * STRIP_COLUMNS).clamp(2 * STRIP_COLUMNS, 512)
+}
 /// Rows that are asked for before they are laid out.
 pub(crate) const ROWS_AHEAD: usize = 4;
 
@@ -74,9 +94,10 @@ pub(crate) const PAIRS_DEPTH: usize = 32;
 /// Matrices up to this many elements stay in the first-level cache while a batch goes by: the small kernels, which do
 /// not pack, are then at least as fast as a packing product.
 pub(crate) const SMALL_MATRIX: usize = 128 * 128;
-/// Gradients of matrices up to this many elements are summed by the small kernels, over so many rows.
+/// Gradients of matrices up to this many elements are summed by the small kernels, over so many rows. On Cascade Lake
+/// panels are faster for the larger ones, on Zen 3 slower (1.2 times for 512 × 512 over 256 rows).
 pub(crate) fn small_gradient(rows: usize) -> usize {
-    if lays_out_panels() && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
+    if lays_out_panels() && Machine::here().register == 64 && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
 }
 /// So few rows do not pay for transposing a small matrix.
 pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
@@ -92,8 +113,8 @@ pub(crate) const ROWS_FOR_STRIPS: usize = 256;
 /// Bytes of a batch that goes past every strip of a weight: as many as it is read fast from. In the last level it has
 /// the weight and other programs beside it.
 pub(crate) fn near_bytes() -> usize {
-    let Machine { second, last, outruns_last, .. } = Machine::here();
-    if outruns_last { second } else { second.max(last / 4) }
+    let Machine { register, second, last, outruns_last } = Machine::here();
+    if outruns_last && register == 64 { second } else { second.max(last / 4) }
 }
 /// Bytes of intermediates that a fused block of a batch may use: there are two of them, and the factors.
 pub(crate) fn block_bytes() -> usize {

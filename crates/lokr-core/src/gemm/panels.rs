@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::blend::Blend;
 use super::kernel::{Panel, Strided, Strips, panels, piece, prefetch, transpose};
 use super::limits::{
-    BLOCK_COLUMNS, PANEL_ROWS, PANELS_TOGETHER, ROWS_AHEAD, STRIP_COLUMNS, TURNED_COLUMNS, TURNED_ROWS,
+    PANEL_ROWS, PANELS_TOGETHER, ROWS_AHEAD, ROWS_TURNED, STRIP_COLUMNS, TURNED_COLUMNS, block_columns, turned_rows,
 };
 use super::scratch::{LINE, with_scratch};
 use super::strips::rows_lie;
@@ -35,7 +35,7 @@ pub(super) fn product<T: Scalar>(
         return false;
     }
     let (Some(a), Some(b)) = (Strided::one(a), Strided::one(b)) else { return false };
-    if b.row == 1 && c.nrows() <= TURNED_ROWS {
+    if b.row == 1 && c.nrows() <= turned_rows() {
         turned(blend, a, b, k, c, threads);
     } else {
         in_chunks(blend, a, Right::Lying(b), k, c, threads);
@@ -80,7 +80,7 @@ impl Cut {
     /// Of a result `m × n`, so that so many threads find work. None of it shows in the result.
     fn new((m, n): (usize, usize), threads: usize) -> Self {
         let share = n.div_ceil(threads).next_multiple_of(STRIP_COLUMNS);
-        let columns = share.clamp(2 * STRIP_COLUMNS, BLOCK_COLUMNS);
+        let columns = share.clamp(2 * STRIP_COLUMNS, block_columns());
         let chunks = m.div_ceil(PANELS_TOGETHER);
         let rows = |chunks| m.div_ceil(chunks).next_multiple_of(PANEL_ROWS);
         if threads == 1 {
@@ -252,13 +252,25 @@ fn turned<T: Scalar>(
                         );
                     }
                 }
-                views::put(views::view(turned, m).reversed_axes(), blend.beta, c);
+                turn_back(turned, blend.beta, c);
             });
         };
         let blocks = c.axis_chunks_iter_mut(Axis(1), columns);
         match threads {
             Threads::All => blocks.into_par_iter().enumerate().for_each(block),
             Threads::One => blocks.enumerate().for_each(block),
+        }
+    });
+}
+
+/// `C ← Rᵀ + β·C` for a result row after row; some rows of `C` at a time, which then are contiguous on both sides.
+fn turn_back<T: Scalar>(result: &[T], beta: T, mut c: ArrayViewMut2<'_, T>) {
+    let (m, n) = c.dim();
+    with_scratch(ROWS_TURNED * n, |rows: &mut [T]| {
+        for (group, c) in c.axis_chunks_iter_mut(Axis(0), ROWS_TURNED).enumerate() {
+            let rows = &mut rows[..c.len()];
+            transpose(&result[group * ROWS_TURNED..], m, n, rows, n);
+            views::put(views::view(rows, n), beta, c);
         }
     });
 }
@@ -327,7 +339,7 @@ mod tests {
             in_every_layout::<f64>(m, k, n);
         }
         // Beyond what is turned, and beyond the rows that are laid out together.
-        in_every_layout::<f32>(TURNED_ROWS + 5, 7, 35);
+        in_every_layout::<f32>(turned_rows() + 5, 7, 35);
         in_every_layout::<f64>(PANELS_TOGETHER + 14, 3, 32);
     }
 

@@ -11,7 +11,7 @@ use super::blend::Blend;
 use super::kernel::{Strided, dot_into, outer_into, transpose};
 use super::limits::{
     LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE, NEAR_STRIP_ROWS, PANEL_ROWS, SIDE_BY_SIDE, STRIP_COLUMNS, STRIP_DEPTH,
-    STRIP_ROWS, UNPACKED_COLUMNS, UNPACKED_ROWS, UNPACKED_ROWS_BY_PANELS, lays_out_panels, near_bytes,
+    STRIP_ROWS, UNPACKED_COLUMNS, UNPACKED_ROWS, near_bytes, panels_pay, unpacked_rows_by_panels,
 };
 use super::panels;
 use super::scratch::with_scratch;
@@ -36,13 +36,10 @@ pub(super) fn product<T: Scalar>(
     }
     let (Some(a), Some(b)) = (a.to_slice(), Strided::one(b)) else { return false };
     let a = Strided::rows(a, k);
-    let unpacked = match (lays_out_panels(), b.row) {
-        (false, _) => UNPACKED_ROWS,
-        (true, 1) => UNPACKED_ROWS_BY_PANELS[0],
-        (true, _) => UNPACKED_ROWS_BY_PANELS[1],
-    };
+    let panels = panels_pay(k.saturating_mul(n).saturating_mul(size_of::<T>()));
+    let unpacked = if panels { unpacked_rows_by_panels(b.row == 1) } else { UNPACKED_ROWS };
     let few = m <= unpacked;
-    if !few && lays_out_panels() {
+    if !few && panels {
         return false;
     }
     let far = m > STRIP_ROWS && m.saturating_mul(k * size_of::<T>()) > near_bytes();
@@ -147,7 +144,7 @@ pub(crate) fn multiply<T: Scalar>(
     threads: Threads,
 ) {
     let a = Strided::rows(a, k);
-    if lays_out_panels() && c.nrows() >= PANEL_ROWS {
+    if panels_pay(size_of_val(strips)) && c.nrows() >= PANEL_ROWS {
         return panels::with_strips(blend, a, strips, k, &mut c, threads);
     }
     in_strips(&mut c, STRIP_COLUMNS, threads, |strip, c| {
