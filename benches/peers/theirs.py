@@ -360,6 +360,8 @@ def merge_numpy(shape, _batch):
 # Options of FastKron, which its package does not name.
 FASTKRON_AS_IT_COMES = 1
 FASTKRON_TUNED = 1 << 2
+# Sides of the factors up to which tuning takes seconds.
+TUNED_SIDE = 512
 
 
 def apply_fastkron(shape, batch, options=FASTKRON_AS_IT_COMES):
@@ -383,6 +385,8 @@ def apply_fastkron(shape, batch, options=FASTKRON_AS_IT_COMES):
 
 
 def apply_fastkron_tuned(shape, batch):
+    if max(map(max, shape.factors)) > TUNED_SIDE:
+        raise Unsupported(f"trying its kernels takes minutes with sides of more than {TUNED_SIDE}")
     return apply_fastkron(shape, batch, FASTKRON_TUNED)
 
 
