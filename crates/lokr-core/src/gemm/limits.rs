@@ -27,11 +27,11 @@ pub(crate) const UNPACKED_ROWS: usize = 48;
 /// The same where panels are laid out, for a weight whose rows the inner dimension follows, or for any other. Beyond
 /// these, panels are faster: on Cascade Lake 1.5 and 1.3 times at 32 rows, on Zen 3 1.2 and 1.4 times at 48 and 24.
 pub(crate) fn unpacked_rows_by_panels(inner_follows: bool) -> usize {
-    match (Machine::here().register, inner_follows) {
-        (64, true) => 15,
-        (64, false) => 24,
-        (_, true) => 32,
-        (_, false) => 16,
+    match (widest_registers(), inner_follows) {
+        (true, true) => 15,
+        (true, false) => 24,
+        (false, true) => 32,
+        (false, false) => 16,
     }
 }
 /// Rows up to which strips are better than a general product, which is made for more: on Zen 1 it does 64 to 96 rows
@@ -57,13 +57,16 @@ pub(crate) const STRIP_DEPTH: usize = 256;
 fn lays_out_panels() -> bool {
     Machine::here().outruns_last
 }
-/// The least inner dimension for which that pays.
+/// Whether the registers are the widest there are, which do twice as much for every value they are given.
+fn widest_registers() -> bool {
+    Machine::here().register == REGISTER_BYTES
+}
+/// The least inner dimension for which panels pay.
 pub(crate) const PANELS_DEPTH: usize = 32;
 /// Whether panels are also worth laying out a right side of so many bytes. On Zen 3 the `gemm` crate keeps up where it
 /// stays in the second level, as one of 256 × 256 does; Cascade Lake was measured with larger ones only.
 pub(crate) fn panels_pay(right: usize) -> bool {
-    let Machine { register, second, .. } = Machine::here();
-    lays_out_panels() && (register == 64 || right > second)
+    lays_out_panels() && (widest_registers() || right > Machine::here().second)
 }
 /// Rows of a panel: as many as have room in registers with two of columns each.
 pub(crate) const PANEL_ROWS: usize = 12;
@@ -74,7 +77,7 @@ pub(crate) const PANELS_TOGETHER: usize = 2016;
 /// Rows up to which a product with a weight is made as its transposed, for which the weight is read as it lies. For
 /// registers of 64 bytes only: with others, turning a weight in registers takes little beside its product.
 pub(crate) fn turned_rows() -> usize {
-    if Machine::here().register == 64 { 512 } else { 0 }
+    if widest_registers() { 512 } else { 0 }
 }
 /// Columns of a product that are made as rows, and turned at the end.
 pub(crate) const TURNED_COLUMNS: usize = 192;
@@ -97,7 +100,7 @@ pub(crate) const SMALL_MATRIX: usize = 128 * 128;
 /// Gradients of matrices up to this many elements are summed by the small kernels, over so many rows. On Cascade Lake
 /// panels are faster for the larger ones, on Zen 3 slower (1.2 times for 512 × 512 over 256 rows).
 pub(crate) fn small_gradient(rows: usize) -> usize {
-    if lays_out_panels() && Machine::here().register == 64 && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
+    if lays_out_panels() && widest_registers() && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
 }
 /// So few rows do not pay for transposing a small matrix.
 pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
@@ -113,8 +116,8 @@ pub(crate) const ROWS_FOR_STRIPS: usize = 256;
 /// Bytes of a batch that goes past every strip of a weight: as many as it is read fast from. In the last level it has
 /// the weight and other programs beside it.
 pub(crate) fn near_bytes() -> usize {
-    let Machine { register, second, last, outruns_last } = Machine::here();
-    if outruns_last && register == 64 { second } else { second.max(last / 4) }
+    let Machine { second, last, .. } = Machine::here();
+    if lays_out_panels() && widest_registers() { second } else { second.max(last / 4) }
 }
 /// Bytes of intermediates that a fused block of a batch may use: there are two of them, and the factors.
 pub(crate) fn block_bytes() -> usize {

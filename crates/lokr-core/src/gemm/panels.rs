@@ -304,17 +304,26 @@ mod tests {
             assert!(product(blend, a.view(), b.view(), &mut c, threads), "{what} {m}×{k}×{n}: not taken");
             let mut strips = vec![T::nan(); k * n];
             strips::lay_out(Strided::one(b.view()).unwrap(), k, n, &mut strips);
+            let (a, b) = (Strided::one(a.view()).unwrap(), Strided::one(b.view()).unwrap());
             let mut again = Array2::ones((m, n));
-            with_strips(blend, Strided::one(a.view()).unwrap(), &strips, k, &mut again.view_mut(), threads);
-            for ((&got, &again), want) in c.iter().zip(&again).zip(&want) {
+            with_strips(blend, a, &strips, k, &mut again.view_mut(), threads);
+            // As machines with other registers make it.
+            let mut otherwise = Array2::ones((m, n));
+            if b.row == 1 {
+                turned(blend, a, b, k, &mut otherwise.view_mut(), threads);
+            } else {
+                otherwise.assign(&again);
+            }
+            for (((&got, &again), &otherwise), want) in c.iter().zip(&again).zip(&otherwise).zip(&want) {
                 let want = alpha * want + beta;
                 let bound = 4.0 * (k + 2) as f64 * T::epsilon().to_f64_exact();
-                for got in [got, again] {
+                for got in [got, again, otherwise] {
                     let error = (got.to_f64_exact() - want).abs();
                     assert!(error <= bound, "{what} {m}×{k}×{n}, β {beta}: got {got}, want {want}");
                 }
                 // Where it is added to shows at which time that was done.
-                assert!(beta != 0.0 || got == again, "{what} {m}×{k}×{n}: from strips {again}, else {got}");
+                let same = got == again && got == otherwise;
+                assert!(beta != 0.0 || same, "{what} {m}×{k}×{n}: from strips {again}, turned {otherwise}, else {got}");
             }
             let inside = c.len();
             assert_eq!(around.iter().filter(|value| value.is_nan()).count(), around.len() - inside, "{what}");
