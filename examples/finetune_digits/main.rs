@@ -60,7 +60,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     writeln!(out, "\n1. A base network that learns upright digits")?;
     let Args { seed, batch_size, epochs, .. } = *args;
     let pretrain = Recipe { epochs: args.pretrain_epochs, batch_size, learning_rate: args.full_lr, seed };
-    let mut base = if args.conv { convolutional_network(seed)? } else { network(&args.hidden, seed)? };
+    let mut base = if args.conv { convolutional_network(&CHANNELS, seed)? } else { network(&args.hidden, seed)? };
     let full = base.parameter_count();
     let pretrained = fit("base", &mut base, &upright, &pretrain)?;
     let unknown = test(&base, &shifted.test)?;

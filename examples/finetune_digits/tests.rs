@@ -83,7 +83,7 @@ fn adapters_teach_a_frozen_base_the_shifted_digits() {
 fn lokr_lora_and_all_weights_learn_side_by_side() {
     let (upright, shifted) = domains();
     let recipe = Recipe { epochs: 6, ..TUNE };
-    let mut convolutional = convolutional_network(SEED).unwrap();
+    let mut convolutional = convolutional_network(&[8, 16, 16], SEED).unwrap();
     fit(&mut convolutional, &upright, &Recipe { epochs: 3, ..PRETRAIN });
     for (base, enough) in [(pretrained(&upright), 0.75), (convolutional, 0.75)] {
         let unknown = test(&base, &shifted.test).unwrap();

@@ -57,16 +57,16 @@ pub fn network(hidden: &[usize], seed: u64) -> Result<Sequential<f32>> {
     Sequential::new(layers.collect::<Result<_>>()?)
 }
 
-/// Channels of the convolutional network.
+/// Channels of the example's convolutional network.
 pub const CHANNELS: [usize; 3] = [16, 32, 32];
 
-/// Three convolutions with kernels of 3 × 3, of which the last two halve the image, with rectifiers, and a linear layer
-/// to the logits of the ten digits.
-pub fn convolutional_network(seed: u64) -> Result<Sequential<f32>> {
+/// Convolutions to so many channels with kernels of 3 × 3, of which all but the first halve the image, with rectifiers,
+/// and a linear layer to the logits of the ten digits.
+pub fn convolutional_network(filters: &[usize], seed: u64) -> Result<Sequential<f32>> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut network = Sequential::empty();
     let (mut channels, mut side) = (1, SIDE);
-    for (index, filters) in CHANNELS.into_iter().enumerate() {
+    for (index, &filters) in filters.iter().enumerate() {
         let stride = if index == 0 { 1 } else { 2 };
         let geometry = ConvGeometry::new(channels, [side; 2], [3; 2]).padding([1; 2]).stride([stride; 2]);
         network.push(Conv2d::new(&geometry, filters, Activation::Relu, Init::HeNormal, &mut rng)?)?;

@@ -27,13 +27,23 @@ pub fn dense_kron<T: NdFloat>(a: &ArrayRef2<T>, b: &ArrayRef2<T>) -> Array2<T> {
     product
 }
 
-/// A plain matrix product, three loops, summed in `f64`.
+/// A plain matrix product, three loops, summed in `f64` along the inner dimension.
 ///
 /// # Panics
 /// If the inner sizes differ.
 pub fn dense_product<T: NdFloat>(a: &ArrayRef2<T>, b: &ArrayRef2<T>) -> Array2<T> {
     assert_eq!(a.ncols(), b.nrows(), "inner sizes");
-    Array2::from_shape_fn((a.nrows(), b.ncols()), |(i, j)| {
-        from_f64((0..a.ncols()).map(|k| to_f64(a[[i, k]]) * to_f64(b[[k, j]])).sum())
-    })
+    let wide = |matrix: &ArrayRef2<T>| Array2::from_shape_fn(matrix.dim(), |index| to_f64(matrix[index]));
+    wide_product(&wide(a), &wide(b)).mapv(from_f64)
+}
+
+/// Row after row of `b`, so that the sums of a row are made side by side; not generic, so that it is compiled here, once.
+fn wide_product(a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
+    let mut product = Array2::zeros((a.nrows(), b.ncols()));
+    for (a, mut sums) in a.rows().into_iter().zip(product.rows_mut()) {
+        for (&a, b) in a.iter().zip(b.rows()) {
+            sums.iter_mut().zip(b).for_each(|(sum, &b)| *sum += a * b);
+        }
+    }
+    product
 }

@@ -61,6 +61,10 @@ fn lays_out_panels() -> bool {
 fn widest_registers() -> bool {
     Machine::here().register == REGISTER_BYTES
 }
+/// Whether panels are laid out for such registers, which gain the most by them.
+fn widest_panels() -> bool {
+    lays_out_panels() && widest_registers()
+}
 /// The least inner dimension for which panels pay.
 pub(crate) const PANELS_DEPTH: usize = 32;
 /// Whether panels are also worth laying out a right side of so many bytes. On Zen 3 the `gemm` crate keeps up where it
@@ -100,7 +104,7 @@ pub(crate) const SMALL_MATRIX: usize = 128 * 128;
 /// Gradients of matrices up to this many elements are summed by the small kernels, over so many rows. On Cascade Lake
 /// panels are faster for the larger ones, on Zen 3 slower (1.2 times for 512 × 512 over 256 rows).
 pub(crate) fn small_gradient(rows: usize) -> usize {
-    if lays_out_panels() && widest_registers() && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
+    if widest_panels() && rows >= 64 { SMALL_MATRIX } else { 512 * 512 }
 }
 /// So few rows do not pay for transposing a small matrix.
 pub(crate) const UNTRANSPOSED_ROWS: usize = 16;
@@ -117,7 +121,7 @@ pub(crate) const ROWS_FOR_STRIPS: usize = 256;
 /// the weight and other programs beside it.
 pub(crate) fn near_bytes() -> usize {
     let Machine { second, last, .. } = Machine::here();
-    if lays_out_panels() && widest_registers() { second } else { second.max(last / 4) }
+    if widest_panels() { second } else { second.max(last / 4) }
 }
 /// Bytes of intermediates that a fused block of a batch may use: there are two of them, and the factors.
 pub(crate) fn block_bytes() -> usize {

@@ -199,7 +199,7 @@ fn scaling_begins_again_with_the_factors_when_they_end() {
 }
 
 fn rows_become_columns_of<T: Scalar>() {
-    for rows in [1, 7, 8, 9, 24] {
+    for rows in [1, 7, 8, 9, 12, 23, 24] {
         for depth in [1, 5, 8, 17, 32] {
             for (gap, beside) in [(0, 0), (3, 0), (0, 2)] {
                 let (stride, width) = (depth + gap, rows + beside);

@@ -33,8 +33,16 @@ impl<T: Scalar> Work<T> for Transpose<'_, T> {
     {
         let Self { from, stride, rows, to, width } = self;
         let depth = to.len() / width;
-        let mut first = 0;
-        while first + SQUARE <= rows {
+        if rows < SQUARE {
+            for row in 0..rows {
+                let values = &from[row * stride..][..depth];
+                to.chunks_exact_mut(width).zip(values).for_each(|(to, &value)| to[row] = value);
+            }
+            return;
+        }
+        for square in 0..rows.div_ceil(SQUARE) {
+            // The last one reaches back over rows that are done.
+            let first = (square * SQUARE).min(rows - SQUARE);
             let group: [&[T]; SQUARE] = std::array::from_fn(|r| &from[(first + r) * stride..][..depth]);
             let chunks = group.map(|row| row.as_chunks::<SQUARE>());
             let mut to = to.chunks_exact_mut(width).map(|to| &mut to[first..first + SQUARE]);
@@ -49,11 +57,6 @@ impl<T: Scalar> Work<T> for Transpose<'_, T> {
                     *to = rest[l];
                 }
             }
-            first += SQUARE;
-        }
-        for row in first..rows {
-            let values = &from[row * stride..][..depth];
-            to.chunks_exact_mut(width).zip(values).for_each(|(to, &value)| to[row] = value);
         }
     }
 }

@@ -5,27 +5,23 @@ use pulp::Simd;
 /// Rows and columns of a square.
 pub(super) const SQUARE: usize = 8;
 
-/// The rows of a square of `f32`, made of the columns of another.
-#[inline(always)]
-pub(super) fn turn_f32<S: Simd>(simd: S, rows: [&[f32; SQUARE]; SQUARE]) -> [[f32; SQUARE]; SQUARE] {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(avx) = x86::avx(&simd) {
-        return x86::turn_f32(avx, rows);
-    }
-    let _ = simd;
-    plain(rows)
+/// The rows of a square, made of the columns of another.
+macro_rules! turn {
+    ($turn:ident, $float:ty) => {
+        #[inline(always)]
+        pub(super) fn $turn<S: Simd>(simd: S, rows: [&[$float; SQUARE]; SQUARE]) -> [[$float; SQUARE]; SQUARE] {
+            #[cfg(target_arch = "x86_64")]
+            if let Some(avx) = x86::avx(&simd) {
+                return x86::$turn(avx, rows);
+            }
+            let _ = simd;
+            plain(rows)
+        }
+    };
 }
 
-/// The same of `f64`.
-#[inline(always)]
-pub(super) fn turn_f64<S: Simd>(simd: S, rows: [&[f64; SQUARE]; SQUARE]) -> [[f64; SQUARE]; SQUARE] {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(avx) = x86::avx(&simd) {
-        return x86::turn_f64(avx, rows);
-    }
-    let _ = simd;
-    plain(rows)
-}
+turn!(turn_f32, f32);
+turn!(turn_f64, f64);
 
 /// Value by value, as the compiler sees fit.
 #[inline(always)]
