@@ -26,6 +26,7 @@ mod stacked;
 mod starts;
 mod sums;
 mod support;
+mod torch;
 mod training;
 mod tucker;
 mod whole_convolutions;

@@ -1,5 +1,4 @@
 //! Optimizers, losses and clipping beside the numbers that PyTorch gives: `PROVENANCE.md`.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // A helper that fails is a test that fails.
 
 use std::ops::ControlFlow;
 
