@@ -37,7 +37,7 @@ pub fn dense_product<T: NdFloat>(a: &ArrayRef2<T>, b: &ArrayRef2<T>) -> Array2<T
     wide_product(&wide(a), &wide(b)).mapv(from_f64)
 }
 
-/// Row after row of `b`, so that the sums of a row are made side by side; not generic, so that it is compiled here, once.
+/// Row after row of `b`, so that the sums of a row are made side by side. Not generic: it is compiled here, once.
 fn wide_product(a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
     let mut product = Array2::zeros((a.nrows(), b.ncols()));
     for (a, mut sums) in a.rows().into_iter().zip(product.rows_mut()) {

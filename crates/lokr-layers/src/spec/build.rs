@@ -158,8 +158,8 @@ pub(super) fn adapter_of<T: Scalar, L: Layer<T> + Clone + 'static>(
 #[cfg(debug_assertions)]
 type Build<T> = fn(&LayerSpec) -> Result<Box<dyn Layer<T>>>;
 
-/// All layers, compiled for both types in this crate in builds for tests: those that use it then take them from here, and
-/// are not built for as long.
+/// All layers, compiled for both types in this crate in builds for tests: those that use it then take them from here,
+/// and are not built for as long.
 #[cfg(debug_assertions)]
 #[used]
 static COMPILED: (Build<f32>, Build<f64>) = (LayerSpec::build::<f32>, LayerSpec::build::<f64>);
