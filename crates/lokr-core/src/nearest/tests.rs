@@ -182,9 +182,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
     for (m, n, p, q) in [(24, 30, 28, 26), (28, 26, 24, 30), (4, 6, 300, 90), (300, 90, 4, 6)] {
         let shape = KronShape::new(m, n, p, q).unwrap();
         assert_eq!(bits::<f32>(1, shape), bits::<f32>(3, shape), "{shape:?}");
-        if m < n {
-            assert_eq!(bits::<f64>(1, shape), bits::<f64>(3, shape), "{shape:?}");
-        }
+        assert_eq!(bits::<f64>(1, shape), bits::<f64>(3, shape), "{shape:?}");
     }
 }
 

@@ -146,7 +146,7 @@ fn long_rows<T: Scalar>() {
             };
             let found = on_threads(1);
             all_close(&found.slice(s![..1, ..]), &expected, scale);
-            assert!(on_threads(3) == found, "{names}: bits");
+            assert!([2, 3].into_iter().all(|threads| on_threads(threads) == found), "{names}: bits");
             let last = s![batch - 1.., ..];
             all_close(&chain.apply(&x.slice(last)).unwrap(), &found.slice(last), scale);
         }
