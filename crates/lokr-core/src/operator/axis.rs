@@ -22,7 +22,7 @@ pub(super) enum Axis<'a, T> {
 }
 
 /// The axes of a product, the outermost first.
-pub(super) type Axes<'a, T> = SmallVec<[Axis<'a, T>; 2]>;
+pub(super) type Axes<'a, T> = SmallVec<[Axis<'a, T>; 4]>;
 
 impl<'a, T: Scalar> Axis<'a, T> {
     /// The matrices, where it is some that act on it.

@@ -64,7 +64,7 @@ struct Member {
     after: f64,
 }
 
-type Members = SmallVec<[Member; 2]>;
+type Members = SmallVec<[Member; 4]>;
 
 fn members<T: Scalar>(axes: &Axes<'_, T>, sequence: &Sequence) -> Members {
     let member = |axis: &Axis<'_, T>| {

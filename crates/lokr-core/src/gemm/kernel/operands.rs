@@ -15,3 +15,12 @@ pub(super) struct Operands<T> {
     pub(super) c: *mut T,
     pub(super) c_row: usize,
 }
+
+/// The rows below `R` in an order in which no two steps follow each other alike: 1, 0, 3, 2, ….
+///
+/// Read one after the other, each row's address is made by the compiler from the one before it, and the chain of `R`
+/// additions takes as long as the multiplications, or longer.
+#[inline(always)]
+pub(super) fn rows<const R: usize>() -> [usize; R] {
+    std::array::from_fn(|i| if i ^ 1 < R { i ^ 1 } else { i })
+}

@@ -5,10 +5,11 @@ use ndarray::ArrayViewMut2;
 use pulp::Simd;
 
 use super::lanes::{Lanes, Work, prefetch, run_on_best};
-use super::operands::Operands;
+use super::operands::{Operands, rows};
 use super::pairs::{self, Layout};
 use super::strided::{Pointer, Sizes, Strided, StridedMut};
 use crate::gemm::blend::Blend;
+use crate::gemm::limits::LONG_SUM;
 use crate::gemm::scratch::with_scratch;
 use crate::scalar::Scalar;
 
@@ -139,9 +140,10 @@ impl<T: Scalar> Operands<T> {
         let mut row = 0;
         // SAFETY: rows below `m` exist by the contract.
         unsafe {
-            // As many rows as there are registers for, so that enough independent sums are under way.
-            if V == 1 {
-                while row + 12 <= m {
+            // As many rows as there are registers for, so that enough independent sums are under way; but only where sums
+            // are long, to read `B` less often: it takes longer to begin and to end so many.
+            if V == 1 && S::REGISTER_COUNT >= 32 {
+                while row + 12 <= m && m - row != 16 {
                     self.tile::<S, 12, V, MASKED, 0>(simd, mask, row, col);
                     row += 12;
                 }
@@ -151,8 +153,8 @@ impl<T: Scalar> Operands<T> {
                     self.tile::<S, 8, V, MASKED, 0>(simd, mask, row, col);
                     row += 8;
                 }
-            } else {
-                while row + 6 <= m {
+            } else if self.k >= LONG_SUM {
+                while row + 6 <= m && m - row != 8 {
                     self.tile::<S, 6, V, MASKED, 0>(simd, mask, row, col);
                     row += 6;
                 }
@@ -214,9 +216,9 @@ impl<T: Scalar> Operands<T> {
                         prefetch::<T, true>(b.wrapping_add(AHEAD * self.b_row + v * lanes));
                     }
                 }
-                for (r, sums) in sums.iter_mut().enumerate() {
+                for r in rows::<R>() {
                     let a = <T as Lanes<S>>::splat(simd, *a.add(r * self.a_row));
-                    for (sum, &b) in sums.iter_mut().zip(&b_row) {
+                    for (sum, &b) in sums[r].iter_mut().zip(&b_row) {
                         *sum = <T as Lanes<S>>::mul_add(simd, a, b, *sum);
                     }
                 }

@@ -9,7 +9,7 @@
 use pulp::Simd;
 
 use super::lanes::Lanes;
-use super::operands::Operands;
+use super::operands::{Operands, rows};
 use super::strided::{Sizes, Strided};
 use crate::gemm::limits::{PAIRS_DEPTH, REGISTER_BYTES};
 use crate::scalar::Scalar;
@@ -53,9 +53,9 @@ impl<T: Scalar> Operands<T> {
             if layout == Layout::New {
                 self.lay_out(pairs);
             }
-            while row + 12 <= m {
-                self.pair_tile::<S, 12, N>(simd, row, pairs);
-                row += 12;
+            while row + 8 <= m {
+                self.pair_tile::<S, 8, N>(simd, row, pairs);
+                row += 8;
             }
             while row + 4 <= m {
                 self.pair_tile::<S, 4, N>(simd, row, pairs);
@@ -99,9 +99,9 @@ impl<T: Scalar> Operands<T> {
             let (whole, rest) = pairs.split_at(self.k / 2);
             for b in whole {
                 let b = <T as Lanes<S>>::load(b.as_ptr().cast());
-                for (r, sum) in sums.iter_mut().enumerate() {
+                for r in rows::<R>() {
                     let a = a.add(r * self.a_row).cast::<[T; 2]>().read_unaligned();
-                    *sum = <T as Lanes<S>>::mul_add(simd, <T as Lanes<S>>::splat_pair(simd, a), b, *sum);
+                    sums[r] = <T as Lanes<S>>::mul_add(simd, <T as Lanes<S>>::splat_pair(simd, a), b, sums[r]);
                 }
                 a = a.wrapping_add(2);
             }

@@ -4,6 +4,7 @@ use lokr_testing::Numbers;
 
 use super::*;
 use crate::gemm::blend::Blend;
+use crate::gemm::limits::LONG_SUM;
 use crate::scalar::Scalar;
 
 /// Values in `(-1/2, 1/2)`.
@@ -19,10 +20,10 @@ fn close<T: Scalar>(got: T, want: f64, length: usize, what: &str) {
     assert!(difference <= 4.0 * epsilon * (length + 2) as f64, "{what}: got {got}, want {want}");
 }
 
-/// Sizes around the widths of registers and of tiles.
-const M: [usize; 8] = [1, 2, 3, 5, 8, 13, 21, 30];
+/// Sizes around the widths of registers and of tiles, in every way that rows are divided into tiles.
+const M: [usize; 8] = [1, 2, 3, 5, 8, 14, 21, 28];
 const N: [usize; 12] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 31, 33, 50];
-const K: [usize; 6] = [1, 2, 7, 19, 33, 40];
+const K: [usize; 6] = [1, 2, 7, 19, 33, LONG_SUM + 1];
 
 /// Two products; A stored by columns or by rows, with a gap, C with one value of padding per row, one B or two.
 fn outer_equals_loops<T: Scalar>(a_by_rows: bool, one_b: bool) {
