@@ -16,7 +16,7 @@ const WEIGHTS: usize = 48;
 const SIDE: usize = 1024;
 const WEIGHT_BYTES: u64 = (4 * SIDE * SIDE) as u64;
 /// How often the adapter is applied, so that the merge would take many seconds, a weight only a part of one.
-const TIMES: usize = 400;
+const TIMES: usize = 120;
 
 /// A model of so many weights of zeros that takes no space on disk.
 fn model(path: &Path, weights: usize) {

@@ -1,5 +1,7 @@
 //! Weights of eight bits in every layout, made and read by plain arithmetic.
 
+use std::sync::LazyLock;
+
 use lokr_checkpoint::{BaseModel, Dtype, FloatType, Tensor};
 use ndarray::{Array2, ArrayD, Ix2};
 
@@ -41,10 +43,20 @@ impl Code {
         }
     }
 
-    /// The nearest code, found by looking at all.
+    /// The nearest code, found by looking at all; of two that are as near, the first.
     pub(crate) fn nearest(self, x: f64) -> u8 {
-        let distance = |code: &u8| (self.value(*code) - x).abs();
-        (0..=255).filter(|&code| !self.value(code).is_nan()).min_by(|a, b| distance(a).total_cmp(&distance(b))).unwrap()
+        static VALUES: LazyLock<[[f64; 256]; 3]> = LazyLock::new(|| {
+            [Code::E4m3, Code::E5m2, Code::Int8].map(|code| std::array::from_fn(|byte| code.value(byte as u8)))
+        });
+        let mut nearest = (f64::INFINITY, 0);
+        for (byte, value) in VALUES[self as usize].iter().enumerate() {
+            let distance = (value - x).abs();
+            // Never true of a code that is no number.
+            if distance < nearest.0 {
+                nearest = (distance, byte as u8);
+            }
+        }
+        nearest.1
     }
 
     fn dtype(self) -> Dtype {
