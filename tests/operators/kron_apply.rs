@@ -241,8 +241,12 @@ fn merging_adds_the_scaled_product<T: Scalar>() {
 }
 
 #[test]
-fn merging_adds_the_scaled_product_in_every_layout() {
+fn merging_adds_the_scaled_product_in_every_layout_f32() {
     merging_adds_the_scaled_product::<f32>();
+}
+
+#[test]
+fn merging_adds_the_scaled_product_in_every_layout_f64() {
     merging_adds_the_scaled_product::<f64>();
 }
 
