@@ -15,7 +15,7 @@ use crate::support::{entries, program, stderr};
 const WEIGHTS: usize = 48;
 const SIDE: usize = 1024;
 const WEIGHT_BYTES: u64 = (4 * SIDE * SIDE) as u64;
-/// How often the adapter is applied, so that the merge would take many seconds, a weight only a part of one.
+/// How often the adapter is applied, so that the merge would take seconds, many times as long as one weight.
 const TIMES: usize = 120;
 
 /// A model of so many weights of zeros that takes no space on disk.

@@ -141,7 +141,8 @@ impl<T: Scalar> Operands<T> {
         // SAFETY: rows below `m` exist by the contract.
         unsafe {
             // As many rows as there are registers for, so that enough independent sums are under way and `B` is read
-            // less often. It takes longer to begin and to end so many: of 16 registers, only long sums fill all.
+            // less often. It takes longer to begin and to end so many: of 16 registers, only long sums fill all. Last
+            // rows make two equal tiles where else one would have too few sums.
             if V == 1 && S::REGISTER_COUNT >= 32 {
                 while row + 12 <= m && m - row != 16 {
                     self.tile::<S, 12, V, MASKED, 0>(simd, mask, row, col);

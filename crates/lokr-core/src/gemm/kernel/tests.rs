@@ -21,9 +21,9 @@ fn close<T: Scalar>(got: T, want: f64, length: usize, what: &str) {
 }
 
 /// Sizes around the widths of registers and of tiles, in every way that rows are divided into tiles.
-const M: [usize; 8] = [1, 2, 3, 5, 8, 14, 21, 28];
+const M: [usize; 10] = [1, 2, 3, 5, 8, 13, 14, 21, 28, 30];
 const N: [usize; 12] = [1, 2, 3, 4, 7, 8, 9, 16, 17, 31, 33, 50];
-const K: [usize; 6] = [1, 2, 7, 19, 33, LONG_SUM + 1];
+const K: [usize; 7] = [1, 2, 7, 19, 33, 40, LONG_SUM + 1];
 
 /// Two products; A stored by columns or by rows, with a gap, C with one value of padding per row, one B or two.
 fn outer_equals_loops<T: Scalar>(a_by_rows: bool, one_b: bool) {
