@@ -22,18 +22,22 @@ pub(crate) const SHARED_COLUMNS: usize = 1 << 13;
 /// From so many flops on, the blocks of a batch are worth other threads; below, all is done in the calling thread.
 pub(crate) const THREADED_BATCH_FLOPS: usize = 1_000_000;
 
-/// Rows up to which a large weight is read where it lies, and not laid out at all.
-pub(crate) const UNPACKED_ROWS: usize = 48;
-/// The same where panels are laid out, for a weight whose rows the inner dimension follows, or for any other. Beyond
-/// these, panels are faster: on Cascade Lake 1.5 and 1.3 times at 32 rows, on Zen 3 1.2 and 1.4 times at 48 and 24.
-pub(crate) fn unpacked_rows_by_panels(inner_follows: bool) -> usize {
+/// Rows up to which a large weight is read where it lies, and not laid out at all; `inner_follows` says whether the
+/// inner dimension follows its rows, so that every row of the batch is summed along them. On Zen 3, of 4096 × 4096, 16
+/// rows take 0.85 of the time of strips along its rows, 1.7 times that of strips across them, where steps of a power of
+/// two make the rows of a tile push one another out of the first level.
+pub(crate) fn unpacked_rows(inner_follows: bool) -> usize {
     match (widest_registers(), inner_follows) {
-        (true, true) => 15,
-        (true, false) => 24,
-        (false, true) => 32,
-        (false, false) => 16,
+        // Beyond these, panels are faster: on Cascade Lake 1.5 and 1.3 times at 32 rows.
+        (true, true) if lays_out_panels() => 15,
+        (true, false) if lays_out_panels() => 24,
+        (true, _) => NARROW_UNPACKED_ROWS,
+        (false, true) => 24,
+        (false, false) => 8,
     }
 }
+/// The same for a weight with fewer columns than a strip.
+pub(crate) const NARROW_UNPACKED_ROWS: usize = 48;
 /// Rows up to which strips are better than a general product, which is made for more: on Zen 1 it does 64 to 96 rows
 /// with a weight as it lies at a third of its speed.
 pub(crate) const STRIP_ROWS: usize = 128;
@@ -67,10 +71,16 @@ fn widest_panels() -> bool {
 }
 /// The least inner dimension for which panels pay.
 pub(crate) const PANELS_DEPTH: usize = 32;
-/// Whether panels are also worth laying out a right side of so many bytes. On Zen 3 the `gemm` crate keeps up where it
-/// stays in the second level, as one of 256 × 256 does; Cascade Lake was measured with larger ones only.
+/// Whether panels are worth laying out for a right side of so many bytes. On Zen 3 others keep up below several times
+/// the second level: with 512 rows, panels take 1.1 times as long for 768 × 784 in f32, as long for 1024 × 1024, 0.83 for
+/// 4096 × 4096. Cascade Lake was measured with large ones only.
 pub(crate) fn panels_pay(right: usize) -> bool {
-    lays_out_panels() && (widest_registers() || right > Machine::here().second)
+    lays_out_panels() && (widest_registers() || right >= 8 * Machine::here().second)
+}
+/// Rows from which panels are better than strips. On Zen 3, 48 rows take 1.2 times as long for 1024 × 1024, up to 128
+/// rows as long for 4096 × 4096.
+pub(crate) fn panels_rows() -> usize {
+    if widest_registers() { PANEL_ROWS } else { STRIP_ROWS + 1 }
 }
 /// Rows of a panel: as many as have room in registers with two of columns each.
 pub(crate) const PANEL_ROWS: usize = 12;

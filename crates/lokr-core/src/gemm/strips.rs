@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::blend::Blend;
 use super::kernel::{Strided, dot_into, outer_into, transpose};
 use super::limits::{
-    LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE, NEAR_STRIP_ROWS, PANEL_ROWS, SIDE_BY_SIDE, STRIP_COLUMNS, STRIP_DEPTH,
-    STRIP_ROWS, UNPACKED_COLUMNS, UNPACKED_ROWS, near_bytes, panels_pay, unpacked_rows_by_panels,
+    LEAST_SIDE_BY_SIDE, MOST_SIDE_BY_SIDE, NARROW_UNPACKED_ROWS, NEAR_STRIP_ROWS, SIDE_BY_SIDE, STRIP_COLUMNS,
+    STRIP_DEPTH, STRIP_ROWS, UNPACKED_COLUMNS, near_bytes, panels_pay, panels_rows, unpacked_rows,
 };
 use super::panels;
 use super::scratch::with_scratch;
@@ -36,10 +36,8 @@ pub(super) fn product<T: Scalar>(
     }
     let (Some(a), Some(b)) = (a.to_slice(), Strided::one(b)) else { return false };
     let a = Strided::rows(a, k);
-    let panels = panels_pay(k.saturating_mul(n).saturating_mul(size_of::<T>()));
-    let unpacked = if panels { unpacked_rows_by_panels(b.row == 1) } else { UNPACKED_ROWS };
-    let few = m <= unpacked;
-    if !few && panels {
+    let few = m <= if n < STRIP_COLUMNS { NARROW_UNPACKED_ROWS } else { unpacked_rows(b.row == 1) };
+    if !few && m >= panels_rows() && panels_pay(k.saturating_mul(n).saturating_mul(size_of::<T>())) {
         return false;
     }
     let far = m > STRIP_ROWS && m.saturating_mul(k * size_of::<T>()) > near_bytes();
@@ -144,7 +142,7 @@ pub(crate) fn multiply<T: Scalar>(
     threads: Threads,
 ) {
     let a = Strided::rows(a, k);
-    if panels_pay(size_of_val(strips)) && c.nrows() >= PANEL_ROWS {
+    if c.nrows() >= panels_rows() && panels_pay(size_of_val(strips)) {
         return panels::with_strips(blend, a, strips, k, &mut c, threads);
     }
     in_strips(&mut c, STRIP_COLUMNS, threads, |strip, c| {
