@@ -105,6 +105,12 @@ impl<T: Scalar> Dot<'_, T> {
                     self.tile::<S, 4, Q>(simd, row, col);
                     row += 4;
                 }
+            } else if Q == 4 {
+                // As many as 16 registers hold; a last four make two equal tiles, which have sums enough under way.
+                while row + 3 <= m && m - row != 4 {
+                    self.tile::<S, 3, Q>(simd, row, col);
+                    row += 3;
+                }
             }
             while row + 2 <= m {
                 self.tile::<S, 2, Q>(simd, row, col);
@@ -126,48 +132,87 @@ impl<T: Scalar> Dot<'_, T> {
         T: Lanes<S>,
     {
         let lanes = <T as Lanes<S>>::COUNT;
-        let whole = self.sizes.k - self.sizes.k % lanes;
-        let tail = self.sizes.k - whole;
-        let mask = <T as Lanes<S>>::first(simd, tail);
-        let zero = <T as Lanes<S>>::splat(simd, T::zero());
-        let mut sums = [[zero; Q]; R];
+        let k = self.sizes.k;
+        let whole = k - k % lanes;
+        let mask = <T as Lanes<S>>::first(simd, k - whole);
+        let mut sums = [[<T as Lanes<S>>::splat(simd, T::zero()); Q]; R];
         // SAFETY: all offsets stay within the matrices that exist by the contract.
         unsafe {
-            for t in 0..self.count {
-                let a = self.a.data.as_ptr().add(t * self.a.step + row * self.a.row);
-                let b = self.b.data.as_ptr().add(t * self.b.step + col * self.b.row);
-                let mut l = 0;
-                while l < whole {
-                    let mut bs = [zero; Q];
-                    for (q, b_q) in bs.iter_mut().enumerate() {
-                        *b_q = <T as Lanes<S>>::load(b.add(q * self.b.row + l));
-                    }
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let a = <T as Lanes<S>>::load(a.add(r * self.a.row + l));
-                        for (sum, &b) in sums.iter_mut().zip(&bs) {
-                            *sum = <T as Lanes<S>>::mul_add(simd, a, b, *sum);
-                        }
-                    }
-                    l += lanes;
+            let load = |from| <T as Lanes<S>>::load(from);
+            let load_last = |from| <T as Lanes<S>>::load_masked(simd, mask, from);
+            let mut a = self.a.data.as_ptr().add(row * self.a.row);
+            let mut b = self.b.data.as_ptr().add(col * self.b.row);
+            if k == lanes {
+                // No loop along rows of one register.
+                for _ in 0..self.count {
+                    self.add_products(simd, a, b, load, &mut sums);
+                    a = a.wrapping_add(self.a.step);
+                    b = b.wrapping_add(self.b.step);
                 }
-                if tail > 0 {
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let a = <T as Lanes<S>>::load_masked(simd, mask, a.add(r * self.a.row + l));
-                        for (q, sum) in sums.iter_mut().enumerate() {
-                            let b = <T as Lanes<S>>::load_masked(simd, mask, b.add(q * self.b.row + l));
-                            *sum = <T as Lanes<S>>::mul_add(simd, a, b, *sum);
-                        }
+            } else {
+                for _ in 0..self.count {
+                    let mut l = 0;
+                    while l < whole {
+                        self.add_products(simd, a.add(l), b.add(l), load, &mut sums);
+                        l += lanes;
                     }
+                    if whole < k {
+                        self.add_products(simd, a.add(whole), b.add(whole), load_last, &mut sums);
+                    }
+                    a = a.wrapping_add(self.a.step);
+                    b = b.wrapping_add(self.b.step);
                 }
             }
             let c = self.c.data.add(row * self.c.row + col);
-            for (r, sums) in sums.iter().enumerate() {
-                for (q, &sum) in sums.iter().enumerate() {
-                    let c = c.add(r * self.c.row + q);
-                    let value = self.blend.alpha * <T as Lanes<S>>::sum(simd, sum);
-                    *c = if self.blend.beta == T::zero() { value } else { value + self.blend.beta * *c };
+            for (r, &sums) in sums.iter().enumerate() {
+                let c = c.add(r * self.c.row);
+                if let Ok(four) = <[_; 4]>::try_from(&sums[..]) {
+                    self.write(c, <T as Lanes<S>>::sum_four(simd, four));
+                } else {
+                    self.write(c, sums.map(|sum| <T as Lanes<S>>::sum(simd, sum)));
                 }
             }
+        }
+    }
+
+    /// Adds the products of one register of each of `R` rows of `A` and `Q` rows of `B`.
+    ///
+    /// # Safety
+    /// `load` must be able to read what it is given.
+    #[inline(always)]
+    unsafe fn add_products<S: Simd, const R: usize, const Q: usize>(
+        &self,
+        simd: S,
+        a: *const T,
+        b: *const T,
+        load: impl Fn(*const T) -> <T as Lanes<S>>::Vector,
+        sums: &mut [[<T as Lanes<S>>::Vector; Q]; R],
+    ) where
+        T: Lanes<S>,
+    {
+        let mut rows = [<T as Lanes<S>>::splat(simd, T::zero()); R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            *row = load(a.wrapping_add(r * self.a.row));
+        }
+        for q in 0..Q {
+            let b = load(b.wrapping_add(q * self.b.row));
+            for (sums, &a) in sums.iter_mut().zip(&rows) {
+                sums[q] = <T as Lanes<S>>::mul_add(simd, a, b, sums[q]);
+            }
+        }
+    }
+
+    /// Blends sums into a row of the result.
+    ///
+    /// # Safety
+    /// `c` must be readable and writable for `Q` values.
+    #[inline(always)]
+    unsafe fn write<const Q: usize>(&self, c: *mut T, sums: [T; Q]) {
+        let Blend { alpha, beta } = self.blend;
+        for (q, sum) in sums.into_iter().enumerate() {
+            // SAFETY: by the contract.
+            let c = unsafe { &mut *c.add(q) };
+            *c = if beta == T::zero() { alpha * sum } else { alpha * sum + beta * *c };
         }
     }
 }

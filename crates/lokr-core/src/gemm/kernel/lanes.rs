@@ -5,6 +5,7 @@ use num_complex::Complex;
 use num_traits::Float;
 use pulp::{Arch, MemMask, Simd, WithSimd};
 
+use super::sums::{sum_four_f32, sum_four_f64};
 use super::turn::{SQUARE, turn_f32, turn_f64};
 
 /// A register of floats on the instruction set `S`.
@@ -26,6 +27,8 @@ pub(super) trait Lanes<S: Simd>: Float {
     fn mul(simd: S, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// Sum of the lanes.
     fn sum(simd: S, a: Self::Vector) -> Self;
+    /// Sums of the lanes of four registers.
+    fn sum_four(simd: S, four: [Self::Vector; 4]) -> [Self; 4];
     /// The rows of a square, made of the columns of another.
     fn turn(simd: S, rows: [&[Self; SQUARE]; SQUARE]) -> [[Self; SQUARE]; SQUARE];
     /// Selects the first `count` lanes.
@@ -54,7 +57,7 @@ pub(super) trait Lanes<S: Simd>: Float {
 
 macro_rules! lanes {
     ($float:ty, $vector:ident, $mask:ident, $index:ty, $count:ident, $between:ident, $splat:ident, $splat_pair:ident,
-     $mul_add:ident, $mul:ident, $sum:ident, $turn:ident, $load:ident, $store:ident) => {
+     $mul_add:ident, $mul:ident, $sum:ident, $sum_four:ident, $turn:ident, $load:ident, $store:ident) => {
         impl<S: Simd> Lanes<S> for $float {
             type Vector = S::$vector;
             type Mask = MemMask<S::$mask>;
@@ -87,6 +90,10 @@ macro_rules! lanes {
                 simd.$sum(a)
             }
             #[inline(always)]
+            fn sum_four(simd: S, four: [Self::Vector; 4]) -> [Self; 4] {
+                $sum_four(simd, four).unwrap_or_else(|| four.map(|a| simd.$sum(a)))
+            }
+            #[inline(always)]
             fn turn(simd: S, rows: [&[Self; SQUARE]; SQUARE]) -> [[Self; SQUARE]; SQUARE] {
                 $turn(simd, rows)
             }
@@ -107,8 +114,9 @@ macro_rules! lanes {
             }
             #[inline(always)]
             unsafe fn load_masked(simd: S, mask: Self::Mask, from: *const Self) -> Self::Vector {
+                // The mask alone: what it carries besides is a call of a function for every load.
                 // SAFETY: the same contract.
-                unsafe { simd.$load(mask, from) }
+                unsafe { simd.$load(MemMask::new(mask.mask()), from) }
             }
             #[inline(always)]
             unsafe fn store_masked(simd: S, mask: Self::Mask, to: *mut Self, value: Self::Vector) {
@@ -131,6 +139,7 @@ lanes!(
     mul_add_f32s,
     mul_f32s,
     reduce_sum_f32s,
+    sum_four_f32,
     turn_f32,
     mask_load_ptr_f32s,
     mask_store_ptr_f32s
@@ -147,10 +156,18 @@ lanes!(
     mul_add_f64s,
     mul_f64s,
     reduce_sum_f64s,
+    sum_four_f64,
     turn_f64,
     mask_load_ptr_f64s,
     mask_store_ptr_f64s
 );
+
+/// The instructions of registers of 32 bytes, if `simd` is that set.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn avx<S: Simd>(simd: &S) -> Option<pulp::core_arch::x86::Avx> {
+    (simd as &dyn std::any::Any).downcast_ref::<pulp::x86::V3>().map(|simd| simd.avx)
+}
 
 /// Asks for the cache line of an address that will be used soon, in the first-level cache if `FIRST`, else in the
 /// second. The address need not exist.

@@ -9,7 +9,7 @@
 //! - `outer`, `dot`: the two forms.
 //! - `pairs`: [`outer()`] for rows of half a register.
 //! - `panels`: the first form for a large product, whose operands were laid out for it.
-//! - `transpose`: rows laid out as columns; `turn`: squares of them in registers.
+//! - `transpose`: rows laid out as columns; `turn`: squares of them in registers; `sums`: of their lanes.
 //! - `narrow`: matrices of two to four rows, over short rows of the data.
 //! - `add_row`: one row of a merge.
 //! - `scale`: a diagonal instead of a matrix.
@@ -33,6 +33,7 @@ mod pairs;
 mod panels;
 mod scale;
 mod strided;
+mod sums;
 mod transpose;
 mod turn;
 

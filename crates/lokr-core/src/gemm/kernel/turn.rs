@@ -11,7 +11,7 @@ macro_rules! turn {
         #[inline(always)]
         pub(super) fn $turn<S: Simd>(simd: S, rows: [&[$float; SQUARE]; SQUARE]) -> [[$float; SQUARE]; SQUARE] {
             #[cfg(target_arch = "x86_64")]
-            if let Some(avx) = x86::avx(&simd) {
+            if let Some(avx) = super::lanes::avx(&simd) {
                 return x86::$turn(avx, rows);
             }
             let _ = simd;
@@ -31,20 +31,12 @@ fn plain<T: Copy>(rows: [&[T; SQUARE]; SQUARE]) -> [[T; SQUARE]; SQUARE] {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::any::Any;
     use std::arch::x86_64::{__m256, __m256d};
 
+    use pulp::cast;
     use pulp::core_arch::x86::Avx;
-    use pulp::x86::V3;
-    use pulp::{Simd, cast};
 
     use super::SQUARE;
-
-    /// The instructions of registers of 32 bytes, if `simd` is that set.
-    #[inline(always)]
-    pub(super) fn avx<S: Simd>(simd: &S) -> Option<Avx> {
-        (simd as &dyn Any).downcast_ref::<V3>().map(|simd| simd.avx)
-    }
 
     // Written out: closures would be functions of their own, without these instructions.
 
