@@ -41,8 +41,10 @@ MERGES = ["64x64*64x64", "16x16*256x256", "8x8*512x512", "48x24*64x32"]
 # Sizes of the layers; every layer is adapted and AdamW makes the step.
 NETWORKS = ["1024-4096-4096-4096-1024", "784-1024-1024-10", "64-256-256-10"]
 NETWORK_BATCHES = [16, 128, 512]
-# Threads that have just worked may spin for a while; nobody is measured meanwhile.
-PAUSE = 0.01
+# Each side runs for so many seconds, once at least, before a sample of it is counted. Threads that have just worked for
+# another side may spin meanwhile, OpenBLAS's for 2^26 ticks of the clock, up to 34 ms where that has 2 GHz; and processors
+# that have slept instead, virtual ones above all, are slow for as long.
+UNCOUNTED = 0.04
 
 
 def rows():
@@ -119,21 +121,19 @@ def build(features):
 
 
 def calibrate(side, seconds):
-    """Warms up; returns how many repetitions fill a sample."""
+    """Warms up; returns how many repetitions come before a sample, and how many fill it."""
     side.time(1)
     repetitions = 1
     while True:
         elapsed = side.time(repetitions)
         if elapsed >= seconds:
-            return repetitions
+            return math.ceil(UNCOUNTED * repetitions / elapsed), repetitions
         repetitions = math.ceil(repetitions * min(10.0, max(1.2, seconds / max(elapsed, 1e-9))))
 
 
-def sample(side, repetitions):
-    """Seconds per run, after a pause and a run to warm the caches up again."""
-    time.sleep(PAUSE)
-    if repetitions > 1:
-        side.time(1)
+def sample(side, uncounted, repetitions):
+    """Seconds per run."""
+    side.time(uncounted)
     return side.time(repetitions) / repetitions
 
 
@@ -162,11 +162,11 @@ def measure(ours, job, shape, batch, options):
         except Exception as error:  # Whatever a peer trips over is its answer for this row.
             notes[peer] = f"{type(error).__name__}: {error}"
     turns = [("lokr", ours), *sides.items()]
-    repetitions = {peer: calibrate(side, options.sample_time) for peer, side in turns}
-    times = {peer: [] for peer in repetitions}
+    samples = {peer: calibrate(side, options.sample_time) for peer, side in turns}
+    times = {peer: [] for peer in samples}
     for _ in range(options.samples):
         for peer, side in turns:
-            times[peer].append(sample(side, repetitions[peer]))
+            times[peer].append(sample(side, *samples[peer]))
         turns.reverse()  # There and back, so that none profits from its place.
     del sides, turns
     gc.collect()
