@@ -72,8 +72,8 @@ fn widest_panels() -> bool {
 /// The least inner dimension for which panels pay.
 pub(crate) const PANELS_DEPTH: usize = 32;
 /// Whether panels are worth laying out for a right side of so many bytes. On Zen 3 others keep up below several times
-/// the second level: with 512 rows, panels take 1.1 times as long for 768 × 784 in f32, as long for 1024 × 1024, 0.83 for
-/// 4096 × 4096. Cascade Lake was measured with large ones only.
+/// the second level: with 512 rows in f32, panels take 1.1 times as long for 768 × 784, as long for 1024 × 1024, and
+/// 0.83 for 4096 × 4096. Cascade Lake was measured with large ones only.
 pub(crate) fn panels_pay(right: usize) -> bool {
     lays_out_panels() && (widest_registers() || right >= 8 * Machine::here().second)
 }
