@@ -36,7 +36,7 @@ pub(crate) fn unpacked_rows(inner_follows: bool) -> usize {
         (false, false) => 8,
     }
 }
-/// The same for a weight with fewer columns than a strip.
+/// The same for a weight with fewer columns than a strip, and with the widest registers where no panels are laid out.
 pub(crate) const NARROW_UNPACKED_ROWS: usize = 48;
 /// Rows up to which strips are better than a general product, which is made for more: on Zen 1 it does 64 to 96 rows
 /// with a weight as it lies at a third of its speed.

@@ -62,18 +62,17 @@ fn outruns_last() -> bool {
     match id.get_vendor_info().as_ref().map(|vendor| vendor.as_str()) {
         Some("GenuineIntel") => wide,
         Some("AuthenticAMD") => {
-            let says = id.get_performance_optimization_info().is_some_and(|info| info.has_fp256());
-            let number = id.get_feature_info().map_or((0, 0), |info| (info.family_id(), info.model_id()));
-            (says || whole_registers(number)) && !wide && is_x86_feature_detected!("avx2")
+            let whole = id.get_feature_info().is_some_and(|info| whole_registers(info.family_id(), info.model_id()));
+            whole && !wide && is_x86_feature_detected!("avx2")
         }
         _ => false,
     }
 }
 
-/// Whether AMD's processors of this family and model multiply registers of 32 bytes as a whole. Virtual machines do not
-/// always pass on the bit that says so.
+/// Whether AMD's processors of this family and model multiply registers of 32 bytes as a whole. A bit says so, too, but
+/// virtual machines do not always pass it on.
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn whole_registers((family, model): (u8, u8)) -> bool {
+fn whole_registers(family: u8, model: u8) -> bool {
     const ZEN: u8 = 0x17;
     const FIRST_OF_ZEN_2: u8 = 0x30;
     family > ZEN || (family == ZEN && model >= FIRST_OF_ZEN_2)
@@ -99,9 +98,10 @@ mod tests {
     #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
     #[test]
     fn generations_are_told_apart_by_their_numbers() {
-        let [zen_1, zen_plus, zen_2, zen_3] = [(0x17, 0x01), (0x17, 0x08), (0x17, 0x31), (0x19, 0x01)];
-        assert!(!whole_registers(zen_1) && !whole_registers(zen_plus) && !whole_registers((0x15, 0x70)));
-        assert!(whole_registers(zen_2) && whole_registers(zen_3));
+        let [excavator, zen_1, zen_plus] = [(0x15, 0x70), (0x17, 0x01), (0x17, 0x08)];
+        assert!([excavator, zen_1, zen_plus].iter().all(|&(family, model)| !whole_registers(family, model)));
+        let [zen_2, zen_3] = [(0x17, 0x31), (0x19, 0x01)];
+        assert!([zen_2, zen_3].iter().all(|&(family, model)| whole_registers(family, model)));
     }
 
     #[test]
